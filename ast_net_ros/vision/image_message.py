@@ -1,0 +1,242 @@
+"""Pictures out of image messages: sensor_msgs/Image and sensor_msgs/CompressedImage, without ROS.
+
+In: anything with the fields of one of the two messages, from rclpy or from a bag reader.
+Out: an H x W x 3 uint8 BGR array, C-contiguous. Bad messages raise :class:`ImageError`, nothing else.
+
+cv_bridge is not used: it is absent where bags are read without ROS, its PyPI port ignores `step`, and
+its binary is tied to one NumPy. Sizes are checked before any memory is allocated for them, of compressed
+pictures too, so that a few bytes cannot claim a few gigabytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import cv2
+import numpy as np
+
+MAX_PIXELS = 64_000_000
+"""Largest width x height accepted unless the caller says otherwise: twice an 8K picture, 192 MB as BGR."""
+
+
+class ImageError(ValueError):
+    """An image message that cannot be turned into a picture; the text names thing, value and mend."""
+
+
+class RawImage(Protocol):
+    """The fields of sensor_msgs/Image that are read. `data` is any buffer of bytes."""
+
+    height: int
+    width: int
+    encoding: str
+    is_bigendian: Any
+    step: int
+    data: Any
+
+
+class CompressedImage(Protocol):
+    """The fields of sensor_msgs/CompressedImage that are read."""
+
+    format: str
+    data: Any
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How one encoding lies in memory, and the OpenCV conversion that makes BGR of it (None: it is BGR)."""
+
+    channels: int
+    conversion: int | None
+    sample_bytes: int = 1
+
+
+# OpenCV names a Bayer pattern by the second row's second and third pixel, sensor_msgs by the first two of
+# each row: hence BG for rggb. "yuv422" is UYVY by the definition in sensor_msgs/image_encodings.
+_LAYOUTS = {
+    "bgr8": _Layout(3, None),
+    "8UC3": _Layout(3, None),
+    "rgb8": _Layout(3, cv2.COLOR_RGB2BGR),
+    "bgra8": _Layout(4, cv2.COLOR_BGRA2BGR),
+    "rgba8": _Layout(4, cv2.COLOR_RGBA2BGR),
+    "mono8": _Layout(1, cv2.COLOR_GRAY2BGR),
+    "8UC1": _Layout(1, cv2.COLOR_GRAY2BGR),
+    "mono16": _Layout(1, cv2.COLOR_GRAY2BGR, sample_bytes=2),
+    "16UC1": _Layout(1, cv2.COLOR_GRAY2BGR, sample_bytes=2),
+    "yuv422": _Layout(2, cv2.COLOR_YUV2BGR_UYVY),
+    "uyvy": _Layout(2, cv2.COLOR_YUV2BGR_UYVY),
+    "yuv422_yuy2": _Layout(2, cv2.COLOR_YUV2BGR_YUY2),
+    "yuyv": _Layout(2, cv2.COLOR_YUV2BGR_YUY2),
+    "bayer_rggb8": _Layout(1, cv2.COLOR_BayerBG2BGR),
+    "bayer_bggr8": _Layout(1, cv2.COLOR_BayerRG2BGR),
+    "bayer_gbrg8": _Layout(1, cv2.COLOR_BayerGR2BGR),
+    "bayer_grbg8": _Layout(1, cv2.COLOR_BayerGB2BGR),
+}
+
+ENCODINGS = tuple(_LAYOUTS)
+"""The encodings of sensor_msgs/Image that :func:`decode_image` reads."""
+
+
+def decode_image(message: RawImage | CompressedImage, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """The picture in `message`: H x W x 3 uint8 BGR, C-contiguous.
+
+    An unpadded bgr8 picture is a view of the message's own memory, which may be read-only: copy before drawing.
+    16-bit grey is scaled from its full range (65535 is white). Compressed pictures are JPEG or PNG; an
+    orientation in their metadata is ignored, as image_transport does.
+    Raises ImageError for an unknown encoding, a zero size, more than `max_pixels` pixels, a `step` shorter
+    than a row, data shorter than the picture, and a JPEG or PNG that is damaged or cut off.
+    """
+    if hasattr(message, "encoding"):
+        return _decode_raw(cast(RawImage, message), max_pixels)
+    if hasattr(message, "format"):
+        return _decode_compressed(cast(CompressedImage, message), max_pixels)
+    raise ImageError(
+        f"message of type {type(message).__name__}: has neither 'encoding' nor 'format'; "
+        "sensor_msgs/Image or sensor_msgs/CompressedImage is needed"
+    )
+
+
+def _decode_raw(message: RawImage, max_pixels: int) -> np.ndarray:
+    layout = _LAYOUTS.get(message.encoding)
+    if layout is None:
+        raise ImageError(f"encoding {message.encoding[:80]!r}: unknown; use one of {', '.join(ENCODINGS)}")
+    height, width, step = int(message.height), int(message.width), int(message.step)
+    _check_size(width, height, max_pixels)
+    row = width * layout.channels * layout.sample_bytes
+    if step < row:
+        raise ImageError(
+            f"step {step}: a row of {width} {message.encoding} pixels has {row} bytes; set step to at least that"
+        )
+    data = _bytes_of(message.data)
+    # The padding of the last row may be missing: some drivers do not send it.
+    needed = step * (height - 1) + row
+    if data.size < needed:
+        raise ImageError(
+            f"data of {data.size} bytes: too short for {width}x{height} {message.encoding} with step {step}, "
+            f"which needs {needed}; the message was cut off or its size is wrong"
+        )
+    if layout.channels == 2 and width % 2:
+        raise ImageError(f"width {width}: {message.encoding} stores pixels in pairs; the width must be even")
+    if layout.sample_bytes == 2:
+        samples: np.ndarray = np.ndarray(
+            (height, width), ">u2" if message.is_bigendian else "<u2", buffer=data, strides=(step, 2)
+        )
+        pixels = cv2.convertScaleAbs(samples.astype(np.uint16), alpha=255 / 65535)
+    else:
+        shape = (height, width) if layout.channels == 1 else (height, width, layout.channels)
+        strides = (step, 1) if layout.channels == 1 else (step, layout.channels, 1)
+        pixels = np.ndarray(shape, np.uint8, buffer=data, strides=strides)
+    if layout.conversion is None:
+        return np.ascontiguousarray(pixels)
+    if message.encoding.startswith("bayer_"):
+        return _demosaic(pixels, layout.conversion)
+    return cv2.cvtColor(pixels, layout.conversion)
+
+
+def _demosaic(mosaic: np.ndarray, conversion: int) -> np.ndarray:
+    """BGR from a Bayer mosaic, any size.
+
+    OpenCV fills the outermost pixels by repetition and leaves pictures of up to two pixels black. Reflecting the
+    mosaic about its border pixels keeps the pattern's phase and gives the border what it lacks.
+    """
+    border = 2
+    padded = cv2.copyMakeBorder(mosaic, border, border, border, border, cv2.BORDER_REFLECT_101)
+    return np.ascontiguousarray(cv2.cvtColor(padded, conversion)[border:-border, border:-border])
+
+
+def _decode_compressed(message: CompressedImage, max_pixels: int) -> np.ndarray:
+    format_name = message.format[:80]
+    if "compressedDepth" in format_name:
+        raise ImageError(
+            f"format {format_name!r}: a depth picture has no face to read; subscribe to the colour or grey topic"
+        )
+    data = _bytes_of(message.data)
+    size = _declared_size(data.tobytes(), format_name)
+    _check_size(*size, max_pixels)
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as error:
+        raise ImageError(f"format {format_name!r}: {_DAMAGED} ({error.err})") from error
+    if image is None or image.shape != (size[1], size[0], 3):
+        raise ImageError(f"format {format_name!r}: {_DAMAGED}")
+    # image_transport writes "...; jpeg compressed rgb8" where it handed RGB to an encoder that takes BGR.
+    if "compressed rgb" in format_name:
+        return cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    return image
+
+
+_DAMAGED = "the JPEG or PNG is damaged; check the sender and the connection"
+_CUT_OFF = "the picture is cut off; check the sender and the connection"
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_JPEG_SCAN = 0xDA
+# Start-of-frame markers carry the size: C0 to CF without DHT (C4), JPG (C8) and DAC (CC).
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+
+def _declared_size(data: bytes, format_name: str) -> tuple[int, int]:
+    """(width, height) that a JPEG or PNG declares, read from its header without decoding.
+
+    Refuses data whose end is missing: OpenCV 4.5 hands out a cut-off JPEG with whatever memory held in its place.
+    """
+    if data.startswith(_PNG_START):
+        if data[12:16] != b"IHDR" or len(data) < 24:
+            raise ImageError(f"format {format_name!r}: {_DAMAGED}")
+        if data.find(b"IEND", 24) < 0:
+            raise ImageError(f"format {format_name!r}, {len(data)} bytes: {_CUT_OFF}")
+        return struct.unpack_from(">II", data, 16)
+    if data.startswith(_JPEG_START):
+        return _declared_jpeg_size(data, format_name)
+    raise ImageError(
+        f"format {format_name!r}, data starting {data[:4].hex() or 'nowhere'}: neither JPEG nor PNG; "
+        "set the sender's compression to jpeg or png"
+    )
+
+
+def _declared_jpeg_size(data: bytes, format_name: str) -> tuple[int, int]:
+    """(width, height) from the start-of-frame segment (ITU-T T.81, B.2.2), checking that the picture ends."""
+    size = None
+    position = 2
+    while position + 4 <= len(data):
+        if data[position] != 0xFF:
+            raise ImageError(f"format {format_name!r}: {_DAMAGED}")
+        marker = data[position + 1]
+        if marker == 0xFF:  # a fill byte
+            position += 1
+            continue
+        (length,) = struct.unpack_from(">H", data, position + 2)
+        if marker == _JPEG_SCAN:
+            # Inside a scan FF D9 can only be the end; before it, the end could be that of a thumbnail.
+            if size is None:
+                raise ImageError(f"format {format_name!r}: {_DAMAGED}")
+            if data.find(_JPEG_END, position) < 0:
+                break
+            return size
+        if marker in _JPEG_FRAMES and position + 9 <= len(data):
+            if size is not None:
+                raise ImageError(f"format {format_name!r}: two sizes in one JPEG; {_DAMAGED}")
+            height, width = struct.unpack_from(">HH", data, position + 5)
+            size = (width, height)
+        position += 2 + length
+    raise ImageError(f"format {format_name!r}, {len(data)} bytes: {_CUT_OFF}")
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width < 1 or height < 1:
+        raise ImageError(f"size {width}x{height}: an image needs at least one pixel; check the camera driver")
+    if width * height > max_pixels:
+        raise ImageError(
+            f"size {width}x{height}: more than the {max_pixels} pixels allowed; reduce it or raise the limit"
+        )
+
+
+def _bytes_of(data: Any) -> np.ndarray:
+    """`data` (bytes, array.array, NumPy array, ...) as flat uint8, without a copy."""
+    try:
+        return np.frombuffer(data, np.uint8)
+    except (TypeError, ValueError, BufferError) as error:
+        # NumPy before 1.24 refuses an empty buffer that way.
+        if isinstance(data, (bytes, bytearray)) and not data:
+            return np.empty(0, np.uint8)
+        raise ImageError(f"data of type {type(data).__name__}: not a buffer of bytes ({error})") from error
