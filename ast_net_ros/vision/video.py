@@ -1,0 +1,138 @@
+"""Reading frames with their times from a video file or a webcam.
+
+In: a path, or the number of a webcam. Out: a :class:`Video` that yields (seconds since its first frame,
+H x W x 3 uint8 BGR). A file that is no video raises :class:`VideoError`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+_DEFAULT_RATE = 30.0
+"""Frames per second taken for a source that states none."""
+
+_TEXT_CONTROLS = b"\t\n\r\f\b\x1b"
+"""Control bytes that occur in text; every video container has others in its first kilobytes."""
+
+
+class VideoError(ValueError):
+    """A video that cannot be opened or read; the text names thing, value and mend."""
+
+
+class Video:
+    """An opened video, read once from start to end: `for seconds, frame in video`.
+
+    source: the path or webcam number it was opened with, as text.
+    fps: frames per second as the container states it; 30 where it states nothing believable.
+    frame_count: frames as the container states it, which can be a few off; None for a webcam or where unknown.
+    size: (width, height) of the first frame in pixels, upright.
+
+    Seconds are strictly increasing and start at 0: the container's own times, so that a varying frame rate is
+    kept; where these stand still or run backward, one frame period after the frame before. A webcam's frames
+    carry the time at which they were taken out of it.
+    """
+
+    def __init__(self, source: str, capture: cv2.VideoCapture, live: bool):
+        self.source = source
+        self._capture = capture
+        self._live = live
+        rate = capture.get(cv2.CAP_PROP_FPS)
+        self.fps = float(rate) if math.isfinite(rate) and 0.1 <= rate <= 1000 else _DEFAULT_RATE
+        count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.frame_count = int(count) if not live and math.isfinite(count) and count >= 1 else None
+        # Whether a file is a video shows only when a frame has been decoded.
+        self._first = self._read()
+        if self._first is None:
+            capture.release()
+            raise VideoError(f"video {source}: opened, but holds no frame that can be decoded; is it whole?")
+        self.size = (self._first[1].shape[1], self._first[1].shape[0])
+
+    def __enter__(self) -> Video:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
+        """(seconds, frame) one after the other. Frames are the caller's own to change."""
+        current, self._first = self._first, None
+        if current is None:
+            return
+        start = current[0]
+        seconds = 0.0
+        yield seconds, current[1]
+        while (current := self._read()) is not None:
+            stated = current[0] - start
+            seconds = stated if stated > seconds else seconds + 1 / self.fps
+            yield seconds, current[1]
+
+    def close(self) -> None:
+        """Lets go of the file or webcam; doing so twice is harmless."""
+        self._capture.release()
+
+    def _read(self) -> tuple[float, np.ndarray] | None:
+        """(stated time in seconds, frame), or None at the end."""
+        try:
+            read, frame = self._capture.read()
+        except cv2.error as error:
+            raise VideoError(f"video {self.source}: decoding failed ({error.err}); is it whole?") from error
+        if not read:
+            return None
+        if frame.ndim == 2:
+            frame = cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)
+        stated = time.monotonic() if self._live else self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        return (stated if math.isfinite(stated) else 0.0), frame
+
+
+def open_video(source: str | os.PathLike[str] | int) -> Video:
+    """Opens a video file, or a webcam by its number (0 is the first; up to three digits as text count as a number).
+
+    Raises VideoError when there is no such file or webcam, or when it holds no video.
+    """
+    if isinstance(source, int) or (isinstance(source, str) and source.isdecimal() and len(source) < 4):
+        return _open_webcam(int(source))
+    path = Path(source)
+    _check_file(path)
+    capture = cv2.VideoCapture(str(path))
+    if not capture.isOpened():
+        raise VideoError(f"video {path}: not a video, or a format that this OpenCV cannot read; convert it to MP4")
+    return Video(str(path), capture, live=False)
+
+
+def _open_webcam(index: int) -> Video:
+    capture = cv2.VideoCapture(index)
+    if not capture.isOpened():
+        raise VideoError(f"webcam {index}: cannot be opened; is it connected, free and readable by this user?")
+    # One frame of buffer, where the driver has it: an estimate of an old frame is of no use.
+    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+    return Video(f"webcam {index}", capture, live=True)
+
+
+def _check_file(path: Path) -> None:
+    """Refuses what OpenCV would refuse without a reason, and what it would wrongly take for a video.
+
+    FFmpeg renders text files as terminal screens and follows playlists to other files and addresses; OpenCV
+    reads a numbered picture together with its neighbours.
+    """
+    if path.is_dir():
+        raise VideoError(f"video {path}: is a folder; name the video file in it")
+    try:
+        with path.open("rb") as file:
+            start = file.read(4096)
+    except FileNotFoundError:
+        raise VideoError(f"video {path}: no such file") from None
+    except OSError as error:
+        raise VideoError(f"video {path}: cannot be read ({error.strerror})") from error
+    if not start:
+        raise VideoError(f"video {path}: the file is empty")
+    if not any(byte < 32 and byte not in _TEXT_CONTROLS for byte in start):
+        raise VideoError(f"video {path}: is a text file, not a video")
+    if path.suffix.lower() != ".gif" and cv2.haveImageReader(str(path)):
+        raise VideoError(f"video {path}: is a still picture; affect is estimated over time, a video is needed")
