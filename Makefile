@@ -1,0 +1,39 @@
+# The few commands of this project. Each does all the set-up that it needs; `make` alone lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup media demo test lint format bench clean
+# A later target must not start before the set-up has ended.
+.NOTPARALLEL:
+
+export AST_NET_MEDIA ?= $(CURDIR)/.cache/media
+ENTER := source ./env.sh &&
+PYTEST_ARGS ?=
+
+help: ## list the commands
+	@echo "make COMMAND, where COMMAND is one of:"
+	@sed -nE 's/^([a-z]+):.*## (.*)/  \1\t\2/p' Makefile | expand -t 12
+	@echo "ROS_DISTRO=kilted make setup takes ROS 2 Kilted in place of Jazzy; a sourced ROS 2 is used as it is."
+
+setup: ## make .venv with ROS 2 and the libraries, build the messages (quick when nothing changed)
+	@setup/setup.sh
+
+media: setup
+	@$(ENTER) python setup/fetch_media.py "$(AST_NET_MEDIA)"
+
+demo: media ## play a face video as a camera through the node; results in out/demo
+	@$(ENTER) demo --output out/demo
+
+test: media ## run the tests; PYTEST_ARGS="-k tracking -x" chooses
+	@$(ENTER) pytest $(PYTEST_ARGS)
+
+lint: setup ## check format, style and types
+	@$(ENTER) ruff format --check . && ruff check . && mypy
+
+format: setup ## put all files into the format that lint checks
+	@$(ENTER) ruff format . && ruff check --fix .
+
+bench: media ## measure speed and latency on this machine
+	@$(ENTER) ast_net bench
+
+clean: ## remove everything that the commands above made
+	rm -rf .venv .cache build install log out .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

