@@ -90,7 +90,7 @@ def decode_image(message: RawImage | CompressedImage, max_pixels: int = MAX_PIXE
     if hasattr(message, "encoding"):
         return _decode_raw(cast(RawImage, message), max_pixels)
     if hasattr(message, "format"):
-        return _decode_compressed(cast(CompressedImage, message), max_pixels)
+        return _decode_compressed(message, max_pixels)
     raise ImageError(
         f"message of type {type(message).__name__}: has neither 'encoding' nor 'format'; "
         "sensor_msgs/Image or sensor_msgs/CompressedImage is needed"

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -26,6 +27,14 @@ class VideoError(ValueError):
     """A video that cannot be opened or read; the text names thing, value and mend."""
 
 
+class Capture(Protocol):
+    """What is asked of an opened cv2.VideoCapture."""
+
+    def read(self) -> tuple[bool, Any]: ...
+    def get(self, propId: int) -> float: ...  # noqa: N803 - OpenCV's name
+    def release(self) -> None: ...
+
+
 class Video:
     """An opened video, read once from start to end: `for seconds, frame in video`.
 
@@ -39,7 +48,7 @@ class Video:
     carry the time at which they were taken out of it.
     """
 
-    def __init__(self, source: str, capture: cv2.VideoCapture, live: bool):
+    def __init__(self, source: str, capture: Capture, live: bool):
         self.source = source
         self._capture = capture
         self._live = live

@@ -16,7 +16,7 @@ RATE = 12.5
 def numbered_video(tmp_path_factory):
     """20 frames of 64x48 at 12.5 frames per second; frame i is grey 10 * i + 20."""
     path = tmp_path_factory.mktemp("video") / "numbered.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), RATE, (64, 48))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), RATE, (64, 48))
     assert writer.isOpened()
     for index in range(20):
         writer.write(np.full((48, 64, 3), 10 * index + 20, np.uint8))
@@ -62,12 +62,12 @@ class ScriptedCapture:
         self.at += 1
         return self.at < len(self.milliseconds), np.zeros((4, 6, 3), np.uint8)
 
-    def get(self, which):
+    def get(self, propId):  # noqa: N803
         return {
             cv2.CAP_PROP_FPS: self.rate,
             cv2.CAP_PROP_FRAME_COUNT: -1.0,
             cv2.CAP_PROP_POS_MSEC: self.milliseconds[min(max(self.at, 0), len(self.milliseconds) - 1)],
-        }[which]
+        }[propId]
 
     def release(self):
         pass
