@@ -1,0 +1,186 @@
+"""AST-Net: a discrete-emotion CNN feeding a stacked LSTM.
+
+In: grey aligned face chips. Out: emotion logits of each chip, and valence and arousal over time.
+
+The thesis' abstract fixes the parts (a discrete-emotion CNN for pose- and identity-invariant
+attribute features, a stacked LSTM for their dynamics). Every size here is this project's choice.
+
+Shapes: N faces, T model steps, S the chip's side in pixels, F attribute features, L layers, H hidden units.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+EMOTIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
+"""The order of emotion logits and probabilities: that of the FER+ votes."""
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The sizes of an AST-Net, stored beside its weights.
+
+    chip_side: pixels. widths, depths: channels and residual blocks of each CNN stage, the picture halved
+    before each. attributes: F. hidden, layers: of the LSTM. step_seconds: the model's own time step.
+    """
+
+    chip_side: int = 48
+    widths: tuple[int, ...] = (32, 64, 160)
+    depths: tuple[int, ...] = (2, 2, 2)
+    attributes: int = 128
+    hidden: int = 64
+    layers: int = 2
+    step_seconds: float = 0.2
+
+
+class SqueezeExcitation(nn.Module):
+    """Weighs channels by the picture's own averages (Hu et al. 2018). N x C x H x W in and out."""
+
+    def __init__(self, channels: int, reduction: int = 8):
+        super().__init__()
+        self.squeeze = nn.Conv2d(channels, channels // reduction, 1)
+        self.excite = nn.Conv2d(channels // reduction, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights = functional.relu(self.squeeze(x.mean(dim=(2, 3), keepdim=True)))
+        return x * torch.sigmoid(self.excite(weights))
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions and a squeeze-excitation around a shortcut."""
+
+    def __init__(self, channels_in: int, channels: int, stride: int):
+        super().__init__()
+        self.first = nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False)
+        self.first_norm = nn.BatchNorm2d(channels)
+        self.second = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.second_norm = nn.BatchNorm2d(channels)
+        self.attention = SqueezeExcitation(channels)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or channels_in != channels:
+            self.shortcut = nn.Sequential(
+                nn.AvgPool2d(stride) if stride > 1 else nn.Identity(),
+                nn.Conv2d(channels_in, channels, 1, bias=False),
+                nn.BatchNorm2d(channels),
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = functional.relu(self.first_norm(self.first(x)))
+        y = self.attention(self.second_norm(self.second(y)))
+        return functional.relu(y + self.shortcut(x))
+
+
+class DiscreteEmotionCNN(nn.Module):
+    """Grey chips -> attribute features and logits of the eight FER+ emotions."""
+
+    def __init__(self, config: NetworkConfig | None = None):
+        super().__init__()
+        config = config or NetworkConfig()
+        first = config.widths[0]
+        self.stem = nn.Conv2d(1, first, 3, 2, 1, bias=False)
+        self.stem_norm = nn.BatchNorm2d(first)
+        blocks: list[nn.Module] = []
+        channels = first
+        for stage, (width, depth) in enumerate(zip(config.widths, config.depths)):
+            for index in range(depth):
+                blocks.append(ResidualBlock(channels, width, 2 if stage > 0 and index == 0 else 1))
+                channels = width
+        self.blocks = nn.Sequential(*blocks)
+        self.attributes = nn.Linear(channels, config.attributes)
+        self.dropout = nn.Dropout(0.3)
+        self.emotions = nn.Linear(config.attributes, len(EMOTIONS))
+
+    def forward(self, chips: Tensor) -> tuple[Tensor, Tensor]:
+        """chips: N x 1 x S x S, any real type, any brightness scale -> (N x F attributes, N x 8 logits)."""
+        x = functional.relu(self.stem_norm(self.stem(standardise(chips))))
+        x = self.blocks(x).mean(dim=(2, 3))
+        attributes = functional.relu(self.attributes(x))
+        return attributes, self.emotions(self.dropout(attributes))
+
+
+def standardise(chips: Tensor) -> Tensor:
+    """Each chip with mean 0 and standard deviation 1: light and contrast are not expression. N x 1 x S x S."""
+    x = chips.float()
+    x = x - x.mean(dim=(1, 2, 3), keepdim=True)
+    return x / (x.square().mean(dim=(1, 2, 3), keepdim=True).sqrt() + 1.0)
+
+
+class LSTMState(NamedTuple):
+    """What the stacked LSTM remembers of N faces. Both are L x N x H."""
+
+    hidden: Tensor
+    cell: Tensor
+
+
+class AffectOutput(NamedTuple):
+    """Valence and arousal, last axis (valence, arousal), in [-1, 1]; sigma: their standard deviation, same shape."""
+
+    affect: Tensor
+    sigma: Tensor
+
+
+SMALLEST_SIGMA = 0.02
+CONFIDENCE_RADIUS = 0.25
+"""Half the width of the interval that `confidence` speaks of, in units of valence and arousal."""
+
+
+class StackedLSTM(nn.Module):
+    """Attribute features over model steps -> valence, arousal and how far they may be off."""
+
+    def __init__(self, config: NetworkConfig | None = None):
+        super().__init__()
+        config = config or NetworkConfig()
+        self.input_norm = nn.LayerNorm(config.attributes)
+        self.lstm = nn.LSTM(config.attributes, config.hidden, config.layers, batch_first=True)
+        self.head = nn.Linear(config.hidden, 4)
+
+    def forward(self, attributes: Tensor, state: LSTMState | None = None) -> tuple[AffectOutput, LSTMState]:
+        """attributes: N x T x F -> affect and sigma (N x T x 2) and the state after the last step."""
+        hidden, after = self.lstm(self.input_norm(attributes), None if state is None else tuple(state))
+        affect, spread = self.head(hidden).chunk(2, dim=-1)
+        return AffectOutput(torch.tanh(affect), SMALLEST_SIGMA + functional.softplus(spread)), LSTMState(*after)
+
+
+class ASTNet(nn.Module):
+    """The whole network: `encode` a chip, `step` a face's state by one model step, `forward` over whole clips."""
+
+    def __init__(self, config: NetworkConfig | None = None):
+        super().__init__()
+        self.config = config or NetworkConfig()
+        self.cnn = DiscreteEmotionCNN(self.config)
+        self.temporal = StackedLSTM(self.config)
+
+    def encode(self, chips: Tensor) -> tuple[Tensor, Tensor]:
+        """chips: N x 1 x S x S -> (N x F attributes, N x 8 emotion logits)."""
+        return self.cnn(chips)
+
+    def forward(self, clips: Tensor, state: LSTMState | None = None) -> tuple[AffectOutput, Tensor, LSTMState]:
+        """clips: N x T x 1 x S x S, one chip a model step -> (N x T x 2 affect, N x T x 8 logits, state)."""
+        attributes, logits = self.encode(clips.flatten(0, 1))
+        output, state = self.temporal(attributes.unflatten(0, clips.shape[:2]), state)
+        return output, logits.unflatten(0, clips.shape[:2]), state
+
+    def step(self, attributes: Tensor, state: LSTMState) -> tuple[AffectOutput, LSTMState]:
+        """attributes: N x F of one model step, and the state before it -> (N x 2 affect, state after it)."""
+        output, after = self.temporal(attributes.unsqueeze(1), state)
+        return AffectOutput(output.affect.squeeze(1), output.sigma.squeeze(1)), after
+
+    def initial_state(self, faces: int) -> LSTMState:
+        """The state of N faces never seen before: zeros, L x N x H each."""
+        parameter = self.temporal.head.weight
+        shape = (self.config.layers, faces, self.config.hidden)
+        return LSTMState(parameter.new_zeros(shape), parameter.new_zeros(shape))
+
+
+def confidence(sigma: Tensor) -> Tensor:
+    """N x 2 sigma -> N probabilities that valence and arousal both lie within CONFIDENCE_RADIUS of the truth.
+
+    The errors are taken as independent and normal, as the training loss does.
+    """
+    return torch.erf(CONFIDENCE_RADIUS / (sigma * math.sqrt(2))).prod(dim=-1)

@@ -1,0 +1,118 @@
+"""AST-Net ready to run: weights loaded, layers folded, on the device that was asked for.
+
+In: uint8 chips as tensors. Out: attribute features, emotion probabilities, affect. `load_model` is the way in.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ast_net_ros.model.network import AffectOutput, ASTNet, LSTMState, NetworkConfig, ResidualBlock
+from ast_net_ros.model.weights import WeightsInfo, load_weights
+
+DEFAULT_WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "ast_net.safetensors"
+
+
+class DeviceError(ValueError):
+    """A device that was asked for and is not there; the message names it and the mend."""
+
+
+class AffectModel:
+    """A loaded AST-Net. Safe to share between threads: it keeps no state between calls.
+
+    device: where it runs. precision: of its arithmetic. info: path, SHA-256 and description of its weights.
+    """
+
+    def __init__(self, network: ASTNet, info: WeightsInfo, device: torch.device):
+        self.config: NetworkConfig = network.config
+        self.info = info
+        self.device = device
+        self.precision = "float32"
+        network.eval()
+        _fold_normalisation(network.cnn)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network = network.to(device).requires_grad_(False)
+
+    @property
+    def weights_path(self) -> str:
+        return str(self.info.path)
+
+    @property
+    def weights_hash(self) -> str:
+        """SHA-256 of configuration and tensors, 64 hex digits."""
+        return self.info.sha256
+
+    @property
+    def description(self) -> str:
+        """What the weights say of their origin."""
+        return self.info.description
+
+    @torch.inference_mode()
+    def encode(self, chips: Tensor) -> tuple[Tensor, Tensor]:
+        """chips: N x S x S uint8 -> (N x F attributes on the device, N x 8 emotion probabilities on the CPU)."""
+        attributes, logits = self._network.encode(chips.to(self.device).unsqueeze(1))
+        return attributes, logits.softmax(dim=1).float().cpu()
+
+    @torch.inference_mode()
+    def step(self, attributes: Tensor, state: LSTMState) -> tuple[AffectOutput, LSTMState]:
+        """One model step of N faces: N x F attributes and their state -> N x 2 affect and sigma, the state after."""
+        return self._network.step(attributes, state)
+
+    def initial_state(self, faces: int) -> LSTMState:
+        """The state of N faces never seen before, L x N x H on the device."""
+        return self._network.initial_state(faces)
+
+    def warm_up(self, faces: int = 1) -> None:
+        """Run once on blank chips so that the first real face does not pay for start-up."""
+        side = self.config.chip_side
+        attributes, _ = self.encode(torch.zeros(faces, side, side, dtype=torch.uint8))
+        self.step(attributes, self.initial_state(faces))
+
+
+def load_model(path: str | Path | None = None, device: str = "auto") -> AffectModel:
+    """Load weights (the packaged ones when `path` is None) onto `device`.
+
+    device: "auto" (the first GPU, else the CPU), "cpu", "cuda" or "cuda:N".
+    Raises WeightsError for a file that cannot be used and DeviceError for a device that is not there.
+    """
+    chosen = _choose_device(device)
+    network, info = load_weights(path or DEFAULT_WEIGHTS)
+    return AffectModel(network, info, chosen)
+
+
+def _choose_device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(f"device '{name}': unknown; use auto, cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise DeviceError(f"device '{name}': not supported; use auto, cpu, cuda or cuda:N")
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            raise DeviceError(
+                f"device '{name}': this torch sees {count} CUDA devices; use auto, or install the CUDA build"
+            )
+    return device
+
+
+def _fold_normalisation(cnn: nn.Module) -> None:
+    """Batch normalisation folded into the convolution before it: the same function, fewer passes over memory."""
+    _fold(cnn, "stem", "stem_norm")
+    for block in cnn.modules():
+        if isinstance(block, ResidualBlock):
+            _fold(block, "first", "first_norm")
+            _fold(block, "second", "second_norm")
+            if isinstance(block.shortcut, nn.Sequential):
+                _fold(block.shortcut, "1", "2")
+
+
+def _fold(owner: nn.Module, convolution: str, norm: str) -> None:
+    setattr(owner, convolution, fuse_conv_bn_eval(getattr(owner, convolution), getattr(owner, norm)))
+    setattr(owner, norm, nn.Identity())

@@ -1,0 +1,244 @@
+"""Frames in, affect estimates out: detection, tracking, chips, AST-Net and each face's recurrent state.
+
+In: BGR frames with a stamp and the name of their source. Out: one :class:`FaceAffect` for every face.
+No ROS, no files: the node, the video and bag commands and the benchmark all call this one class.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from ast_net_ros.model.network import confidence
+from ast_net_ros.model.runtime import AffectModel, load_model
+from ast_net_ros.model.temporal import FaceState, advance
+from ast_net_ros.vision.alignment import align_face
+from ast_net_ros.vision.detection import Detection, FaceDetector
+from ast_net_ros.vision.tracking import FaceTracker
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FaceAffect:
+    """What is known of one face in one frame.
+
+    face_id: unique in the pipeline's life, never given to another person.
+    box: x, y, width, height in pixels, clipped to the image.
+    valence, arousal: in [-1, 1]; valence from displeasure to pleasure, arousal from sleepiness to excitement.
+    confidence: the model's own probability that both lie within 0.25 of the truth, in [0, 1].
+    emotions: 8 probabilities in the order of ast_net_ros.model.EMOTIONS.
+    state_age: seconds of evidence that the face's recurrent state has been building up.
+    """
+
+    face_id: str
+    box: tuple[float, float, float, float]
+    valence: float
+    arousal: float
+    confidence: float
+    emotions: tuple[float, ...]
+    state_age: float
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture: H x W x 3 uint8 BGR, its stamp in seconds, and the name of its source (a topic, a file)."""
+
+    image: np.ndarray
+    stamp: float
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class PipelineSettings:
+    """What may change between two frames.
+
+    score_threshold: of a detection, in [0, 1]. max_faces: largest faces that are followed in one frame.
+    min_face_pixels: width below which a face is left out. track_timeout: seconds without a sight
+    until a face's track and state end. time_jump: seconds a source's stamps may leap forward; beyond that,
+    and whenever they go backward, all of the source's states begin anew.
+    """
+
+    score_threshold: float = 0.7
+    max_faces: int = 16
+    min_face_pixels: float = 24.0
+    track_timeout: float = 1.0
+    time_jump: float = 5.0
+
+
+@dataclass
+class _Source:
+    """The tracks and states of one camera."""
+
+    tracker: FaceTracker = field(default_factory=FaceTracker)
+    names: dict[int, str] = field(default_factory=dict)  # track number -> face_id
+    states: dict[str, FaceState] = field(default_factory=dict)  # face_id -> recurrent state
+    stamp: float | None = None
+
+    def reset(self) -> None:
+        self.tracker.reset()
+        self.names.clear()
+        self.states.clear()
+        self.stamp = None
+
+
+@dataclass
+class _Sighting:
+    """One face on its way through a call of the pipeline."""
+
+    frame: int
+    detection: Detection
+    chip: np.ndarray
+    face_id: str = ""
+    state: FaceState | None = None
+
+
+class AffectPipeline:
+    """Follows every face of every source and estimates its valence and arousal.
+
+    Not thread-safe: one thread calls it. `settings` may be replaced between calls (from any thread).
+    timings: seconds each stage of the last call took: detect, align, track, encode, step.
+    id_prefix: what every face_id begins with; a node sets one of its own at every start.
+    """
+
+    def __init__(
+        self,
+        model: AffectModel | None = None,
+        detector: FaceDetector | None = None,
+        settings: PipelineSettings | None = None,
+        id_prefix: str = "face_",
+    ):
+        self.model = model or load_model()
+        self.detector = detector or FaceDetector()
+        self.settings = settings or PipelineSettings()
+        self.timings: dict[str, float] = {}
+        self._id_prefix = id_prefix
+        self._numbers = itertools.count(1)
+        self._sources: dict[str, _Source] = {}
+
+    def process(self, frame_bgr: np.ndarray, stamp: float, source: str = "") -> list[FaceAffect]:
+        """The faces of one frame (H x W x 3 uint8, stamp in seconds), largest first.
+
+        Raises ValueError for a frame of another shape or type and for a stamp that is not finite.
+        """
+        return self.process_batch([Frame(frame_bgr, stamp, source)])[0]
+
+    def process_batch(self, frames: Sequence[Frame]) -> list[list[FaceAffect]]:
+        """The faces of several frames, those of all frames in one pass of the network; a list for each frame.
+
+        Frames of one source must be in one batch only once.
+        """
+        for frame in frames:
+            _check(frame)
+        if len({frame.source for frame in frames}) < len(frames):
+            raise ValueError("a batch holds two frames of one source; pass them one after the other")
+        settings = self.settings
+        self.timings = dict.fromkeys(("detect", "align", "track", "encode", "step"), 0.0)
+        sightings: list[_Sighting] = []
+        for index, frame in enumerate(frames):
+            found = self._find(index, frame, settings)
+            with self._timed("track"):
+                self._follow(self._enter(frame, settings), frame, found)
+            sightings += found
+        results: list[list[FaceAffect]] = [[] for _ in frames]
+        if sightings:
+            for sighting, affect in zip(sightings, self._estimate(sightings, frames)):
+                results[sighting.frame].append(affect)
+        return results
+
+    def reset(self, source: str | None = None) -> None:
+        """Forget the faces of `source`, or of all sources. Ids go on; none is given again."""
+        for name in list(self._sources) if source is None else [source]:
+            self._sources.pop(name, None)
+
+    def track_count(self, source: str | None = None) -> int:
+        """Faces followed at the moment, in `source` or in all."""
+        return sum(len(s.tracker.tracks) for name, s in self._sources.items() if source in (None, name))
+
+    def _find(self, index: int, frame: Frame, settings: PipelineSettings) -> list[_Sighting]:
+        """The faces of one frame, largest first, with their chips."""
+        with self._timed("detect"):
+            self.detector.score_threshold = settings.score_threshold
+            detections = [d for d in self.detector.detect(frame.image) if d.box[2] >= settings.min_face_pixels]
+            detections.sort(key=lambda d: -d.box[2] * d.box[3])
+        with self._timed("align"):
+            side = self.model.config.chip_side
+            return [
+                _Sighting(index, d, align_face(frame.image, d.landmarks, side))
+                for d in detections[: settings.max_faces]
+            ]
+
+    def _enter(self, frame: Frame, settings: PipelineSettings) -> _Source:
+        """The source's memory, begun anew where its stamps went backward or leapt ahead."""
+        source = self._sources.setdefault(frame.source, _Source())
+        source.tracker.timeout = settings.track_timeout
+        if source.stamp is not None and not 0 <= frame.stamp - source.stamp <= settings.time_jump:
+            logger.warning(
+                "source '%s': stamps jumped by %+.3f s; %d face states begin anew",
+                frame.source, frame.stamp - source.stamp, len(source.states),
+            )  # fmt: skip
+            source.reset()
+        source.stamp = frame.stamp
+        return source
+
+    def _follow(self, source: _Source, frame: Frame, found: list[_Sighting]) -> None:
+        """Give every sighting its id and its state; states of ended tracks are dropped."""
+        tracks = source.tracker.update([s.detection for s in found], [s.chip for s in found], frame.stamp)
+        for sighting, track in zip(found, tracks):
+            if track.number not in source.names:
+                source.names[track.number] = f"{self._id_prefix}{next(self._numbers)}"
+            sighting.face_id = source.names[track.number]
+            sighting.state = source.states.setdefault(sighting.face_id, FaceState(frame.stamp))
+        alive = {track.number for track in source.tracker.tracks}
+        for number in [n for n in source.names if n not in alive]:
+            source.states.pop(source.names.pop(number), None)
+
+    def _estimate(self, sightings: list[_Sighting], frames: Sequence[Frame]) -> Iterator[FaceAffect]:
+        """One pass of the network over all faces of all frames."""
+        with self._timed("encode"):
+            attributes, emotions = self.model.encode(torch.from_numpy(np.stack([s.chip for s in sightings])))
+        with self._timed("step"):
+            states = [s.state for s in sightings if s.state is not None]
+            output = advance(self.model, states, attributes, [frames[s.frame].stamp for s in sightings])
+            affect, certain = output.affect.float().cpu(), confidence(output.sigma.float()).cpu()
+        values = zip(sightings, states, affect.tolist(), certain.tolist(), emotions.tolist())
+        for sighting, state, (valence, arousal), sure, probabilities in values:
+            height, width = frames[sighting.frame].image.shape[:2]
+            box = _clip(sighting.detection.box, width, height)
+            yield FaceAffect(sighting.face_id, box, valence, arousal, sure, tuple(probabilities), state.age)
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.timings[stage] += time.perf_counter() - began
+
+
+def primary_face(faces: Sequence[FaceAffect]) -> FaceAffect | None:
+    """The face that a robot with one partner should heed: the largest, which is mostly the nearest. None of none."""
+    return max(faces, key=lambda face: face.box[2] * face.box[3], default=None)
+
+
+def _check(frame: Frame) -> None:
+    image = frame.image
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        what = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise ValueError(f"frame of '{frame.source}' is {what}; wanted height x width x 3 uint8 in BGR order")
+    if 0 in image.shape:
+        raise ValueError(f"frame of '{frame.source}' is {image.shape}: it has no pixels")
+    if not math.isfinite(frame.stamp):
+        raise ValueError(f"frame of '{frame.source}' has the stamp {frame.stamp}; wanted seconds")
+
+
+def _clip(box: tuple[float, float, float, float], width: int, height: int) -> tuple[float, float, float, float]:
+    left, top = min(max(box[0], 0.0), width), min(max(box[1], 0.0), height)
+    right, bottom = min(max(box[0] + box[2], 0.0), width), min(max(box[1] + box[3], 0.0), height)
+    return left, top, right - left, bottom - top

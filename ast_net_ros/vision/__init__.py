@@ -1,0 +1,1 @@
+"""Finding faces, cutting their chips and following them: OpenCV and ONNX Runtime only."""

@@ -1,0 +1,78 @@
+"""The canonical face chip: the one function that cuts a face out of a picture.
+
+In: an image and five landmarks. Out: a CHIP_SIDE x CHIP_SIDE grey uint8 chip in which eyes, nose and
+mouth always lie in the same places. Training, evaluation and the node all call :func:`align_face`;
+accuracy rests on that.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+CHIP_SIDE = 48
+"""Pixels of a chip's side: the resolution of FER2013, which the default weights have seen."""
+
+# Where the landmarks lie in a chip, in fractions of its side: left eye, right eye, nose tip, left and right
+# mouth corner. The median positions that the detector reports on FER2013 faces, made symmetric.
+LANDMARK_TEMPLATE = np.array(
+    [[0.314, 0.386], [0.686, 0.386], [0.500, 0.602], [0.351, 0.762], [0.649, 0.762]], np.float32
+)
+
+
+def similarity_transform(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The 2 x 3 rotation, uniform scale and shift that carries `source` points nearest to `target` points.
+
+    Both are N x 2. Least squares without reflection, closed form (Umeyama 1991, in two dimensions).
+    Raises ValueError when the source points coincide or are not finite.
+    """
+    source = np.asarray(source, np.float64)
+    target = np.asarray(target, np.float64)
+    source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
+    s, t = source - source_mean, target - target_mean
+    spread = float((s * s).sum())
+    if not np.isfinite(spread) or spread < 1e-6:
+        raise ValueError(f"landmarks {source.tolist()}: they coincide or are not finite, no face can be cut there")
+    cosine = float((s * t).sum()) / spread
+    sine = float((s[:, 0] * t[:, 1] - s[:, 1] * t[:, 0]).sum()) / spread
+    linear = np.array([[cosine, -sine], [sine, cosine]])
+    return np.column_stack([linear, target_mean - linear @ source_mean])
+
+
+def align_face(image: np.ndarray, landmarks: np.ndarray, side: int = CHIP_SIDE) -> np.ndarray:
+    """The chip of the face at `landmarks`: side x side uint8, grey.
+
+    image: H x W x 3 BGR or H x W grey, uint8.
+    landmarks: 5 x 2 in pixels, in the order of LANDMARK_TEMPLATE.
+    Pixels outside the image repeat its border. A face much larger than the chip is averaged down,
+    not sampled, so that a near face and a far one look alike.
+    """
+    # Pixel centres lie at whole numbers, the picture's edge half a pixel before the first.
+    to_chip = similarity_transform(landmarks, LANDMARK_TEMPLATE * side - 0.5)
+    scale = float(np.hypot(to_chip[0, 0], to_chip[1, 0]))
+    if scale < 0.6:
+        image, to_chip = _reduce_region(image, to_chip, scale, side)
+    chip = cv2.warpAffine(image, to_chip, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.cvtColor(chip, cv2.COLOR_BGR2GRAY) if chip.ndim == 3 else chip
+
+
+def _reduce_region(image: np.ndarray, to_chip: np.ndarray, scale: float, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """The part of `image` under the chip, averaged down to about the chip's resolution, and its transform."""
+    corners = np.array([[0, 0], [side, 0], [side, side], [0, side]], np.float64)
+    from_chip = cv2.invertAffineTransform(to_chip)
+    in_image = corners @ from_chip[:, :2].T + from_chip[:, 2]
+    height, width = image.shape[:2]
+    # The region may lie partly outside; at least one pixel is kept so that the border can be repeated.
+    left, top = (int(np.clip(v, 0, limit - 1)) for v, limit in zip(np.floor(in_image.min(axis=0)), (width, height)))
+    right, bottom = (int(np.clip(v, 1, limit)) for v, limit in zip(np.ceil(in_image.max(axis=0)) + 1, (width, height)))
+    region = image[top : max(bottom, top + 1), left : max(right, left + 1)]
+    reduced = cv2.resize(
+        region,
+        (max(1, round(region.shape[1] * scale)), max(1, round(region.shape[0] * scale))),
+        interpolation=cv2.INTER_AREA,
+    )
+    # reduced pixel -> image pixel, then image -> chip
+    ratio = np.array([region.shape[1] / reduced.shape[1], region.shape[0] / reduced.shape[0]])
+    offset = np.array([left, top]) + (ratio - 1) / 2
+    linear = to_chip[:, :2] * ratio
+    return reduced, np.column_stack([linear, to_chip[:, :2] @ offset + to_chip[:, 2]])

@@ -1,0 +1,176 @@
+"""Frames in, affect out: on real faces with the packaged weights."""
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+
+from ast_net_ros.pipeline import AffectPipeline, FaceAffect, Frame, PipelineSettings, primary_face
+
+
+@pytest.fixture(scope="module")
+def shared_pipeline() -> AffectPipeline:
+    return AffectPipeline()
+
+
+@pytest.fixture()
+def pipeline(shared_pipeline) -> AffectPipeline:
+    shared_pipeline.reset()
+    shared_pipeline.settings = PipelineSettings()
+    return shared_pipeline
+
+
+def _frames(path, every: int = 1) -> list[tuple[float, np.ndarray]]:
+    """(stamp, frame) of a video, every n-th."""
+    capture = cv2.VideoCapture(str(path))
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    frames: list[tuple[float, np.ndarray | None]] = []
+    while capture.grab():
+        index = len(frames)
+        frames.append((index / rate, capture.retrieve()[1] if index % every == 0 else None))
+    assert frames, f"{path} holds no frame"
+    return [(stamp, image) for stamp, image in frames if image is not None]
+
+
+@pytest.fixture(scope="module")
+def distress_to_smile(media):
+    return _frames(media / "WolfgangLanger_Pexels.mp4", every=3)
+
+
+def _sane(face: FaceAffect, image: np.ndarray) -> bool:
+    x, y, width, height = face.box
+    return (
+        -1 <= face.valence <= 1
+        and -1 <= face.arousal <= 1
+        and 0 <= face.confidence <= 1
+        and math.isclose(sum(face.emotions), 1, abs_tol=1e-4)
+        and len(face.emotions) == 8
+        and face.state_age >= 0
+        and x >= 0
+        and y >= 0
+        and x + width <= image.shape[1]
+        and y + height <= image.shape[0]
+    )
+
+
+def test_distress_turns_into_a_smile_under_one_id(pipeline, distress_to_smile):
+    results = [pipeline.process(image, stamp) for stamp, image in distress_to_smile]
+    seen = [faces[0] for faces in results if faces]
+    assert len(seen) >= 0.95 * len(results)
+    assert len({face.face_id for face in seen}) == 1
+    assert all(_sane(face, distress_to_smile[0][1]) for face in seen)
+    quarter = len(seen) // 4
+    first = np.mean([face.valence for face in seen[:quarter]])
+    last = np.mean([face.valence for face in seen[-quarter:]])
+    assert first < 0
+    assert last > 0.2
+    assert last - first >= 0.4
+    assert np.std([face.arousal for face in seen]) > 0.05
+    assert seen[-1].state_age == pytest.approx(distress_to_smile[-1][0] - distress_to_smile[0][0], abs=0.2)
+
+
+def test_neutral_turns_into_a_grin_and_valence_rises(pipeline, media):
+    faces = [pipeline.process(image, stamp) for stamp, image in _frames(media / "single_face.mp4", every=2)]
+    valence = [face[0].valence for face in faces if face]
+    assert len(valence) >= 0.95 * len(faces)
+    fifth = len(valence) // 5
+    assert np.mean(valence[-fifth:]) > np.mean(valence[:fifth]) + 0.2
+
+
+def test_no_face_is_reported_where_there_is_none(pipeline, media):
+    assert all(pipeline.process(image, stamp) == [] for stamp, image in _frames(media / "no_face.mp4", every=10))
+
+
+def test_a_face_that_left_ends_its_track(pipeline, media):
+    for stamp, image in _frames(media / "face_noface.mov", every=3):
+        faces = pipeline.process(image, stamp)
+    assert faces == []
+    assert pipeline.track_count() == 0
+
+
+def test_every_person_of_a_group_has_an_id_of_their_own(pipeline, media):
+    picture = cv2.imread(str(media / "multi_face.jpg"))
+    faces = pipeline.process(picture, 0.0)
+    assert len(faces) >= 3
+    again = pipeline.process(picture, 0.1)
+    assert [face.face_id for face in again] == [face.face_id for face in faces]
+    assert len({face.face_id for face in faces}) == len(faces)
+    sizes = [face.box[2] * face.box[3] for face in faces]
+    assert primary_face(faces) is faces[sizes.index(max(sizes))]
+
+
+def test_sources_in_one_batch_equal_sources_on_their_own(pipeline, distress_to_smile):
+    chosen = distress_to_smile[::12][:8]
+    mirrored = [(stamp, np.ascontiguousarray(image[:, ::-1])) for stamp, image in chosen]
+    apart = [
+        [pipeline.process(image, t, name)[0] for t, image in row] for name, row in (("a", chosen), ("b", mirrored))
+    ]
+    pipeline.reset()
+    joined = [pipeline.process_batch([Frame(a, t, "a"), Frame(b, t, "b")]) for (t, a), (_, b) in zip(chosen, mirrored)]
+    for index, (left, right) in enumerate(joined):
+        assert left[0].valence == pytest.approx(apart[0][index].valence, abs=1e-4)
+        assert right[0].valence == pytest.approx(apart[1][index].valence, abs=1e-4)
+    assert joined[-1][0][0].face_id != joined[-1][1][0].face_id
+
+
+@pytest.mark.parametrize("jump", [-3.0, 60.0])
+def test_a_jump_of_stamps_begins_anew_and_says_so(pipeline, distress_to_smile, caplog, jump):
+    for stamp, image in distress_to_smile[:5]:
+        before = pipeline.process(image, stamp + 100, "/camera")[0]
+        pipeline.process(image, stamp + 100, "/other")
+    after = pipeline.process(image, stamp + 100 + jump, "/camera")[0]
+    assert after.state_age == 0
+    assert after.face_id != before.face_id
+    assert "/camera" in caplog.text and f"{jump:+.3f}" in caplog.text
+    assert pipeline.process(image, stamp + 100.05, "/other")[0].state_age > 0
+
+
+def test_a_reset_gives_the_same_trajectory_again_with_new_ids(pipeline, distress_to_smile):
+    runs = []
+    for _ in range(2):
+        runs.append([pipeline.process(image, stamp)[0] for stamp, image in distress_to_smile[:20]])
+        pipeline.reset()
+    assert [face.valence for face in runs[0]] == [face.valence for face in runs[1]]
+    assert runs[0][0].face_id != runs[1][0].face_id
+
+
+def test_settings_take_effect_on_the_next_frame(pipeline, media):
+    picture = cv2.imread(str(media / "multi_face.jpg"))
+    everyone = pipeline.process(picture, 0.0)
+    pipeline.settings = PipelineSettings(max_faces=1)
+    assert len(pipeline.process(picture, 0.1)) == 1
+    pipeline.settings = PipelineSettings(min_face_pixels=max(face.box[2] for face in everyone) + 10)
+    assert pipeline.process(picture, 0.2) == []
+
+
+def test_stages_are_timed(pipeline, distress_to_smile):
+    pipeline.process(distress_to_smile[0][1], 0.0)
+    assert set(pipeline.timings) == {"detect", "align", "track", "encode", "step"}
+    assert all(seconds > 0 for seconds in pipeline.timings.values())
+
+
+@pytest.mark.parametrize(
+    ("image", "stamp", "complaint"),
+    [
+        (np.zeros((4, 4), np.uint8), 0.0, "height x width x 3"),
+        (np.zeros((4, 4, 3), np.float32), 0.0, "float32"),
+        (np.zeros((0, 4, 3), np.uint8), 0.0, "no pixels"),
+        (np.zeros((4, 4, 3), np.uint8), math.nan, "stamp nan"),
+        (None, 0.0, "NoneType"),
+    ],
+)
+def test_a_frame_that_is_none_is_refused_by_name_and_value(pipeline, image, stamp, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        pipeline.process(image, stamp, "/camera")
+
+
+def test_a_tiny_picture_is_no_error(pipeline):
+    assert pipeline.process(np.zeros((1, 1, 3), np.uint8), 0.0) == []
+    assert pipeline.process(np.zeros((3, 1000, 3), np.uint8), 0.1) == []
+
+
+def test_one_source_twice_in_a_batch_is_refused(pipeline):
+    frame = Frame(np.zeros((48, 48, 3), np.uint8), 0.0, "a")
+    with pytest.raises(ValueError, match="two frames of one source"):
+        pipeline.process_batch([frame, frame])
