@@ -87,26 +87,34 @@ def load_weights(path: str | Path) -> tuple[ASTNet, WeightsInfo]:
     return network.eval(), WeightsInfo(path, digest, about.get("description", ""))
 
 
-def _read_config(path: Path, about: dict[str, str]) -> NetworkConfig:
-    if about.get("format") != FORMAT:
-        raise WeightsError(f"weights '{path}': format is {about.get('format')!r}, wanted {FORMAT!r}; {_MEND}")
+def parse_config(text: str) -> NetworkConfig:
+    """A network's sizes from the JSON stored beside its weights. Raises ValueError naming what is out of range."""
     try:
-        values = json.loads(about.get("config", ""))
+        values = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise WeightsError(f"weights '{path}': its configuration is not JSON ({error}); {_MEND}") from error
+        raise ValueError(f"its configuration is not JSON ({error})") from error
     names = {field.name for field in fields(NetworkConfig)}
     if not isinstance(values, dict) or set(values) != names:
-        raise WeightsError(f"weights '{path}': its configuration must have exactly {sorted(names)}; {_MEND}")
+        raise ValueError(f"its configuration must have exactly {sorted(names)}")
     for name, value in values.items():
         numbers = value if isinstance(value, list) else [value]
         kinds = (int, float) if name == "step_seconds" else (int,)
         sane = all(type(n) in kinds and 0 < n <= _LARGEST_SIZE for n in numbers) and 0 < len(numbers) <= 16
         if not sane or isinstance(value, list) != (name in ("widths", "depths")):
-            raise WeightsError(f"weights '{path}': configuration {name} = {value!r} is out of range; {_MEND}")
+            raise ValueError(f"configuration {name} = {value!r} is out of range")
     if len(values["widths"]) != len(values["depths"]) or sum(values["depths"]) > 256:
-        raise WeightsError(f"weights '{path}': configuration widths and depths do not fit each other; {_MEND}")
+        raise ValueError("configuration widths and depths do not fit each other")
     sizes: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
     return NetworkConfig(**sizes)
+
+
+def _read_config(path: Path, about: dict[str, str]) -> NetworkConfig:
+    if about.get("format") != FORMAT:
+        raise WeightsError(f"weights '{path}': format is {about.get('format')!r}, wanted {FORMAT!r}; {_MEND}")
+    try:
+        return parse_config(about.get("config", ""))
+    except ValueError as error:
+        raise WeightsError(f"weights '{path}': {error}; {_MEND}") from error
 
 
 def _check_shapes(path: Path, expected: dict[str, Tensor], found: dict[str, list[int]]) -> None:

@@ -84,10 +84,11 @@ class FaceDetector:
         corners_and_sizes = _decode_boxes(boxes[likely], anchors) * np.tile(to_image, 2)
         points = _decode_landmarks(landmarks[likely], anchors) * to_image
         kept = cv2.dnn.NMSBoxes(corners_and_sizes.tolist(), scores.tolist(), self.score_threshold, self.nms_threshold)
-        return [
-            Detection(tuple(float(v) for v in corners_and_sizes[i]), points[i].astype(np.float32), float(scores[i]))
-            for i in np.array(kept, dtype=int).reshape(-1)
-        ]
+        detections = []
+        for i in np.array(kept, dtype=int).reshape(-1):
+            x, y, w, h = corners_and_sizes[i].tolist()
+            detections.append(Detection((x, y, w, h), points[i].astype(np.float32), float(scores[i])))
+        return detections
 
 
 @lru_cache(maxsize=1)

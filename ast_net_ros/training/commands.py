@@ -1,0 +1,124 @@
+"""The training commands of `ast_net`: thin entry points over the modules beside this one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command("train-attributes")
+@click.option("--train", "train_path", type=_FILE, required=True, help="Faces to learn from (.npz with FER+ votes).")
+@click.option("--valid", "valid_path", type=_FILE, required=True, help="Faces to choose the best epoch by.")
+@click.option(
+    "--output", type=_FOLDER, required=True, help="Folder for cnn.safetensors, epochs.csv and the run's state."
+)
+@click.option("--epochs", type=click.IntRange(1), default=30, show_default=True)
+@click.option("--batch", type=click.IntRange(1), default=128, show_default=True)
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.1, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+def train_attributes_command(
+    train_path: Path,
+    valid_path: Path,
+    output: Path,
+    epochs: int,
+    batch: int,
+    learning_rate: float,
+    seed: int,
+    device: str,
+) -> None:
+    """Stage 1: train the discrete-emotion CNN. A run that was interrupted goes on where it stopped."""
+    from ast_net_ros.training.attributes import AttributeTraining, train_attributes
+    from ast_net_ros.training.faces import load_faces
+
+    train, valid = (load_faces(path, output / f"{path.stem}.chips.npz") for path in (train_path, valid_path))
+    click.echo(
+        f"face found in {train.found.mean():.1%} of {len(train)} training and {valid.found.mean():.1%} of {len(valid)}"
+    )
+    training = AttributeTraining(epochs=epochs, batch=batch, learning_rate=learning_rate, seed=seed)
+    best = train_attributes(train, valid, output, training, device=device)
+    click.echo(f"best FER+ accuracy {best:.4f}: {output / 'cnn.safetensors'}")
+
+
+@click.command("evaluate-attributes")
+@click.option("--data", type=_FILE, required=True, help="Labelled faces (.npz with FER+ votes).")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="JSON file of figures.")
+@click.option("--weights", type=_FILE, help="Weights to evaluate; the packaged ones if left out.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--invariance", is_flag=True, help="Also measure what turning, shifting, blur and light change.")
+@click.option("--pairs", type=_FOLDER, help="Folder of NAME_neutral.jpg and NAME_smiling.jpg: whose valence rises.")
+def evaluate_attributes_command(
+    data: Path, output: Path, weights: Path | None, device: str, invariance: bool, pairs: Path | None
+) -> None:
+    """Accuracy, macro F1, confusion and calibration of the discrete emotions on labelled faces."""
+    from ast_net_ros.model import load_model
+    from ast_net_ros.training.attribute_figures import archive_figures, invariance_figures, paired_figures
+    from ast_net_ros.training.faces import load_faces
+
+    model = load_model(weights, device)
+    faces = load_faces(data)
+    figures = archive_figures(model, faces)
+    if invariance:
+        figures["invariance"] = invariance_figures(model, faces)
+    if pairs:
+        figures["pairs"] = paired_figures(model, pairs)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(figures, indent=2) + "\n")
+    for name in ("with_duplicates", "without_duplicates"):
+        f = figures[name]
+        if f["count"]:
+            click.echo(
+                f"{name.replace('_', ' ')}: {f['count']} faces, accuracy {f['accuracy']:.4f} (7 classes "
+                f"{f['accuracy_7']}), macro F1 {f['macro_f1']:.4f}, calibration error {f['calibration_error']:.4f}"
+            )
+    if pairs:
+        click.echo(f"smile above neutral: {figures['pairs']['smile_above_neutral']} of {figures['pairs']['people']}")
+    click.echo(f"written: {output}")
+
+
+@click.command("train-temporal")
+@click.option("--cnn", "cnn_path", type=_FILE, required=True, help="cnn.safetensors of `ast_net train-attributes`.")
+@click.option("--train", "train_path", type=_FILE, required=True, help="Faces of the simulated recordings (.npz).")
+@click.option("--valid", "valid_path", type=_FILE, required=True, help="Faces of other people, for the figures.")
+@click.option("--output", type=_FOLDER, required=True, help="Folder for ast_net.safetensors and figures.json.")
+@click.option("--iterations", type=click.IntRange(1), default=1500, show_default=True)
+@click.option("--versions", type=click.IntRange(1), default=4, show_default=True, help="Disturbed copies of each face.")
+@click.option(
+    "--agreement", type=click.FloatRange(0), default=1.0, show_default=True, help="Weight of the Siamese term."
+)
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--description", default="trained by its user", show_default=True, help="Stored in the weights file.")
+def train_temporal_command(
+    cnn_path: Path,
+    train_path: Path,
+    valid_path: Path,
+    output: Path,
+    iterations: int,
+    versions: int,
+    agreement: float,
+    seed: int,
+    description: str,
+) -> None:
+    """Stage 2: train the stacked LSTM on simulated recordings, as a Siamese network on shifted clips."""
+    from ast_net_ros.model.network import ASTNet
+    from ast_net_ros.model.weights import save_weights
+    from ast_net_ros.training.attributes import load_cnn
+    from ast_net_ros.training.faces import load_faces
+    from ast_net_ros.training.simulation import recordings_of
+    from ast_net_ros.training.temporal import TemporalTraining, temporal_figures, train_temporal
+
+    network, cnn = load_cnn(cnn_path)
+    train, valid = (load_faces(path, output / f"{path.stem}.chips.npz") for path in (train_path, valid_path))
+    drawn = recordings_of(cnn, train, versions, seed)
+    training = TemporalTraining(iterations=iterations, agreement=agreement, seed=seed)
+    net = ASTNet(network)
+    net.cnn, net.temporal = cnn, train_temporal(drawn.draw, network, training)
+    figures = temporal_figures(net.temporal, recordings_of(cnn, valid, 2, seed + 1).draw)
+    info = save_weights(net, output / "ast_net.safetensors", description)
+    (output / "figures.json").write_text(json.dumps({**figures, "weights_sha256": info.sha256}, indent=2) + "\n")
+    click.echo(f"on held-out faces: {figures}\nwritten: {info.path}")

@@ -1,0 +1,39 @@
+"""What stage 2 minimises: regression of both Siamese branches and their agreement.
+
+All tensors are N x T x 2, last axis (valence, arousal).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ast_net_ros.model.network import AffectOutput
+
+
+def concordance(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Concordance correlation coefficient (Lin 1989) over everything but the last axis; 2 values in [-1, 1]."""
+    p, t = predicted.flatten(0, -2), truth.flatten(0, -2)
+    p_mean, t_mean = p.mean(dim=0), t.mean(dim=0)
+    covariance = ((p - p_mean) * (t - t_mean)).mean(dim=0)
+    spread = (p - p_mean).square().mean(dim=0) + (t - t_mean).square().mean(dim=0)
+    return 2 * covariance / (spread + (p_mean - t_mean).square() + 1e-8)
+
+
+def regression_loss(output: AffectOutput, truth: Tensor) -> Tensor:
+    """1 - CCC, plus squared error, plus the negative log likelihood by which sigma learns the size of the errors.
+
+    The likelihood's error is detached: a doubtful face must not be learnt less well for being doubtful.
+    """
+    error = output.affect - truth
+    likelihood = (error.detach() / output.sigma).square() / 2 + torch.log(output.sigma)
+    return (1 - concordance(output.affect, truth)).mean() + error.square().mean() + 0.1 * likelihood.mean()
+
+
+def agreement_loss(earlier: Tensor, later: Tensor, shift: int, settle: int) -> Tensor:
+    """Mean squared difference of two branches where their clips overlap.
+
+    earlier, later: affect of clips of equal length, `later` beginning `shift` steps after `earlier`.
+    settle: steps after a branch's cold start in which it is not yet asked to agree.
+    """
+    return (earlier[:, shift + settle :] - later[:, settle : later.shape[1] - shift]).square().mean()

@@ -1,0 +1,161 @@
+"""Simulated recordings: faces that follow a trajectory in the valence-arousal plane, as features with labels.
+
+In: cached attribute features of many faces, each in several disturbed versions, and where each face lies in the
+plane. Out: batches of feature sequences, one entry a model step, with the valence and arousal of every step.
+
+A trajectory wanders as continuous annotation does (Ornstein-Uhlenbeck with holds). At irregular moments a face near
+the trajectory is drawn; in between, the features glide from one face to the next and the label with them, so that label
+and face always agree. Every step shows another disturbed version of the face, and now and then none.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ast_net_ros.model.network import DiscreteEmotionCNN
+from ast_net_ros.training.augmentation import augment
+from ast_net_ros.training.faces import Faces, vote_distribution
+
+EMOTION_COORDINATES = np.array(
+    [
+        [0.00, -0.30],  # neutral
+        [0.81, 0.51],  # happiness
+        [0.40, 0.67],  # surprise
+        [-0.63, -0.25],  # sadness
+        [-0.51, 0.59],  # anger
+        [-0.60, 0.35],  # disgust
+        [-0.64, 0.60],  # fear
+        [-0.55, 0.00],  # contempt
+    ],
+    np.float32,
+)
+"""Valence and arousal of each emotion, in the order of EMOTIONS.
+
+Russell and Mehrabian 1977 for the words, with three departures. Neutral: arousal -0.30 instead of 0, since raters of
+pictured faces find the neutral face the least aroused of all. Sadness: -0.25 instead of -0.27, so that it does not
+lie below neutral's neighbourhood. Contempt: this project's choice (Labs et al. 2015 measured 0.01 for its arousal).
+"""
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """The statistics of simulated recordings.
+
+    correlation_seconds: quartile-like range of the trajectory's time to 1/e (annotation of 236 recordings: 12 to 25).
+    mean_spread, spread: standard deviation of recordings' means and inside a recording (0.30 and 0.14 measured).
+    expressive_share, expressive_spread: recordings with wide, quicker movement, which annotation of mostly
+        calm conversation lacks and a robot meets. still_share: of steps without change.
+    stretch_seconds: mean time from one drawn face to the next. miss_rate: a second; miss_seconds: how long at most.
+    """
+
+    step_seconds: float = 0.2
+    correlation_seconds: tuple[float, float] = (12.0, 25.0)
+    mean_spread: float = 0.30
+    spread: float = 0.14
+    expressive_share: float = 0.5
+    expressive_spread: float = 0.45
+    expressive_correlation_seconds: tuple[float, float] = (2.0, 10.0)
+    still_share: float = 0.6
+    stretch_seconds: float = 3.0
+    nearest: int = 48
+    miss_rate: float = 0.05
+    miss_seconds: float = 1.0
+
+
+class SimulatedRecordings:
+    """Draws recordings from faces: features N x V x F (V disturbed versions of each) and targets N x 2."""
+
+    def __init__(self, features: Tensor, targets: Tensor, simulation: Simulation | None = None):
+        self.features, self.targets = features, targets
+        self.simulation = simulation or Simulation()
+
+    def draw(self, count: int, steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """`count` recordings of `steps` model steps: features (count x steps x F) and labels (count x steps x 2)."""
+        wanted = self._trajectories(count, steps, generator)
+        faces, weight = self._faces_along(wanted, generator)
+        versions = torch.randint(self.features.shape[1], (2, count, steps), generator=generator)
+        weight = weight.unsqueeze(-1)
+        features = torch.lerp(self.features[faces[0], versions[0]], self.features[faces[1], versions[1]], weight)
+        labels = torch.lerp(self.targets[faces[0]], self.targets[faces[1]], weight)
+        return self._miss(features, generator), labels
+
+    def _trajectories(self, count: int, steps: int, generator: torch.Generator) -> Tensor:
+        """count x steps x 2 wanted positions."""
+        s = self.simulation
+        expressive = torch.rand(count, 1, generator=generator) < s.expressive_share
+        low, high = (
+            torch.where(expressive, quick, calm)
+            for quick, calm in zip(s.expressive_correlation_seconds, s.correlation_seconds)
+        )
+        correlation = low + (high - low) * torch.rand(count, 1, generator=generator)
+        spread = torch.where(expressive, s.expressive_spread, s.spread)
+        keep = torch.exp(-s.step_seconds / (1 - s.still_share) / correlation).clamp(max=0.999)
+        mean = s.mean_spread * torch.randn(count, 2, generator=generator)
+        position = spread * torch.randn(count, 2, generator=generator)
+        positions = []
+        for _ in range(steps):
+            still = torch.rand(count, 1, generator=generator) < s.still_share
+            moved = keep * position + spread * torch.sqrt(1 - keep**2) * torch.randn(count, 2, generator=generator)
+            position = torch.where(still, position, moved)
+            positions.append(position)
+        return (torch.stack(positions, dim=1) + mean.unsqueeze(1)).clamp(-1, 1)
+
+    def _faces_along(self, wanted: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """For every step the face before and the face after it (2 x count x steps) and how far between them it lies."""
+        s = self.simulation
+        count, steps, _ = wanted.shape
+        drawn = torch.rand(count, steps, generator=generator) < s.step_seconds / s.stretch_seconds
+        drawn[:, 0] = drawn[:, -1] = True
+        where = drawn.nonzero()
+        near = torch.cdist(wanted[drawn], self.targets).topk(min(s.nearest, len(self.targets)), largest=False).indices
+        pick = torch.randint(near.shape[1], (len(near), 1), generator=generator)
+        chosen = near.gather(1, pick).squeeze(1)
+        order = drawn.long().cumsum(dim=1) - 1  # index of the last draw at or before each step, within its recording
+        first = torch.searchsorted(where[:, 0].contiguous(), torch.arange(count)).unsqueeze(1)
+        before = first + order
+        after = torch.where(order < drawn.sum(dim=1, keepdim=True) - 1, before + 1, before)
+        begin, end = where[before, 1], where[after, 1]
+        passed = (torch.arange(steps) - begin) / (end - begin).clamp(min=1)
+        # A face rests in its expression, then moves within the middle of the stretch.
+        glide = ((passed - 0.5) / torch.empty(count, 1).uniform_(0.2, 1.0, generator=generator) + 0.5).clamp(0, 1)
+        return torch.stack([chosen[before], chosen[after]]), 0.5 - 0.5 * torch.cos(math.pi * glide)
+
+    def _miss(self, features: Tensor, generator: torch.Generator) -> Tensor:
+        """Steps in which the face is not seen repeat the features before, as the running pipeline does."""
+        s = self.simulation
+        count, steps, _ = features.shape
+        longest = max(1, round(s.miss_seconds / s.step_seconds))
+        index = torch.arange(steps).expand(count, steps).clone()
+        begins = torch.rand(count, steps, generator=generator) < s.miss_rate * s.step_seconds
+        for recording, begin in begins.nonzero().tolist():
+            length = int(torch.randint(1, longest + 1, (1,), generator=generator))
+            index[recording, begin : begin + length] = index[recording, max(0, begin - 1)]
+        return features.gather(1, index.unsqueeze(-1).expand_as(features))
+
+
+def recordings_of(cnn: DiscreteEmotionCNN, faces: Faces, versions: int, seed: int) -> SimulatedRecordings:
+    """Recordings that show `faces` as `cnn` sees them: those with votes, found by the detector, no duplicates."""
+    votes = vote_distribution(faces.votes)
+    chosen = np.flatnonzero((votes.sum(axis=1) > 0) & faces.found & ~faces.duplicate)
+    targets = torch.from_numpy(votes[chosen] @ EMOTION_COORDINATES)
+    return SimulatedRecordings(disturbed_features(cnn, faces.chips[chosen], versions, seed), targets)
+
+
+@torch.inference_mode()
+def disturbed_features(
+    cnn: DiscreteEmotionCNN, chips: np.ndarray, versions: int, seed: int, strength: float = 0.4
+) -> Tensor:
+    """Features (N x V x F) of N chips (N x S x S uint8), each seen V = `versions` times as a tracked face jitters."""
+    cnn.eval()
+    generator = torch.Generator().manual_seed(seed)
+    parts = []
+    for batch in tqdm(torch.from_numpy(chips).unsqueeze(1).split(256), desc="encoding faces", unit="batch"):
+        seen = [cnn(augment(batch.float(), generator, strength))[0] for _ in range(versions)]
+        parts.append(torch.stack(seen, dim=1))
+    return torch.cat(parts)

@@ -1,0 +1,150 @@
+"""Stage 1: training learns, resumes to the same result, and its figures are right."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file
+
+from ast_net_ros.model import load_model
+from ast_net_ros.model.network import NetworkConfig
+from ast_net_ros.training.attribute_figures import calibration_error, classification_figures, still_affect
+from ast_net_ros.training.attributes import AttributeTraining, load_cnn, majority_accuracy, train_attributes
+from ast_net_ros.training.augmentation import augment
+from ast_net_ros.training.commands import evaluate_attributes_command
+from ast_net_ros.training.faces import DataError, Faces
+
+SMALL = NetworkConfig(chip_side=48, widths=(8, 8), depths=(1, 1), attributes=8, hidden=4, layers=2)
+
+
+def _striped_faces(count: int, seed: int) -> Faces:
+    """Pictures whose class is plain to see: class 0 has horizontal stripes, class 1 vertical ones."""
+    generator = np.random.default_rng(seed)
+    label = generator.integers(0, 2, count)
+    stripes = (np.arange(48) // 6 % 2 * 120).astype(np.uint8)
+    images = np.where(label[:, None, None] == 0, stripes[None, :, None], stripes[None, None, :])
+    images = (images + generator.integers(0, 60, (count, 48, 48))).astype(np.uint8)
+    votes = np.zeros((count, 10), np.uint8)
+    votes[np.arange(count), label] = 10
+    return Faces(images, votes, np.zeros(count, bool), images, np.ones(count, bool))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    torch.set_num_threads(1)
+    output = tmp_path_factory.mktemp("run")
+    training = AttributeTraining(epochs=3, batch=16, learning_rate=0.05, average_decay=0.8)
+    best = train_attributes(_striped_faces(400, 0), _striped_faces(64, 1), output, training, SMALL)
+    return output, training, best
+
+
+def test_training_learns_what_is_plain_to_see(run):
+    output, _, best = run
+    assert best > 0.9
+    network, cnn = load_cnn(output / "cnn.safetensors")
+    assert network == SMALL
+    assert majority_accuracy(cnn, _striped_faces(64, 1)) == pytest.approx(best)
+    assert len((output / "epochs.csv").read_text().splitlines()) == 4
+
+
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(run, tmp_path, monkeypatch):
+    output, training, best = run
+    train, valid = _striped_faces(400, 0), _striped_faces(64, 1)
+    from ast_net_ros.training import attributes
+
+    real, calls = attributes.majority_accuracy, []
+
+    def interrupted_in_the_second_epoch(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(attributes, "majority_accuracy", interrupted_in_the_second_epoch)
+    with pytest.raises(KeyboardInterrupt):
+        train_attributes(train, valid, tmp_path, training, SMALL)
+    monkeypatch.undo()
+    assert train_attributes(train, valid, tmp_path, training, SMALL) == best
+    whole, resumed = load_file(output / "last.safetensors"), load_file(tmp_path / "last.safetensors")
+    for name, value in whole.items():
+        torch.testing.assert_close(resumed[name], value, atol=0, rtol=0)
+
+
+def test_a_run_of_another_configuration_is_not_continued(run):
+    output, _, _ = run
+    with pytest.raises(DataError, match="another output folder"):
+        train_attributes(_striped_faces(8, 0), _striped_faces(8, 1), output, AttributeTraining(epochs=9), SMALL)
+
+
+def test_a_weights_file_of_another_kind_is_no_cnn(run, tmp_path):
+    (tmp_path / "x.safetensors").write_bytes(b"12345678")
+    with pytest.raises(DataError, match=r"x\.safetensors"):
+        load_cnn(tmp_path / "x.safetensors")
+    with pytest.raises(DataError, match=r"last\.safetensors"):
+        load_cnn(run[0] / "last.safetensors")
+
+
+def test_augmentation_is_repeatable_and_leaves_pictures_sane():
+    chips = torch.from_numpy(_striped_faces(32, 2).chips).unsqueeze(1).float()
+    first, second = (augment(chips, torch.Generator().manual_seed(4)) for _ in range(2))
+    assert torch.equal(first, second)
+    assert first.shape == chips.shape
+    assert torch.isfinite(first).all()
+    assert not torch.equal(first, augment(chips, torch.Generator().manual_seed(5)))
+
+
+def test_augmentation_mirrors_half_and_keeps_faces_upright():
+    ramp = torch.linspace(0, 255, 48)
+    down = ramp.view(1, 1, 48, 1).expand(200, 1, 48, 48)
+    along = ramp.view(1, 1, 1, 48).expand(200, 1, 48, 48)
+    generator = torch.Generator().manual_seed(0)
+    for chips, (low, high) in ((down, (1.0, 1.0)), (along, (0.35, 0.65))):
+        axis = 2 if chips is down else 3
+        moved = augment(chips, generator)
+        rising = (
+            moved.narrow(axis, 36, 12).mean(dim=(1, 2, 3)) > moved.narrow(axis, 0, 12).mean(dim=(1, 2, 3))
+        ).float()
+        assert low <= float(rising.mean()) <= high
+
+
+def test_classification_figures_on_a_table_done_by_hand():
+    truth = np.array([0, 0, 1, 1, 7])
+    emotions = np.full((5, 8), 0.05)
+    for row, (emotion, certainty) in enumerate([(0, 0.9), (1, 0.6), (1, 0.8), (1, 0.7), (0, 0.5)]):
+        emotions[row, emotion] = certainty
+    figures = classification_figures(truth, emotions)
+    assert figures["accuracy"] == pytest.approx(0.6)
+    assert figures["accuracy_7"] == pytest.approx(0.75)
+    assert figures["f1"] == {"neutral": 0.5, "happiness": 0.8, "contempt": 0.0}
+    assert figures["macro_f1"] == pytest.approx(1.3 / 3, abs=1e-4)
+    assert figures["confusion"][0][:2] == [1, 1] and figures["confusion"][7][0] == 1
+    assert np.sum(figures["confusion"]) == 5
+
+
+def test_calibration_error_is_zero_for_honest_certainty_and_large_for_boasting():
+    generator = np.random.default_rng(0)
+    certainty = generator.uniform(0.2, 1, 100_000)
+    honest = generator.uniform(size=100_000) < certainty
+    assert calibration_error(certainty, honest) < 0.01
+    assert calibration_error(np.full(1000, 0.99), np.arange(1000) % 2 == 0) == pytest.approx(0.49, abs=0.01)
+
+
+def test_a_still_face_has_bounded_affect():
+    model = load_model(device="cpu")
+    affect = still_affect(model, torch.zeros(3, model.config.attributes))
+    assert affect.shape == (3, 2) and affect.abs().max() <= 1
+
+
+def test_evaluate_attributes_works_on_raw_pictures_and_writes_json(tmp_path):
+    faces = _striped_faces(12, 3)
+    np.savez(tmp_path / "x.npz", images=faces.images, votes=faces.votes, duplicate_of_train=np.arange(12) < 2)
+    arguments = ["--data", str(tmp_path / "x.npz"), "--output", str(tmp_path / "out" / "metrics.json")]
+    result = CliRunner().invoke(evaluate_attributes_command, arguments)
+    assert result.exit_code == 0, result.output
+    figures = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert figures["pictures"] == 12
+    assert figures["with_duplicates"]["count"] == 12
+    assert figures["without_duplicates"]["count"] == 10
+    assert 0 <= figures["without_duplicates"]["accuracy"] <= 1

@@ -1,0 +1,114 @@
+"""Stage 2: the objective, the simulated recordings, and that training on them learns."""
+
+import pytest
+import torch
+
+from ast_net_ros.model.network import AffectOutput, NetworkConfig, StackedLSTM
+from ast_net_ros.training.objective import agreement_loss, concordance, regression_loss
+from ast_net_ros.training.simulation import EMOTION_COORDINATES, SimulatedRecordings, Simulation
+from ast_net_ros.training.temporal import TemporalTraining, temporal_figures, train_temporal
+
+SMALL = NetworkConfig(attributes=6, hidden=16, layers=2)
+
+
+def _recordings(seed: int = 0, simulation: Simulation | None = None) -> SimulatedRecordings:
+    """Faces whose features are a noisy linear image of where they lie in the plane."""
+    generator = torch.Generator().manual_seed(seed)
+    targets = torch.rand(3000, 2, generator=generator) * 2 - 1
+    mixing = torch.randn(2, 6, generator=torch.Generator().manual_seed(99))
+    features = (targets @ mixing).unsqueeze(1) + 0.5 * torch.randn(3000, 3, 6, generator=generator)
+    return SimulatedRecordings(features, targets, simulation)
+
+
+def test_concordance_by_its_definition():
+    p = torch.randn(4, 50, 2, generator=torch.Generator().manual_seed(0))
+    t = 0.5 * p + 0.3 * torch.randn(4, 50, 2, generator=torch.Generator().manual_seed(1)) + 0.1
+    x, y = p[..., 0].flatten().double(), t[..., 0].flatten().double()
+    r = torch.corrcoef(torch.stack([x, y]))[0, 1]
+    sx, sy = x.std(correction=0), y.std(correction=0)
+    wanted = 2 * r * sx * sy / (sx**2 + sy**2 + (x.mean() - y.mean()) ** 2)
+    assert float(concordance(p, t)[0]) == pytest.approx(float(wanted), abs=1e-5)
+    assert concordance(t, t).tolist() == pytest.approx([1, 1])
+    assert concordance(torch.zeros(2, 5, 2), t[:2, :5]).tolist() == pytest.approx([0, 0], abs=1e-5)
+
+
+def test_sigma_is_best_at_the_size_of_the_errors():
+    truth = torch.randn(8, 100, 2, generator=torch.Generator().manual_seed(0))
+    affect = truth + 0.3 * torch.randn(8, 100, 2, generator=torch.Generator().manual_seed(1))
+    losses = {
+        s: float(regression_loss(AffectOutput(affect, torch.full_like(affect, s)), truth)) for s in (0.1, 0.3, 0.9)
+    }
+    assert min(losses, key=losses.__getitem__) == 0.3
+
+
+def test_agreement_compares_the_same_moments():
+    recording = torch.randn(2, 30, 2, generator=torch.Generator().manual_seed(0))
+    for shift in (1, 7, 12):
+        earlier, later = recording[:, : 30 - shift], recording[:, shift:]
+        assert float(agreement_loss(earlier, later, shift, settle=0)) == 0
+        assert float(agreement_loss(earlier, later + 0.5, shift, settle=2)) == pytest.approx(0.25)
+    assert float(agreement_loss(recording[:, :25], recording[:, 5:], 4, settle=0)) > 0.1
+
+
+def test_agreement_is_not_asked_while_a_branch_settles():
+    earlier, later = torch.zeros(1, 20, 2), torch.zeros(1, 20, 2)
+    later[:, :4] = 1.0
+    assert float(agreement_loss(earlier, later, shift=5, settle=4)) == 0
+    assert float(agreement_loss(earlier, later, shift=5, settle=3)) > 0
+
+
+def test_clips_that_cannot_overlap_are_refused():
+    with pytest.raises(ValueError, match="lengthen clip_steps"):
+        TemporalTraining(clip_steps=50, largest_shift=45, settle_steps=5)
+
+
+def test_recordings_are_repeatable_bounded_and_agree_with_their_labels():
+    recordings = _recordings()
+    features, labels = recordings.draw(6, 80, torch.Generator().manual_seed(1))
+    again, _ = recordings.draw(6, 80, torch.Generator().manual_seed(1))
+    assert torch.equal(features, again)
+    assert features.shape == (6, 80, 6) and labels.shape == (6, 80, 2)
+    assert labels.abs().max() <= 1
+    solution = torch.linalg.lstsq(features.flatten(0, 1), labels.flatten(0, 1)).solution
+    left = (features.flatten(0, 1) @ solution - labels.flatten(0, 1)).square().mean()
+    assert float(left) < 0.5 * float(labels.flatten(0, 1).var(dim=0).mean())
+
+
+def test_calm_recordings_move_as_real_annotation_does():
+    """Mean spread near 0.30, spread inside a recording near 0.14, correlation time between 8 and 30 s."""
+    recordings = _recordings(simulation=Simulation(expressive_share=0.0))
+    wanted = recordings._trajectories(400, 1500, torch.Generator().manual_seed(0))
+    assert float(wanted.mean(dim=1).std()) == pytest.approx(0.30, abs=0.05)
+    inside = wanted - wanted.mean(dim=1, keepdim=True)
+    assert float(inside.std(dim=1).mean()) == pytest.approx(0.14, abs=0.02)
+    for lag, low, high in ((round(8 / 0.2), 0.4, 1.0), (round(30 / 0.2), -0.5, 0.37)):
+        correlation = (inside[:, lag:] * inside[:, :-lag]).mean() / inside.square().mean()
+        assert low < float(correlation) < high
+
+
+def test_missed_steps_repeat_what_was_seen_before():
+    recordings = _recordings(simulation=Simulation(miss_rate=1.0))
+    features = torch.arange(40.0).view(1, 40, 1).expand(3, 40, 6)
+    missed = recordings._miss(features, torch.Generator().manual_seed(0))
+    repeated = missed[:, 1:] == missed[:, :-1]
+    assert 0.1 < float(repeated.float().mean()) < 0.9
+    assert (missed <= features).all(), "a miss must not show the future"
+
+
+def test_training_learns_and_is_repeatable():
+    torch.set_num_threads(1)
+    training = TemporalTraining(iterations=60, batch=16, clip_steps=40, largest_shift=10, learning_rate=1e-2)
+    model = train_temporal(_recordings().draw, SMALL, training)
+    figures = temporal_figures(model, _recordings(7).draw, count=40, steps=60)
+    torch.manual_seed(0)
+    untrained = temporal_figures(StackedLSTM(SMALL), _recordings(7).draw, count=40, steps=60)
+    assert figures["ccc_valence"] > 0.6 > untrained["ccc_valence"]
+    again = train_temporal(_recordings().draw, SMALL, training)
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], value, atol=0, rtol=0)
+
+
+def test_every_emotion_has_its_place_and_neutral_is_the_least_aroused():
+    assert EMOTION_COORDINATES.shape == (8, 2)
+    assert abs(EMOTION_COORDINATES).max() <= 1
+    assert EMOTION_COORDINATES[:, 1].argmin() == 0
