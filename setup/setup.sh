@@ -133,7 +133,7 @@ make_venv() {
         [ -f "$venv/ast_net_setup" ] ||
             fail "$venv exists, but was not made by make setup." "Move it away, or choose another folder with AST_NET_VENV."
         if [ "$(cat "$venv/ast_net_setup")" = "$wanted" ]; then return; fi
-        say "replacing $venv, which was made for:" $(cat "$venv/ast_net_setup")
+        say "replacing $venv, which was made for: $(tr '\n' ' ' <"$venv/ast_net_setup")"
         rm -rf "$venv" "$build" "$install"
     fi
     say "making $venv with $("$python" --version), ROS 2 $ROS_DISTRO ($mode)"
@@ -180,6 +180,11 @@ install_packages() {
         fi
     fi
     pip_install pip "${arguments[@]}" "${lists[@]/#/--requirement=}"
+    if [ ! -e "$venv/bin/pytest" ]; then
+        # pip makes no command for a package that it finds outside, and the command there runs another Python.
+        printf '#!%s\nimport sys\n\nimport pytest\n\nsys.exit(pytest.main())\n' "$venv/bin/python" >"$venv/bin/pytest"
+        chmod +x "$venv/bin/pytest"
+    fi
     if [ "$mode" = wheels ]; then
         logged mend "$venv/bin/python" setup/mend_wheel_paths.py ||
             fail "the CMake files of the ROS wheels could not be adapted" "Remove $venv and run make setup again."
@@ -187,6 +192,7 @@ install_packages() {
     for module in cv2 onnxruntime torch safetensors rclpy; do
         logged "import-$module" "$venv/bin/python" -c "import $module" || case $module in
             cv2) fail "OpenCV does not load." "Debian and Ubuntu: apt-get install -y libgl1 libglib2.0-0" ;;
+            rclpy) fail "rclpy does not load." "Wheels: remove $venv and run make setup again. A sourced ROS 2: source its setup.bash first." ;;
             *) fail "$module is installed but does not load." "Remove $venv and run make setup again." ;;
         esac
     done
