@@ -81,6 +81,18 @@ def draw_faces(image: np.ndarray, faces: Sequence[DrawableFace], magnification: 
         taken.append(_draw_label(image, face, faces, taken, unit))
 
 
+def draw_caption(image: np.ndarray, text: str, magnification: float = 1.0) -> None:
+    """Writes a short ASCII text into the lower left corner."""
+    unit = _unit(image) * magnification
+    scale, thickness = 0.42 * unit, max(1, round(1.1 * unit))
+    padding, margin = round(5 * unit), round(6 * unit)
+    text_width, text_height = _text_size(text, scale, thickness)
+    width, height = text_width + 2 * padding, text_height + 2 * padding
+    top = image.shape[0] - margin - height
+    _shade(image, margin, top, width, height, round(4 * unit))
+    _text(image, text, (margin + padding, top + padding + text_height), scale, _TEXT, thickness)
+
+
 class AffectPlane:
     """A small valence-arousal plane in a lower corner, with the recent path of every face.
 
@@ -219,8 +231,14 @@ def _label_place(
     ]
     room = (max(0, image_shape[1] - width), max(0, image_shape[0] - height))
     places = [(min(max(left, 0), room[0]), min(max(top, 0), room[1])) for left, top in wanted]
-    # min() keeps the first of equals, so a label stays above its face as long as it can.
-    return min(places, key=lambda place: sum(_overlap((*place, *size), other) for other in [box, *occupied]))
+
+    def hidden(place: tuple[int, int]) -> float:
+        label = (*place, *size)
+        # A little of its own face may be covered: better than a label that hops about with every move of the head.
+        own = max(0.0, _overlap(label, box) - 0.3 * width * height)
+        return own + sum(_overlap(label, other) for other in occupied)
+
+    return min(places, key=hidden)  # the first of equals, so above the face where that hides nothing
 
 
 def _overlap(one: Box, other: Box) -> float:

@@ -42,6 +42,7 @@ class Video:
     fps: frames per second as the container states it; 30 where it states nothing believable.
     frame_count: frames as the container states it, which can be a few off; None for a webcam or where unknown.
     size: (width, height) of the first frame in pixels, upright.
+    live: whether it is a webcam, which has no end.
 
     Seconds are strictly increasing and start at 0: the container's own times, so that a varying frame rate is
     kept; where these stand still or run backward, one frame period after the frame before. A webcam's frames
@@ -51,7 +52,7 @@ class Video:
     def __init__(self, source: str, capture: Capture, live: bool):
         self.source = source
         self._capture = capture
-        self._live = live
+        self.live = live
         rate = capture.get(cv2.CAP_PROP_FPS)
         self.fps = float(rate) if math.isfinite(rate) and 0.1 <= rate <= 1000 else _DEFAULT_RATE
         count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
@@ -96,7 +97,7 @@ class Video:
             return None
         if frame.ndim == 2:
             frame = cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)
-        stated = time.monotonic() if self._live else self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        stated = time.monotonic() if self.live else self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
         return (stated if math.isfinite(stated) else 0.0), frame
 
 

@@ -89,7 +89,10 @@ def test_labels_hide_neither_faces_nor_each_other_while_there_is_room():
         places.append((*place, *size))
     for index, label in enumerate(places):
         assert 0 <= label[0] <= 640 - 110 and 0 <= label[1] <= 360 - 40
-        assert all(drawing._overlap(label, face.box) == 0 for face in faces)
+        own_allowance = 0.3 * 110 * 40
+        assert all(
+            drawing._overlap(label, face.box) <= (own_allowance if face is faces[index] else 0) for face in faces
+        )
         assert all(drawing._overlap(label, other) == 0 for other in places[:index])
 
 

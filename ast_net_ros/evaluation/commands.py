@@ -1,0 +1,103 @@
+"""The `ast_net` commands on recordings. Only click is imported here, so that help comes at once; the rest on use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from ast_net_ros.evaluation.annotate import Annotation
+    from ast_net_ros.pipeline import AffectPipeline
+
+
+@click.command()
+@click.argument("video")
+@click.option(
+    "--output",
+    "-o",
+    required=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Folder for estimates.csv, plot.png and overlay.mp4. Made if absent; an earlier run's files are replaced.",
+)
+@click.option("--overlay", is_flag=True, help="Also write overlay.mp4: the video with boxes, values and trails.")
+@click.option(
+    "--weights", metavar="PATH", type=click.Path(path_type=Path), help="Weights (safetensors).  [default: packaged]"
+)
+@click.option("--device", default="auto", metavar="NAME", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--max-faces",
+    metavar="N",
+    default=16,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="The largest N faces of a frame are followed.",
+)
+@click.option(
+    "--score-threshold",
+    metavar="P",
+    default=0.7,
+    show_default=True,
+    type=click.FloatRange(0.05, 0.99),
+    help="Least certainty of a face detection.",
+)
+@click.option(
+    "--detection-side",
+    metavar="N",
+    default=320,
+    show_default=True,
+    type=click.IntRange(64, 4096),
+    help="Pixels of the longer side to which frames are reduced for detection; more finds smaller faces, slower.",
+)
+@click.option(
+    "--seconds",
+    metavar="S",
+    type=click.FloatRange(0, min_open=True),
+    help="Stop after this much video.  [default: all of it]",
+)
+@click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary.")
+def annotate(
+    video: str,
+    output: Path,
+    overlay: bool,
+    weights: Path | None,
+    device: str,
+    max_faces: int,
+    score_threshold: float,
+    detection_side: int,
+    seconds: float | None,
+    quiet: bool,
+) -> None:
+    """Estimate valence and arousal of every face in VIDEO.
+
+    VIDEO is a file, or the number of a webcam (0 is the first), which is read until Ctrl-C or --seconds.
+    """
+    from ast_net_ros.evaluation.annotate import annotate as annotate_video
+    from ast_net_ros.model import load_model
+    from ast_net_ros.pipeline import AffectPipeline, PipelineSettings
+    from ast_net_ros.vision.detection import FaceDetector
+
+    pipeline = AffectPipeline(
+        load_model(weights, device),
+        FaceDetector(longest_side=detection_side),
+        PipelineSettings(max_faces=max_faces, score_threshold=score_threshold),
+    )
+    annotation = annotate_video(video, output, pipeline, overlay, seconds, show_progress=not quiet)
+    if not quiet:
+        _print_summary(annotation, pipeline, output)
+
+
+def _print_summary(annotation: Annotation, pipeline: AffectPipeline, output: Path) -> None:
+    a = annotation
+    faces = ", ".join(a.face_ids[:8]) + (" ..." if len(a.face_ids) > 8 else "")
+    click.echo(
+        f"{a.frames} frames ({a.duration:.1f} s), {a.frames_with_face} with a face, "
+        f"{len(a.face_ids)} faces{': ' * bool(faces)}{faces}"
+    )
+    click.echo(f"{a.frames / a.elapsed:.0f} frames per second on {pipeline.model.device}")
+    click.echo(f"weights {pipeline.model.weights_hash[:12]}: {pipeline.model.description}")
+    click.echo(f"results in {output}")
+    if a.declared_frames is not None and a.frames < 0.9 * a.declared_frames:
+        click.echo(f"Note: the file declares {a.declared_frames} frames; {a.frames} were read.", err=True)

@@ -1,0 +1,36 @@
+"""Results that appear whole or not at all.
+
+In: the folder that a user named. Out: a folder beside its results to write in, emptied into it at the end.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole_output(folder: Path, names: Sequence[str]) -> Iterator[Path]:
+    """`with whole_output(folder, names) as aside:` write into `aside`; when the block ends well, all moves to `folder`.
+
+    names: every file that such a run can make. Those of an earlier run are removed at the end, so that `folder` never
+        holds the results of two. When the block fails, `folder` stays as it was.
+    Raises OSError when `folder` cannot be made or written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "is a file; name a folder for the results", str(folder))
+    folder.mkdir(parents=True, exist_ok=True)
+    # Inside the folder, because a rename must stay on one file system.
+    aside = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
+    try:
+        yield aside
+        for name in names:
+            (folder / name).unlink(missing_ok=True)
+        for path in sorted(aside.iterdir()):
+            path.replace(folder / path.name)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)

@@ -1,0 +1,136 @@
+"""`ast_net annotate` on real videos, and that its results are whole or absent."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from ast_net_ros.evaluation import annotate as annotate_module
+from ast_net_ros.evaluation.annotate import annotate
+from ast_net_ros.evaluation.estimates import read_estimates
+from ast_net_ros.evaluation.output_folder import whole_output
+from ast_net_ros.pipeline import AffectPipeline, FaceAffect
+from ast_net_ros.vision.video import VideoError, open_video
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    return AffectPipeline()
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_face_video_gives_rows_plot_and_overlay_that_agree_with_the_pipeline(media, tmp_path, pipeline):
+    video = media / "single_face.mp4"
+    result = annotate(video, tmp_path / "out", pipeline, overlay=True)
+    assert names(tmp_path / "out") == ["estimates.csv", "overlay.mp4", "plot.png"]
+    assert result.frames == result.declared_frames == 72
+    rows = read_estimates(tmp_path / "out" / "estimates.csv")
+    assert result.frames_with_face == len({row.frame for row in rows}) >= 69
+    assert set(result.face_ids) == {row.face_id for row in rows} and len(result.face_ids) == 1
+
+    fresh = AffectPipeline(pipeline.model)
+    with open_video(video) as frames:
+        expected = [(i, t, face) for i, (t, image) in enumerate(frames) for face in fresh.process(image, t)]
+    assert [(row.frame, row.time) for row in rows] == [(i, pytest.approx(t, abs=1e-6)) for i, t, _ in expected]
+    assert [row.valence for row in rows] == pytest.approx([face.valence for *_, face in expected], abs=2e-6)
+    assert [row.arousal for row in rows] == pytest.approx([face.arousal for *_, face in expected], abs=2e-6)
+
+    with open_video(video) as plain, open_video(tmp_path / "out" / "overlay.mp4") as drawn:
+        assert (drawn.size, drawn.frame_count) == (plain.size, 72) and drawn.fps == pytest.approx(plain.fps)
+        difference = np.abs(next(iter(drawn))[1].astype(int) - next(iter(plain))[1]).max(axis=2)
+    x, y, _, height = (round(value) for value in rows[0].box)
+    box_edge = difference[y + height // 2, x - 2 : x + 3].max()
+    assert box_edge > 60 and np.median(difference) < 20
+
+
+def test_a_video_without_a_face_gives_a_file_without_rows(media, tmp_path, pipeline):
+    result = annotate(media / "no_face.mp4", tmp_path, pipeline, seconds=1.0)
+    assert (result.frames, result.frames_with_face, result.face_ids) == (24, 0, ())
+    assert read_estimates(tmp_path / "estimates.csv") == []
+    assert names(tmp_path) == ["estimates.csv", "plot.png"]
+
+
+class ScriptedPipeline(AffectPipeline):
+    """One face a frame without any network; calls `act` when frame `at_frame` comes."""
+
+    def __init__(self, at_frame=None, act=None):
+        self.frame, self.at_frame, self.act = -1, at_frame, act
+
+    def process(self, image, stamp, source=""):
+        self.frame += 1
+        if self.frame == self.at_frame:
+            self.act()
+        return [FaceAffect("face_1", (5.0, 5.0, 20.0, 20.0), 0.1, 0.2, 0.5, (0.125,) * 8, stamp)]
+
+
+@pytest.fixture
+def short_video(tmp_path):
+    path = tmp_path / "short.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (63, 47))
+    for _ in range(12):
+        writer.write(np.full((47, 63, 3), 99, np.uint8))
+    writer.release()
+    return path
+
+
+def fail():
+    raise RuntimeError("broke on the way")
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("act", "error"), [(fail, RuntimeError), (interrupt, KeyboardInterrupt)])
+def test_a_failed_run_leaves_the_earlier_results_alone(short_video, tmp_path, act, error):
+    out = tmp_path / "out"
+    annotate(short_video, out, ScriptedPipeline(), overlay=True)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(error):
+        annotate(short_video, out, ScriptedPipeline(6, act), overlay=True)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_a_later_run_leaves_nothing_of_an_earlier_one_but_what_is_not_its_own(short_video, tmp_path):
+    out = tmp_path / "out"
+    annotate(short_video, out, ScriptedPipeline(), overlay=True)
+    (out / "notes.txt").write_text("mine")
+    annotate(short_video, out, ScriptedPipeline(), seconds=0.5)
+    assert names(out) == ["estimates.csv", "notes.txt", "plot.png"]
+    assert len(read_estimates(out / "estimates.csv")) == 5
+
+
+def test_a_wrong_video_leaves_no_folder_behind(tmp_path):
+    with pytest.raises(VideoError, match="no such file"):
+        annotate(tmp_path / "absent.mp4", tmp_path / "out", ScriptedPipeline())
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_is_a_file_is_refused_by_name(short_video, tmp_path):
+    with pytest.raises(NotADirectoryError, match=r"is a file; name a folder.*short\.avi"):
+        annotate(short_video, short_video, ScriptedPipeline())
+
+
+def test_ctrl_c_ends_a_webcam_recording_and_keeps_what_was_seen(short_video, tmp_path, monkeypatch):
+    def open_as_webcam(_):
+        video = open_video(short_video)
+        video.live, video.frame_count = True, None
+        return video
+
+    monkeypatch.setattr(annotate_module, "open_video", open_as_webcam)
+    result = annotate(0, tmp_path / "out", ScriptedPipeline(7, interrupt))
+    assert result.frames == 7
+    assert [row.frame for row in read_estimates(tmp_path / "out" / "estimates.csv")] == list(range(7))
+
+
+def test_nothing_is_moved_before_everything_is_written(tmp_path):
+    out = tmp_path / "out"
+    with whole_output(out, ["a", "b"]) as aside:
+        (aside / "a").write_text("new")
+        assert not (out / "a").exists()
+        (aside / "b").write_text("new")
+    assert names(out) == ["a", "b"]

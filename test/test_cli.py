@@ -1,0 +1,87 @@
+"""The `ast_net` command: quick help, an exit code and one clear line for every user error."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module
+from xml.etree import ElementTree
+
+import click
+import pytest
+
+from ast_net_ros import cli
+from ast_net_ros.model import DeviceError, WeightsError
+from ast_net_ros.vision.video import VideoError
+
+
+def ast_net(*arguments):
+    code = "from ast_net_ros.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+def test_help_and_version_come_without_torch_and_opencv():
+    code = (
+        "import sys; from click.testing import CliRunner; from ast_net_ros.cli import ast_net\n"
+        "for words in (['--help'], ['--version'], ['annotate', '--help']):\n"
+        "    result = CliRunner().invoke(ast_net, words); assert result.exit_code == 0, result; print(result.output)\n"
+        "print('LOADED', {'torch', 'cv2', 'numpy', 'matplotlib'} & set(sys.modules))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "annotate" in run.stdout and "ast_net 0." in run.stdout and "--overlay" in run.stdout
+    assert "LOADED set()" in run.stdout
+
+
+def test_every_command_in_the_table_exists_under_its_name():
+    for name, (module, attribute, line) in cli._COMMANDS.items():
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, click.Command) and command.name == name and line.endswith(".")
+
+
+def test_annotating_a_real_video_ends_well_and_says_what_ran(media, tmp_path):
+    run = ast_net(
+        "annotate", media / "single_face.mp4", "--output", tmp_path / "out", "--device", "cpu", "--seconds", 0.5
+    )
+    assert run.returncode == 0, run.stderr
+    assert "15 frames" in run.stdout and "on cpu" in run.stdout and "weights " in run.stdout
+    assert (tmp_path / "out" / "estimates.csv").is_file() and (tmp_path / "out" / "plot.png").is_file()
+
+
+def test_a_user_error_is_one_line_on_stderr_without_traceback(tmp_path):
+    noise = tmp_path / "noise.mp4"
+    noise.write_bytes(bytes(range(256)) * 20)
+    run = ast_net("annotate", noise, "--output", tmp_path / "out")
+    assert run.returncode == 1 and run.stdout == ""
+    assert run.stderr.startswith("Error: video ") and "not a video" in run.stderr
+    assert len(run.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["annotate"], "Missing argument 'VIDEO'"),
+        (["annotate", "x.mp4"], "Missing option '--output'"),
+        (["annotate", "x.mp4", "--output", "o", "--max-faces", "0"], "Invalid value for '--max-faces'"),
+        (["annotat"], "No such command 'annotat'"),
+    ],
+)
+def test_a_wrong_command_line_exits_with_2_and_says_why(arguments, words):
+    run = ast_net(*arguments)
+    assert run.returncode == 2 and words in run.stderr and "Traceback" not in run.stderr
+
+
+def test_the_packages_own_errors_and_the_systems_are_for_users_and_faults_are_not():
+    for error in (VideoError("video x: gone"), WeightsError("weights y: cut"), DeviceError("device z: absent")):
+        assert cli.user_message(error) == str(error)
+    assert cli.user_message(PermissionError(13, "Permission denied", "/x")) == "/x: Permission denied"
+    assert "environment" in (cli.user_message(ModuleNotFoundError("No module named 'torch'")) or "")
+    for fault in (ValueError("internal"), KeyError("k"), TypeError("t"), RuntimeError("r")):
+        assert cli.user_message(fault) is None
+
+
+def test_the_version_is_the_manifests(pytestconfig):
+    manifest = pytestconfig.rootpath / "package.xml"
+    assert cli.package_version() == ElementTree.parse(manifest).findtext("version")
