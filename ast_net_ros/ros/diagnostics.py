@@ -1,0 +1,141 @@
+"""What the node says of itself on /diagnostics, in the conventions of the standard aggregator.
+
+In: figures that the node gathers. Out: one DiagnosticStatus for the estimation and one for each camera,
+with a level, a sentence, and every figure as a key and a value.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+
+from ast_net_ros.ros.camera import Camera, CameraCounts
+
+WINDOW = 10.0  # seconds over which rates, means and percentiles are taken
+
+
+class RecentValues:
+    """The values of the last WINDOW seconds, such as latencies. One thread appends, others read."""
+
+    def __init__(self) -> None:
+        self._values: deque[tuple[float, float]] = deque(maxlen=4096)
+
+    def append(self, value: float) -> None:
+        self._values.append((time.monotonic(), value))
+
+    def summary(self) -> tuple[float, float] | None:
+        """(mean, 95th percentile); None when there are no values."""
+        since = time.monotonic() - WINDOW
+        values = [value for moment, value in list(self._values) if moment >= since]
+        return (float(np.mean(values)), float(np.percentile(values, 95))) if values else None
+
+
+class CountHistory:
+    """A camera's counts at each tick of the last WINDOW seconds, for rates."""
+
+    def __init__(self) -> None:
+        self._ticks: deque[tuple[float, CameraCounts]] = deque()
+
+    def tick(self, counts: CameraCounts) -> tuple[float, CameraCounts]:
+        """Note the counts of now. Returns the seconds spanned and by how much each count grew in them."""
+        now = time.monotonic()
+        self._ticks.append((now, replace(counts)))
+        while now - self._ticks[0][0] > WINDOW and len(self._ticks) > 2:
+            self._ticks.popleft()
+        began, first = self._ticks[0]
+        growth = CameraCounts(**{name: (value or 0) - (vars(first)[name] or 0) for name, value in vars(counts).items()})
+        return now - began, growth
+
+
+@dataclass(frozen=True)
+class EstimationFigures:
+    """What the estimation's status is made of."""
+
+    state: str
+    about: Mapping[str, str]
+    latency: RecentValues
+    age: RecentValues
+    stages: Mapping[str, RecentValues]
+    failures_in_row: int
+    failures: int
+    last_failure: str
+    tracks: int
+
+
+def estimation_status(name: str, figures: EstimationFigures, values: Mapping[str, Any]) -> DiagnosticStatus:
+    """The status of the network and the pipeline. values: the node's parameters, which hold the thresholds."""
+    status = DiagnosticStatus(name=name, hardware_id=figures.about.get("device", ""))
+    latency = figures.latency.summary()
+    status.level, status.message = DiagnosticStatus.OK, figures.state
+    if figures.failures_in_row:
+        status.level = DiagnosticStatus.ERROR
+        status.message = f"estimation fails: {figures.last_failure}"
+    elif latency is not None and latency[1] > values["latency_error"]:
+        status.level = DiagnosticStatus.ERROR
+        status.message = f"latency of {latency[1]:.3f} s exceeds {values['latency_error']} s"
+    elif latency is not None and latency[1] > values["latency_warning"]:
+        status.level = DiagnosticStatus.WARN
+        status.message = f"latency of {latency[1]:.3f} s exceeds {values['latency_warning']} s"
+    pairs: dict[str, object] = {"state": figures.state, **figures.about}
+    pairs |= {"tracks": figures.tracks, "failed batches": figures.failures}
+    pairs |= _milliseconds("receipt to publish", figures.latency)
+    pairs |= _milliseconds("stamp to publish", figures.age)
+    for stage, recent in figures.stages.items():
+        pairs |= _milliseconds(f"stage {stage}", recent)
+    status.values = _key_values(pairs)
+    return status
+
+
+def camera_status(
+    name: str, camera: Camera, history: CountHistory, trouble: str, tracks: int, values: Mapping[str, Any]
+) -> DiagnosticStatus:
+    """The status of one camera. trouble: why nothing can arrive, empty when nothing is in the way."""
+    status = DiagnosticStatus(name=name, hardware_id=camera.topic)
+    span, growth = history.tick(camera.counts)
+    input_rate, output_rate = (count / span if span > 0 else 0.0 for count in (growth.received, growth.processed))
+    dropped = growth.late / growth.received if growth.received else 0.0
+    status.level, status.message = DiagnosticStatus.OK, f"{output_rate:.1f} images/s processed"
+    if trouble:
+        status.level, status.message = DiagnosticStatus.WARN, trouble
+    elif growth.bad or growth.failed:
+        status.level, status.message = DiagnosticStatus.WARN, camera.last_problem
+    elif dropped > values["dropped_warning"]:
+        status.level = DiagnosticStatus.WARN
+        status.message = f"{dropped:.0%} of the images come faster than they can be processed"
+    counts = camera.counts
+    status.values = _key_values(
+        {
+            "topic": camera.topic,
+            "type": camera.message_type,
+            "publishers": camera.publishers,
+            "input rate (1/s)": f"{input_rate:.2f}",
+            "output rate (1/s)": f"{output_rate:.2f}",
+            "received": counts.received,
+            "processed": counts.processed,
+            "dropped, newer came": counts.late,
+            "dropped, bad image": counts.bad,
+            "dropped, estimation failed": counts.failed,
+            "lost before receipt": "unknown" if counts.lost is None else counts.lost,
+            "last problem": camera.last_problem,
+            "faces": counts.faces,
+            "tracks": tracks,
+        }
+    )
+    return status
+
+
+def _milliseconds(name: str, recent: RecentValues) -> dict[str, object]:
+    summary = recent.summary()
+    if summary is None:
+        return {}
+    return {f"{name}, mean (ms)": f"{1e3 * summary[0]:.2f}", f"{name}, p95 (ms)": f"{1e3 * summary[1]:.2f}"}
+
+
+def _key_values(pairs: Mapping[str, object]) -> list[KeyValue]:
+    return [KeyValue(key=key, value=str(value)) for key, value in pairs.items()]

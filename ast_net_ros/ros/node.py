@@ -1,0 +1,324 @@
+"""`ast_net_node`: image topics in, valence and arousal of every face out.
+
+In: `image` and the topics in `image_topics`. Out: `~/faces`, `~/valence_arousal`, `~/debug_image` (and
+`~/debug_image/compressed`), `/diagnostics`, and the service `~/reset`. The node only wires: images wait in
+ast_net_ros.ros.camera, are worked on in ast_net_ros.ros.estimation, by ast_net_ros.pipeline.
+
+Lifecycle: configure loads the weights and warms up, activate subscribes, deactivate stops the work and forgets
+the faces but keeps the model, cleanup frees it. With `autostart` the node takes the first two steps by itself.
+"""
+
+from __future__ import annotations
+
+import gc
+import secrets
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CompressedImage, Image
+from std_srvs.srv import Trigger
+
+from ast_net_ros.model import load_model
+from ast_net_ros.msg import ValenceArousal, ValenceArousalArray
+from ast_net_ros.pipeline import AffectPipeline, primary_face
+from ast_net_ros.ros import parameters
+from ast_net_ros.ros.camera import Camera, ImageMessage, NewestImages, image_qos
+from ast_net_ros.ros.debug_image import DebugImages
+from ast_net_ros.ros.diagnostics import CountHistory, EstimationFigures, RecentValues, camera_status, estimation_status
+from ast_net_ros.ros.estimation import Estimate, EstimationThread
+from ast_net_ros.ros.log_bridge import bridge_logging
+from ast_net_ros.ros.messages import affect_array, affect_message
+from ast_net_ros.ros.spinning import StartError, run_node
+from ast_net_ros.ros.transitions import answer_impossible_transitions
+from ast_net_ros.vision.detection import FaceDetector
+
+OUTPUT_DEPTH = 10
+WARM_UP_SIZE = (480, 640)  # height, width
+
+
+class AstNetNode(LifecycleNode):
+    """The node `ast_net`. Raises StartError for parameters that cannot be."""
+
+    def __init__(self, **node_options: Any):
+        super().__init__("ast_net", **node_options)
+        answer_impossible_transitions(self)
+        bridge_logging(self.get_logger())
+        try:
+            self._values = parameters.declare_parameters(self)
+        except ValueError as error:
+            raise StartError(str(error)) from error
+        for warning in parameters.unknown_overrides(self):
+            self.get_logger().warning(warning)
+        self.add_on_set_parameters_callback(self._on_parameters)
+        self._state = "unconfigured"
+        self._pipeline: AffectPipeline | None = None
+        self._estimation: EstimationThread | None = None
+        self._images = NewestImages()
+        self._cameras: dict[str, Camera] = {}
+        self._histories: dict[str, CountHistory] = {}
+        self._activated_at = 0.0
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", OUTPUT_DEPTH)
+        self.create_service(Trigger, "~/reset", self._on_reset)
+        self.create_timer(1.0, self._on_tick)
+
+    def start(self) -> None:
+        """Configure and activate. Raises StartError with the reason when that fails."""
+        for step in (self.trigger_configure, self.trigger_activate):
+            if step() != TransitionCallbackReturn.SUCCESS:
+                raise StartError(self._last_error)
+
+    def end(self) -> None:
+        """Stop work and free everything, from whatever state."""
+        self._stop_work()
+        self._free()
+
+    # Transitions
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the weights, warm up, offer the topics."""
+        values = self._values
+        try:
+            model = load_model(values["weights"] or None, values["device"])
+            detector = FaceDetector(longest_side=values["detection_size"])
+            # The ids of two runs must not meet in one recording or in one consumer's memory.
+            prefix = f"face_{secrets.token_hex(2)}_"
+            pipeline = AffectPipeline(model, detector, parameters.pipeline_settings(values), prefix)
+            model.warm_up()
+            pipeline.process(np.zeros((*WARM_UP_SIZE, 3), np.uint8), 0.0, "warm-up")
+            pipeline.reset()
+            self._offer_topics()
+        except (ValueError, RuntimeError, ImportError, OSError) as error:
+            self._free()
+            return self._refuse(f"cannot configure: {error}")
+        self._pipeline = pipeline
+        self._state = "inactive"
+        self.get_logger().info(
+            f"runs on {model.device} in {model.precision}; weights {model.weights_path}, "
+            f"SHA-256 {model.weights_hash[:12]}: {model.description}"
+        )
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe to the cameras and begin to estimate."""
+        assert self._pipeline is not None
+        self._images = NewestImages()
+        self._activated_at = time.monotonic()
+        self._estimation = EstimationThread(
+            self._pipeline, self._images, self._publish, self._now_ns, self.get_logger()
+        )
+        result = super().on_activate(state)
+        try:
+            for topic in self._topics():
+                self._cameras[topic] = Camera(topic)
+                self._histories[topic] = CountHistory()
+                self._subscribe(self._cameras[topic])
+        except (ValueError, RuntimeError) as error:
+            self._stop_work()
+            super().on_deactivate(state)
+            return self._refuse(f"cannot activate: {error}")
+        self._state = "active"
+        self.get_logger().info(f"waits for images on {', '.join(self._cameras)}")
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop work, forget the faces, keep the model."""
+        self._stop_work()
+        self._state = "inactive"
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the model and take the topics back."""
+        self._free()
+        self._state = "unconfigured"
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop and free everything."""
+        self.end()
+        self._state = "finalized"
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """After an error in a transition: begin anew from unconfigured."""
+        self.end()
+        self._state = "unconfigured"
+        return TransitionCallbackReturn.SUCCESS
+
+    def _refuse(self, reason: str) -> TransitionCallbackReturn:
+        self._last_error = reason
+        self.get_logger().error(reason)
+        return TransitionCallbackReturn.FAILURE
+
+    # What the transitions are made of
+
+    def _offer_topics(self) -> None:
+        def offer(message_type: type, topic: str) -> Any:
+            overrides = QoSOverridingOptions.with_default_policies()
+            return self.create_lifecycle_publisher(
+                message_type, topic, QoSProfile(depth=OUTPUT_DEPTH), qos_overriding_options=overrides
+            )
+
+        self._faces = offer(ValenceArousalArray, "~/faces")
+        self._primary = offer(ValenceArousal, "~/valence_arousal")
+        self._debug = DebugImages(offer(Image, "~/debug_image"), offer(CompressedImage, "~/debug_image/compressed"))
+        self._offered = [self._faces, self._primary, *self._debug.publishers]
+
+    def _topics(self) -> list[str]:
+        names = ["image", *filter(None, self._values["image_topics"])]
+        return list(dict.fromkeys(self.resolve_topic_name(name) for name in names))
+
+    def _subscribe(self, camera: Camera) -> None:
+        qos = image_qos(self._values["qos_reliability"], self._values["qos_depth"])
+        camera.subscribe(self, qos, self._on_image, self._on_incompatible)
+
+    def _stop_work(self) -> None:
+        for camera in self._cameras.values():
+            camera.unsubscribe(self)
+        self._cameras.clear()
+        self._histories.clear()
+        if self._estimation is not None:
+            self._estimation.stop()
+            self._estimation = None
+        if self._pipeline is not None:
+            self._pipeline.reset()
+
+    def _free(self) -> None:
+        for publisher in getattr(self, "_offered", []):
+            self.destroy_lifecycle_publisher(publisher)
+        self._offered = []
+        self._pipeline = None
+        gc.collect()
+
+    # What comes in
+
+    def _on_image(self, camera: Camera, message: ImageMessage) -> None:
+        if not camera.publishers:
+            camera.publishers = self.count_publishers(camera.topic)
+        self._images.put(camera, message, self._now_ns())
+
+    def _on_incompatible(self, camera: Camera) -> None:
+        camera.say_problem(camera.obstacle(self) or "a publisher has an incompatible QoS", self.get_logger())
+
+    def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        if self._estimation is None:
+            response.success, response.message = False, f"the node is {self._state}: there are no faces to forget"
+        else:
+            forgotten = self._estimation.reset()
+            response.success, response.message = True, f"{forgotten} faces forgotten"
+            self.get_logger().info(f"reset: {response.message}")
+        return response
+
+    def _on_parameters(self, changes: Sequence[Parameter]) -> SetParametersResult:
+        for change in changes:
+            reason = parameters.refusal(change.name, change.value) or parameters.late_change_refusal(
+                change.name, self._state == "unconfigured"
+            )
+            if reason:
+                return SetParametersResult(successful=False, reason=reason)
+        for change in changes:
+            if change.name in self._values:
+                self._values[change.name] = change.value
+        if self._pipeline is not None:
+            self._pipeline.settings = parameters.pipeline_settings(self._values)
+        return SetParametersResult(successful=True)
+
+    # What goes out
+
+    def _publish(self, estimate: Estimate) -> None:
+        """Called by the estimation's thread."""
+        height, width = estimate.image_bgr.shape[:2]
+        header, faces = estimate.header, estimate.faces
+        self._faces.publish(affect_array(header, estimate.camera.topic, faces, (width, height)))
+        primary = primary_face(faces)
+        if primary is not None:
+            self._primary.publish(affect_message(header, primary, (width, height)))
+        if self._values["debug_image"]:
+            self._debug.publish(estimate)
+
+    def _on_tick(self) -> None:
+        """Once a second: look after the cameras, publish the diagnostics."""
+        message = DiagnosticArray()
+        message.header.stamp = self.get_clock().now().to_msg()
+        message.status = [self._estimation_status(), *map(self._camera_status, self._cameras.values())]
+        self._diagnostics.publish(message)
+
+    def _estimation_status(self) -> DiagnosticStatus:
+        estimation, pipeline = self._estimation, self._pipeline
+        about: dict[str, str] = {}
+        if pipeline is not None:
+            model = pipeline.model
+            about = {"device": str(model.device), "precision": model.precision, "weights": model.weights_path}
+            about |= {"weights SHA-256": model.weights_hash, "weights description": model.description}
+        figures = EstimationFigures(
+            state=self._state,
+            about=about,
+            latency=estimation.latency if estimation else RecentValues(),
+            age=estimation.age if estimation else RecentValues(),
+            stages=dict(estimation.stages) if estimation else {},
+            failures_in_row=estimation.failures_in_row if estimation else 0,
+            failures=estimation.failures if estimation else 0,
+            last_failure=estimation.last_failure if estimation else "",
+            tracks=pipeline.track_count() if pipeline else 0,
+        )
+        return estimation_status(f"{self.get_name()}: estimation", figures, self._values)
+
+    def _camera_status(self, camera: Camera) -> DiagnosticStatus:
+        camera.publishers = self.count_publishers(camera.topic)
+        if camera.needs_other_type(self):
+            camera.unsubscribe(self)
+            self._subscribe(camera)
+            self.get_logger().info(f"camera {camera.topic}: its publisher sends {camera.message_type}")
+        trouble = self._trouble(camera)
+        if trouble and trouble != camera.trouble:
+            self.get_logger().warning(f"camera {camera.topic}: {trouble}")
+        camera.trouble = trouble
+        tracks = self._pipeline.track_count(camera.topic) if self._pipeline else 0
+        name = f"{self.get_name()}: camera {camera.topic}"
+        return camera_status(name, camera, self._histories[camera.topic], trouble, tracks, self._values)
+
+    def _trouble(self, camera: Camera) -> str:
+        """Why no image comes from a camera; empty when one came lately, or nothing can be said yet."""
+        silence = time.monotonic() - (camera.last_received or self._activated_at)
+        obstacle = camera.obstacle(self)
+        if obstacle or silence < self._values["silence_warning"]:
+            return obstacle
+        if camera.topic == self.resolve_topic_name("image") and len(self._cameras) > 1 and not camera.publishers:
+            return ""  # who names other topics need not use this one
+        if camera.publishers:
+            return f"no image for {self._values['silence_warning']:g} s, though it has {camera.publishers} publishers"
+        return "no publisher; start the camera, or remap the topic to its name"
+
+    def _now_ns(self) -> int:
+        return self.get_clock().now().nanoseconds
+
+
+def make_node() -> AstNetNode:
+    """The node, started when `autostart` says so. Raises StartError."""
+    node = AstNetNode()
+    if node.get_parameter("autostart").value:
+        node.start()
+    return node
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The executable `ast_net_node`. Returns its exit code."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if "--help" in given or "-h" in given:
+        print("ast_net_node [--ros-args -r image:=TOPIC -p PARAMETER:=VALUE ...]\n")
+        print(__doc__)
+        print(parameters.render_markdown(), end="")
+        return 0
+    return run_node(make_node, AstNetNode.end, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
