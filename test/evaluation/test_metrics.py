@@ -1,0 +1,139 @@
+"""Measures of agreement, against SciPy, definitions written out another way, and data that has no spread."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from ast_net_ros.evaluation.metrics import (
+    Course,
+    agreement,
+    catch_up_seconds,
+    change_per_second,
+    course_figures,
+    rank_correlation,
+)
+
+
+def _pair(seed: int, count: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    truth = generator.uniform(-1, 1, count)
+    return np.tanh(0.7 * truth + 0.2 + 0.4 * generator.standard_normal(count)), truth
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_measures_equal_independent_implementations(seed):
+    predicted, truth = _pair(seed)
+    figures = agreement(predicted, truth)
+    r = stats.pearsonr(predicted, truth).statistic
+    sp, st = np.std(predicted), np.std(truth)
+    ccc = 2 * r * sp * st / (sp**2 + st**2 + (np.mean(predicted) - np.mean(truth)) ** 2)
+    assert figures["r"] == pytest.approx(r, abs=1e-6)
+    assert figures["ccc"] == pytest.approx(ccc, abs=1e-6)
+    assert figures["rmse"] == pytest.approx(np.linalg.norm(predicted - truth) / np.sqrt(len(truth)), abs=1e-6)
+    assert figures["mae"] == pytest.approx(np.mean([abs(p - t) for p, t in zip(predicted, truth)]), abs=1e-6)
+    assert figures["sagr"] == pytest.approx(np.mean([(p > 0) == (t > 0) for p, t in zip(predicted, truth)]), abs=1e-6)
+    assert figures["remarks"] == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rank_correlation_equals_spearman_with_ties(seed):
+    predicted, truth = _pair(seed, 100)
+    truth = truth.round(1)
+    assert rank_correlation(predicted, truth) == pytest.approx(stats.spearmanr(predicted, truth).statistic, abs=1e-6)
+    assert rank_correlation(np.ones(5), np.arange(5)) is None
+
+
+def test_ccc_is_one_only_for_the_truth_itself():
+    _, truth = _pair(0)
+    assert agreement(truth, truth)["ccc"] == pytest.approx(1)
+    shifted, stretched = agreement(truth + 0.3, truth), agreement(2 * truth, truth)
+    assert shifted["r"] == pytest.approx(1) and shifted["ccc"] < 0.9
+    assert stretched["r"] == pytest.approx(1) and stretched["ccc"] == pytest.approx(0.8, abs=0.01)
+
+
+@pytest.mark.parametrize("predicted", [np.zeros(50), np.full(50, 0.1), np.full(50, 1 / 3)])
+def test_a_constant_prediction_has_ccc_zero_and_no_r(predicted):
+    figures = agreement(predicted, np.linspace(-1, 1, 50))
+    assert figures["ccc"] == 0 and figures["r"] is None
+    assert "constant prediction" in figures["remarks"][0]
+    assert figures["rmse"] > 0
+
+
+def test_constant_truth_and_both_constant_are_named():
+    assert agreement(np.linspace(-1, 1, 9), np.zeros(9))["remarks"] == ["constant truth: r is undefined, CCC is 0"]
+    both = agreement(np.zeros(9), np.zeros(9))
+    assert both["ccc"] == 0 and both["r"] is None and both["rmse"] == 0 and both["sagr"] == 1
+
+
+def test_moments_without_a_label_are_left_out_and_counted():
+    predicted, truth = _pair(1)
+    holed = truth.copy()
+    holed[::3] = np.nan
+    figures = agreement(predicted, holed)
+    kept = np.arange(len(truth)) % 3 != 0
+    assert figures["left_out"] == int((~kept).sum())
+    assert figures["ccc"] == pytest.approx(agreement(predicted[kept], truth[kept])["ccc"])
+
+
+def test_no_label_at_all_gives_no_figures_and_a_remark():
+    for figures in (agreement(np.array([]), np.array([])), agreement(np.zeros(3), np.full(3, np.nan))):
+        assert figures["ccc"] is None and figures["rmse"] is None and "no moment" in figures["remarks"][0]
+
+
+def test_predictions_that_are_not_finite_or_of_another_length_are_refused():
+    with pytest.raises(ValueError, match="1 predictions are not finite"):
+        agreement(np.array([0.1, np.nan]), np.array([0.1, 0.2]))
+    with pytest.raises(ValueError, match="one length"):
+        agreement(np.zeros(3), np.zeros(4))
+    with pytest.raises(ValueError, match="recording 'a'.*T x 2"):
+        Course("a", np.zeros((3, 2)), np.zeros((4, 2)), 0.2)
+
+
+def test_change_per_second_counts_seconds_and_not_steps():
+    times = np.arange(0, 10, 0.2)
+    ramp = np.stack([0.1 * times, np.arange(len(times)) % 2.0], axis=1)
+    assert change_per_second(ramp, 0.2) == pytest.approx([0.1, 5.0], abs=1e-6)
+    assert change_per_second(ramp[:1], 0.2).tolist() == [0, 0]
+
+
+def test_catch_up_is_the_last_moment_apart():
+    warm = np.zeros((10, 2))
+    cold = np.zeros((10, 2))
+    assert catch_up_seconds(cold, warm, 0.2) == 0
+    cold[[0, 1, 4], [0, 1, 1]] = 0.06
+    assert catch_up_seconds(cold, warm, 0.2) == pytest.approx(1.0)
+    cold[9, 0] = 0.06
+    assert catch_up_seconds(cold, warm, 0.2) is None
+
+
+def test_mean_of_recordings_and_concatenated_are_both_named_and_differ():
+    first, second = _pair(0, 100), _pair(1, 300)
+    courses = [
+        Course("a", np.stack([first[0], first[0]], 1), np.stack([first[1], first[1] + 0.5], 1), 0.2),
+        Course("b", np.stack([second[0], second[0]], 1), np.stack([second[1], second[1]], 1), 0.2),
+        Course("still", np.zeros((10, 2)), np.zeros((10, 2)), 0.2),
+    ]
+    figures = course_figures(courses)
+    mean, joined = figures["valence"]["mean_of_recordings"], figures["valence"]["concatenated"]
+    assert mean["r"] == pytest.approx((agreement(*first)["r"] + agreement(*second)["r"]) / 2)
+    assert mean["ccc"] == pytest.approx((agreement(*first)["ccc"] + agreement(*second)["ccc"]) / 3)
+    assert mean["recordings_with"] == {"r": 2, "ccc": 3, "rmse": 3, "mae": 3, "sagr": 3}
+    assert joined["count"] == 410
+    assert figures["arousal"]["concatenated"]["ccc"] < joined["ccc"]
+    json.dumps(figures, allow_nan=False)
+
+
+def test_no_recordings_give_no_figures():
+    figures = course_figures([])
+    assert figures["recordings"] == 0 and figures["valence"]["concatenated"]["ccc"] is None
+
+
+def test_smoothness_compares_with_the_target():
+    times = np.arange(0, 60, 0.2)
+    truth = np.stack([np.sin(times / 5)] * 2, 1)
+    jittery = truth + np.random.default_rng(0).normal(0, 0.1, truth.shape)
+    smoothness = course_figures([Course("a", jittery, truth, 0.2)])["valence"]["smoothness"]
+    assert smoothness["ratio"] > 2
+    assert course_figures([Course("a", truth / 2, truth, 0.2)])["arousal"]["smoothness"]["ratio"] == pytest.approx(0.5)
