@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -22,9 +22,11 @@ from ast_net_ros.model.runtime import AffectModel, load_model
 from ast_net_ros.model.temporal import FaceState, advance
 from ast_net_ros.vision.alignment import align_face
 from ast_net_ros.vision.detection import Detection, FaceDetector
+from ast_net_ros.vision.motion import MotionReference, follow_faces
 from ast_net_ros.vision.tracking import FaceTracker
 
 logger = logging.getLogger(__name__)
+_STAMP_TOLERANCE = 1e-4  # seconds; cameras do not stamp to the microsecond
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,9 @@ class PipelineSettings:
     score_threshold: of a detection, in [0, 1]. max_faces: largest faces that are followed in one frame.
     min_face_pixels: width below which a face is left out. track_timeout: seconds without a sight
     until a face's track and state end. time_jump: seconds a source's stamps may leap forward; beyond that,
-    and whenever they go backward, all of the source's states begin anew.
+    and whenever they go backward, all of the source's states begin anew. detection_interval: seconds between two
+    detections; faces are followed by the picture's motion in between, and new ones wait. 0 detects in every frame.
+    smoothing: time constant in seconds of an exponential filter over valence and arousal; 0 leaves them as estimated.
     """
 
     score_threshold: float = 0.7
@@ -72,6 +76,8 @@ class PipelineSettings:
     min_face_pixels: float = 24.0
     track_timeout: float = 1.0
     time_jump: float = 5.0
+    detection_interval: float = 0.0
+    smoothing: float = 0.0
 
 
 @dataclass
@@ -81,13 +87,17 @@ class _Source:
     tracker: FaceTracker = field(default_factory=FaceTracker)
     names: dict[int, str] = field(default_factory=dict)  # track number -> face_id
     states: dict[str, FaceState] = field(default_factory=dict)  # face_id -> recurrent state
+    smoothed: dict[str, tuple[float, float, float]] = field(default_factory=dict)  # face_id -> stamp, valence, arousal
     stamp: float | None = None
+    detected: float | None = None  # stamp of the last detection
+    reference: MotionReference | None = None
 
     def reset(self) -> None:
         self.tracker.reset()
         self.names.clear()
         self.states.clear()
-        self.stamp = None
+        self.smoothed.clear()
+        self.stamp = self.detected = self.reference = None
 
 
 @dataclass
@@ -144,14 +154,15 @@ class AffectPipeline:
         self.timings = dict.fromkeys(("detect", "align", "track", "encode", "step"), 0.0)
         sightings: list[_Sighting] = []
         for index, frame in enumerate(frames):
-            found = self._find(index, frame, settings)
+            source = self._enter(frame, settings)
+            found = self._find(index, frame, source, settings)
             with self._timed("track"):
-                self._follow(self._enter(frame, settings), frame, found)
+                self._follow(source, frame, found)
             sightings += found
         results: list[list[FaceAffect]] = [[] for _ in frames]
         if sightings:
             for sighting, affect in zip(sightings, self._estimate(sightings, frames)):
-                results[sighting.frame].append(affect)
+                results[sighting.frame].append(self._smooth(affect, frames[sighting.frame], settings.smoothing))
         return results
 
     def reset(self, source: str | None = None) -> None:
@@ -163,18 +174,42 @@ class AffectPipeline:
         """Faces followed at the moment, in `source` or in all."""
         return sum(len(s.tracker.tracks) for name, s in self._sources.items() if source in (None, name))
 
-    def _find(self, index: int, frame: Frame, settings: PipelineSettings) -> list[_Sighting]:
+    def _find(self, index: int, frame: Frame, source: _Source, settings: PipelineSettings) -> list[_Sighting]:
         """The faces of one frame, largest first, with their chips."""
         with self._timed("detect"):
-            self.detector.score_threshold = settings.score_threshold
-            detections = [d for d in self.detector.detect(frame.image) if d.box[2] >= settings.min_face_pixels]
-            detections.sort(key=lambda d: -d.box[2] * d.box[3])
+            detections = self._followed(frame, source, settings)
+            if detections is None:
+                self.detector.score_threshold = settings.score_threshold
+                detections = self.detector.detect(frame.image)
+                source.detected = frame.stamp
+            detections = [d for d in detections if d.box[2] >= settings.min_face_pixels]
+            detections = sorted(detections, key=lambda d: -d.box[2] * d.box[3])[: settings.max_faces]
+            source.reference = MotionReference(frame.image, detections) if settings.detection_interval else None
         with self._timed("align"):
             side = self.model.config.chip_side
-            return [
-                _Sighting(index, d, align_face(frame.image, d.landmarks, side))
-                for d in detections[: settings.max_faces]
-            ]
+            return [_Sighting(index, d, align_face(frame.image, d.landmarks, side)) for d in detections]
+
+    def _followed(self, frame: Frame, source: _Source, settings: PipelineSettings) -> list[Detection] | None:
+        """The last frame's faces moved to this one; None when it is time to detect, or a face was lost on the way."""
+        if source.reference is None or source.detected is None:
+            return None
+        if frame.stamp - source.detected >= settings.detection_interval - _STAMP_TOLERANCE:
+            return None
+        if not source.reference.faces:
+            return []
+        return follow_faces(source.reference, frame.image)
+
+    def _smooth(self, affect: FaceAffect, frame: Frame, time_constant: float) -> FaceAffect:
+        """Valence and arousal through the exponential filter of their face."""
+        memory = self._sources[frame.source].smoothed
+        before = memory.get(affect.face_id)
+        if time_constant > 0 and before is not None:
+            share = 1 - math.exp(-(frame.stamp - before[0]) / time_constant)
+            valence = before[1] + share * (affect.valence - before[1])
+            arousal = before[2] + share * (affect.arousal - before[2])
+            affect = replace(affect, valence=valence, arousal=arousal)
+        memory[affect.face_id] = (frame.stamp, affect.valence, affect.arousal)
+        return affect
 
     def _enter(self, frame: Frame, settings: PipelineSettings) -> _Source:
         """The source's memory, begun anew where its stamps went backward or leapt ahead."""
@@ -199,7 +234,9 @@ class AffectPipeline:
             sighting.state = source.states.setdefault(sighting.face_id, FaceState(frame.stamp))
         alive = {track.number for track in source.tracker.tracks}
         for number in [n for n in source.names if n not in alive]:
-            source.states.pop(source.names.pop(number), None)
+            ended = source.names.pop(number)
+            source.states.pop(ended, None)
+            source.smoothed.pop(ended, None)
 
     def _estimate(self, sightings: list[_Sighting], frames: Sequence[Frame]) -> Iterator[FaceAffect]:
         """One pass of the network over all faces of all frames."""

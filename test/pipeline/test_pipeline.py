@@ -144,6 +144,38 @@ def test_settings_take_effect_on_the_next_frame(pipeline, media):
     assert pipeline.process(picture, 0.2) == []
 
 
+def test_smoothing_steadies_without_moving_the_mean(pipeline, distress_to_smile):
+    runs = {}
+    for seconds in (0.0, 1.0):
+        pipeline.reset()
+        pipeline.settings = PipelineSettings(smoothing=seconds)
+        runs[seconds] = np.array([pipeline.process(image, t)[0].valence for t, image in distress_to_smile])
+    assert np.abs(np.diff(runs[1.0])).mean() < 0.7 * np.abs(np.diff(runs[0.0])).mean()
+    assert runs[1.0].mean() == pytest.approx(runs[0.0].mean(), abs=0.1)
+
+
+def test_following_between_detections_gives_nearly_the_same_curve_for_less(pipeline, distress_to_smile, monkeypatch):
+    calls: list[tuple] = []
+    real = pipeline.detector.detect
+
+    def counted(image):
+        calls.append(image.shape)
+        return real(image)
+
+    monkeypatch.setattr(pipeline.detector, "detect", counted)
+    runs = {}
+    for interval in (0.0, 0.4):
+        pipeline.reset()
+        calls.clear()
+        pipeline.settings = PipelineSettings(detection_interval=interval)
+        faces = [pipeline.process(image, t)[0] for t, image in distress_to_smile]
+        runs[interval] = np.array([face.valence for face in faces]), len(calls)
+        assert len({face.face_id for face in faces}) == 1
+    (every, detections), (some, fewer) = runs[0.0], runs[0.4]
+    assert fewer < 0.6 * detections
+    assert np.sqrt(np.mean((every - some) ** 2)) < 0.1
+
+
 def test_stages_are_timed(pipeline, distress_to_smile):
     pipeline.process(distress_to_smile[0][1], 0.0)
     assert set(pipeline.timings) == {"detect", "align", "track", "encode", "step"}
