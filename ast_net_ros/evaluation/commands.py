@@ -94,7 +94,7 @@ def _print_summary(annotation: Annotation, pipeline: AffectPipeline, output: Pat
     faces = ", ".join(a.face_ids[:8]) + (" ..." if len(a.face_ids) > 8 else "")
     click.echo(
         f"{a.frames} frames ({a.duration:.1f} s), {a.frames_with_face} with a face, "
-        f"{len(a.face_ids)} faces{': ' * bool(faces)}{faces}"
+        f"{len(a.face_ids)} {'face' if len(a.face_ids) == 1 else 'faces'}{': ' * bool(faces)}{faces}"
     )
     click.echo(f"{a.frames / a.elapsed:.0f} frames per second on {pipeline.model.device}")
     click.echo(f"weights {pipeline.model.weights_hash[:12]}: {pipeline.model.description}")

@@ -249,8 +249,16 @@ def _draw_path(axes: Axes, rows: Sequence[FaceEstimate], color: str, time_colors
     axes.add_collection(path, autolim=False)
     axes.plot(*points[0], "o", markersize=7, markerfacecolor="white", markeredgecolor=color, zorder=4)
     axes.plot(*points[-1], "o", markersize=8, color=color, markeredgecolor="white", zorder=5)
+    inwards = points[-1][0] > 0.5
     axes.annotate(
-        rows[0].face_id, points[-1], xytext=(7, 6), textcoords="offset points", fontsize="small", color=color, zorder=5
+        rows[0].face_id,
+        points[-1],
+        xytext=(-7 if inwards else 7, 7),
+        textcoords="offset points",
+        ha="right" if inwards else "left",
+        fontsize="small",
+        color=color,
+        zorder=5,
     )
 
 
