@@ -151,7 +151,7 @@ has() { "$venv/bin/python" -c "import $1" 2>/dev/null; }
 pip_install() { # pip_install LOG ARGUMENTS...
     local log=$1
     shift
-    # Compiling all of torch to byte code takes longer than compiling, at first use, the part that is used.
+    # Making byte code of all of torch takes longer than making it, below, of the part that is used.
     logged "$log" "$venv/bin/python" -m pip install --disable-pip-version-check --prefer-binary --no-compile "$@" ||
         fail "pip could not install the packages" \
             "Check the network and pip's configuration (pip config list), then run make setup again: it goes on from here."
@@ -192,10 +192,13 @@ install_packages() {
         logged mend "$venv/bin/python" setup/mend_wheel_paths.py ||
             fail "the CMake files of the ROS wheels could not be adapted" "Remove $venv and run make setup again."
     fi
-    for module in cv2 onnxruntime torch safetensors rclpy; do
-        logged "import-$module" "$venv/bin/python" -c "import $module" || case $module in
+    # The first import also leaves the byte code that pip was told not to make, so that the node starts quickly even
+    # where the user's environment forbids Python to write it later.
+    for module in cv2 matplotlib.pyplot onnxruntime torch safetensors.torch rclpy.node sensor_msgs.msg std_srvs.srv \
+        diagnostic_msgs.msg lifecycle_msgs.srv rosbags.highlevel rosbags.rosbag2 click tqdm hypothesis pytest; do
+        logged import env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -c "import $module" || case $module in
             cv2) fail "OpenCV does not load." "Debian and Ubuntu: apt-get install -y libgl1 libglib2.0-0" ;;
-            rclpy) fail "rclpy does not load." "Wheels: remove $venv and run make setup again. A sourced ROS 2: source its setup.bash first." ;;
+            rclpy.node) fail "rclpy does not load." "Wheels: remove $venv and run make setup again. A sourced ROS 2: source its setup.bash first." ;;
             *) fail "$module is installed but does not load." "Remove $venv and run make setup again." ;;
         esac
     done
