@@ -1,6 +1,6 @@
 """What stage 2 minimises: regression of both Siamese branches and their agreement.
 
-All tensors are N x T x 2, last axis (valence, arousal).
+All tensors are N x T x 2, last axis (valence, arousal). A moment whose truth holds NaN has no label: it asks for nothing.
 """
 
 from __future__ import annotations
@@ -25,9 +25,13 @@ def regression_loss(output: AffectOutput, truth: Tensor) -> Tensor:
 
     The likelihood's error is detached: a doubtful face must not be learnt less well for being doubtful.
     """
-    error = output.affect - truth
-    likelihood = (error.detach() / output.sigma).square() / 2 + torch.log(output.sigma)
-    return (1 - concordance(output.affect, truth)).mean() + error.square().mean() + 0.1 * likelihood.mean()
+    labelled = torch.isfinite(truth).all(dim=-1)
+    if not bool(labelled.any()):
+        return 0.0 * (output.affect.sum() + output.sigma.sum())
+    affect, sigma, truth = output.affect[labelled], output.sigma[labelled], truth[labelled]
+    error = affect - truth
+    likelihood = (error.detach() / sigma).square() / 2 + torch.log(sigma)
+    return (1 - concordance(affect, truth)).mean() + error.square().mean() + 0.1 * likelihood.mean()
 
 
 def agreement_loss(earlier: Tensor, later: Tensor, shift: int, settle: int) -> Tensor:

@@ -1,22 +1,34 @@
 """Stage 2: the stacked LSTM, trained as a Siamese network on temporally shifted clips.
 
-In: features with labels (see simulation.py). Out: a trained :class:`StackedLSTM` and its figures on held-out people.
+In: features with labels (simulation.py, recorded_clips.py). Out: a trained :class:`StackedLSTM`, its figures on
+held-out people and, where an output folder is given, `temporal.csv` and what is needed to go on after an interruption.
 """
 
 from __future__ import annotations
 
+import csv
+import json
+import math
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ast_net_ros.model.network import NetworkConfig, StackedLSTM
+from ast_net_ros.model.network import AffectOutput, NetworkConfig, StackedLSTM
+from ast_net_ros.training.engine import Engine, SingleProcess
+from ast_net_ros.training.faces import DataError
 from ast_net_ros.training.objective import agreement_loss, concordance, regression_loss
 
 DrawClips = Callable[[int, int, torch.Generator], tuple[Tensor, Tensor]]
-"""(count, steps, generator) -> features (count x steps x F) and labels (count x steps x 2)."""
+"""(count, steps, generator) -> features (count x steps x F) and labels (count x steps x 2, NaN for none)."""
+
+_LOG_COLUMNS = ("iteration", "loss", "regression", "agreement", "ccc_valence", "ccc_arousal", "seconds")
 
 
 @dataclass(frozen=True)
@@ -24,6 +36,8 @@ class TemporalTraining:
     """How stage 2 is trained. clip_steps: length of a branch's clip. largest_shift: between the branches, in steps.
 
     agreement: weight of the Siamese term; 0 trains without it. settle_steps: see objective.agreement_loss.
+    batch: clips of each process. learning_rate rises over the first tenth, then falls along a cosine.
+    check_every: iterations from one line of the log (and one state to go on from) to the next.
     """
 
     iterations: int = 1500
@@ -35,48 +49,155 @@ class TemporalTraining:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     seed: int = 1
+    check_every: int = 100
 
     def __post_init__(self) -> None:
+        if self.largest_shift < 1:
+            raise DataError(f"largest_shift is {self.largest_shift}: the second clip must begin at least a step later")
         if self.largest_shift + self.settle_steps >= self.clip_steps:
-            raise ValueError(
+            raise DataError(
                 f"clips of {self.clip_steps} steps shifted by up to {self.largest_shift} leave nothing to agree on "
                 f"after {self.settle_steps} steps of settling; lengthen clip_steps or lower largest_shift"
             )
 
 
-def train_temporal(draw: DrawClips, network: NetworkConfig, training: TemporalTraining | None = None) -> StackedLSTM:
-    """Train a stacked LSTM on clips that `draw` makes; every random draw follows from the seed."""
-    training = training or TemporalTraining()
+def train_temporal(
+    draw: DrawClips,
+    network: NetworkConfig,
+    training: TemporalTraining | None = None,
+    output: Path | None = None,
+    valid: DrawClips | None = None,
+    engine: Engine | None = None,
+) -> StackedLSTM:
+    """Train a stacked LSTM on clips that `draw` makes, or go on with the run in `output`.
+
+    Interrupted and continued, a run ends with the same weights as one in a single go: each iteration's
+    randomness depends on the seed, the iteration's number and the process's rank alone.
+    valid: clips of other people, for the log. Raises DataError when `output` holds a run with other settings.
+    """
+    training, engine = training or TemporalTraining(), engine or SingleProcess()
     torch.manual_seed(training.seed)
-    generator = torch.Generator().manual_seed(training.seed)
-    model = StackedLSTM(network)
+    model = StackedLSTM(network).to(engine.device)
     optimizer = torch.optim.AdamW(model.parameters(), training.learning_rate, weight_decay=training.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.learning_rate, training.iterations)
-    for _ in tqdm(range(training.iterations), desc="training LSTM", unit="batch"):
-        shift = int(torch.randint(1, training.largest_shift + 1, (1,), generator=generator))
-        features, labels = draw(training.batch, training.clip_steps + shift, generator)
-        earlier, _ = model(features[:, :-shift])
-        later, _ = model(features[:, shift:])
-        loss = (regression_loss(earlier, labels[:, :-shift]) + regression_loss(later, labels[:, shift:])) / 2
-        if training.agreement:
-            agree = agreement_loss(earlier.affect, later.affect, shift, training.settle_steps)
-            loss = loss + training.agreement * agree
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
+    settings = {"training": asdict(training), "network": asdict(network), "processes": engine.processes}
+    state = output / "temporal_state.safetensors" if output else None
+    first = _resume(state, settings, model, optimizer) if state else 0
+    branch, stepper = engine.prepare(model, optimizer)
+    losses: list[Tensor] = []
+    began = time.perf_counter()
+    progress = tqdm(range(first, training.iterations), "training LSTM", unit="batch", disable=engine.rank > 0)
+    for iteration in progress:
+        model.train()
+        for group in optimizer.param_groups:
+            group["lr"] = _learning_rate(iteration, training)
+        generator = torch.Generator().manual_seed(
+            (training.seed * 1_000_003 + iteration) * engine.processes + engine.rank
+        )
+        loss, parts = _siamese_loss(branch, draw, training, generator, engine.device)
+        engine.step(loss, branch, stepper, largest_norm=1.0)
+        losses.append(parts)
+        done = iteration + 1
+        if output and state and (done % training.check_every == 0 or done == training.iterations):
+            if engine.rank == 0:
+                _log(output, done, torch.stack(losses).mean(dim=0), model, valid, time.perf_counter() - began)
+                _checkpoint(state, settings, done, model, optimizer)
+            losses.clear()
+            engine.wait()
     return model.eval()
+
+
+def _siamese_loss(
+    branch: Callable, draw: DrawClips, training: TemporalTraining, generator: torch.Generator, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """The loss to minimise, and what is logged of it: (loss, regression, agreement)."""
+    shift = int(torch.randint(1, training.largest_shift + 1, (1,), generator=generator))
+    features, labels = (t.to(device) for t in draw(training.batch, training.clip_steps + shift, generator))
+    # Both branches in one batch: the same weights by construction, and one pass for several processes to follow.
+    both, _ = branch(torch.cat([features[:, :-shift], features[:, shift:]]))
+    earlier, later = (AffectOutput(*pair) for pair in zip(both.affect.chunk(2), both.sigma.chunk(2)))
+    regression = (regression_loss(earlier, labels[:, :-shift]) + regression_loss(later, labels[:, shift:])) / 2
+    agree = agreement_loss(earlier.affect, later.affect, shift, training.settle_steps)
+    loss = regression + training.agreement * agree if training.agreement else regression
+    return loss, torch.stack([loss.detach(), regression.detach(), agree.detach()]).cpu()
+
+
+def _learning_rate(iteration: int, training: TemporalTraining) -> float:
+    rising = max(1, training.iterations // 10)
+    if iteration < rising:
+        return training.learning_rate * (iteration + 1) / rising
+    progress = (iteration - rising) / max(1, training.iterations - rising)
+    return training.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def _checkpoint(
+    path: Path, settings: dict, iterations: int, model: nn.Module, optimizer: torch.optim.Optimizer
+) -> None:
+    tensors = {f"model.{name}": value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    for name, parameter in model.named_parameters():
+        for key, value in optimizer.state[parameter].items():
+            tensors[f"{key}.{name}"] = value.detach().cpu().contiguous()
+    aside = path.with_suffix(".partial")
+    save_file(tensors, aside, {"settings": json.dumps(settings), "iterations": str(iterations)})
+    aside.replace(path)
+
+
+def _resume(path: Path, settings: dict, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    """Load the run in `path` if there is one; returns the number of finished iterations."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.is_file():
+        return 0
+    try:
+        with safe_open(path, framework="pt") as stored:
+            about = stored.metadata() or {}
+            before, now = json.loads(about["settings"]), json.loads(json.dumps(settings))
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - no mapping
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise DataError(f"{path}: not the state of a run ({error}); remove it to begin anew") from error
+    if before != now:
+        raise DataError(f"{path} belongs to a run with {before}, this one has {now}; choose another output folder")
+    model.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")})
+    for name, parameter in model.named_parameters():
+        optimizer.state[parameter] = {
+            key: tensors[f"{key}.{name}"].to("cpu" if key == "step" else parameter.device)
+            for key in ("step", "exp_avg", "exp_avg_sq")
+        }
+    return int(about["iterations"])
+
+
+def _log(
+    output: Path, iteration: int, losses: Tensor, model: StackedLSTM, valid: DrawClips | None, seconds: float
+) -> None:
+    """One line of temporal.csv. Lines of iterations that are made again after an interruption are replaced."""
+    path = output / "temporal.csv"
+    rows: list[list[str]] = []
+    if path.is_file():
+        with path.open(newline="") as file:
+            rows = [row for row in list(csv.reader(file))[1:] if row and int(row[0]) < iteration]
+    ccc = ["", ""]
+    if valid:
+        figures = temporal_figures(model.eval(), valid, count=64)
+        ccc = [f"{figures[f'ccc_{name}']:.5f}" for name in ("valence", "arousal")]
+    rows.append([str(iteration), *(f"{float(value):.5f}" for value in losses), *ccc, f"{seconds:.1f}"])
+    aside = path.with_suffix(".partial")
+    with aside.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([list(_LOG_COLUMNS), *rows])
+    aside.replace(path)
 
 
 @torch.inference_mode()
 def temporal_figures(model: StackedLSTM, draw: DrawClips, seed: int = 0, count: int = 200, steps: int = 300) -> dict:
-    """CCC, RMSE and calibration of sigma on `count` held-out recordings; keys name the dimension."""
-    features, labels = draw(count, steps, torch.Generator().manual_seed(seed))
+    """CCC, RMSE and calibration of sigma on `count` held-out clips, those of all put end to end.
+
+    Keys name the dimension. Moments without a label do not count.
+    """
+    device = next(model.parameters()).device
+    features, labels = (t.to(device) for t in draw(count, steps, torch.Generator().manual_seed(seed)))
     output, _ = model(features)
-    error = output.affect - labels
-    ccc, rmse = concordance(output.affect, labels), error.square().mean(dim=(0, 1)).sqrt()
-    within = (error.abs() <= output.sigma).float().mean(dim=(0, 1))  # 0.683 for a calibrated normal error
+    labelled = torch.isfinite(labels).all(dim=-1)
+    affect, sigma, labels = output.affect[labelled], output.sigma[labelled], labels[labelled]
+    error = affect - labels
+    ccc, rmse = concordance(affect, labels), error.square().mean(dim=0).sqrt()
+    within = (error.abs() <= sigma).float().mean(dim=0)  # 0.683 for a calibrated normal error
     names = ("valence", "arousal")
     return {
         **{f"ccc_{n}": round(float(v), 4) for n, v in zip(names, ccc)},

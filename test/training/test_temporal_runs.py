@@ -1,0 +1,182 @@
+"""Stage 2 as runs: logged, continued, refused, on recordings with gaps, and in two processes."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import ast_net_ros
+from ast_net_ros.model.network import AffectOutput, NetworkConfig
+from ast_net_ros.training import temporal
+from ast_net_ros.training.engine import SingleProcess, start_engine
+from ast_net_ros.training.faces import DataError
+from ast_net_ros.training.objective import regression_loss
+from ast_net_ros.training.recorded_clips import RecordedClips
+from ast_net_ros.training.recordings import StepClip
+from ast_net_ros.training.temporal import TemporalTraining, temporal_figures, train_temporal
+
+SMALL = NetworkConfig(attributes=6, hidden=8, layers=2)
+SHORT = TemporalTraining(iterations=12, batch=4, clip_steps=20, largest_shift=6, check_every=4)
+
+
+def _draw(count, steps, generator):
+    labels = torch.rand(count, 1, 2, generator=generator).expand(count, steps, 2) * 2 - 1
+    mixing = torch.randn(2, 6, generator=torch.Generator().manual_seed(99))
+    return labels @ mixing + 0.3 * torch.randn(count, steps, 6, generator=generator), labels
+
+
+def test_a_run_writes_its_log_and_its_state(tmp_path):
+    train_temporal(_draw, SMALL, SHORT, tmp_path, valid=_draw)
+    rows = list(csv.DictReader((tmp_path / "temporal.csv").open()))
+    assert [row["iteration"] for row in rows] == ["4", "8", "12"]
+    assert all(float(row["loss"]) >= float(row["regression"]) for row in rows)
+    assert -1 <= float(rows[-1]["ccc_valence"]) <= 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["temporal.csv", "temporal_state.safetensors"]
+
+
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, monkeypatch):
+    torch.set_num_threads(1)
+    whole = train_temporal(_draw, SMALL, SHORT, tmp_path / "whole")
+    real = temporal._siamese_loss
+    calls = []
+
+    def interrupted_between_two_states(*arguments):
+        calls.append(1)
+        if len(calls) == 11:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(temporal, "_siamese_loss", interrupted_between_two_states)
+    with pytest.raises(KeyboardInterrupt):
+        train_temporal(_draw, SMALL, SHORT, tmp_path / "cut")
+    monkeypatch.undo()
+    resumed = train_temporal(_draw, SMALL, SHORT, tmp_path / "cut")
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], value, atol=0, rtol=0)
+    logs = [list(csv.reader((tmp_path / run / "temporal.csv").open())) for run in ("whole", "cut")]
+    assert [row[:4] for row in logs[0]] == [row[:4] for row in logs[1]]
+    ended = train_temporal(_draw, SMALL, SHORT, tmp_path / "cut")
+    torch.testing.assert_close(ended.state_dict(), resumed.state_dict(), atol=0, rtol=0)
+
+
+def test_a_run_of_other_settings_or_a_damaged_state_is_not_continued(tmp_path):
+    train_temporal(_draw, SMALL, SHORT, tmp_path)
+    with pytest.raises(DataError, match="another output folder"):
+        train_temporal(_draw, SMALL, TemporalTraining(iterations=12, agreement=0), tmp_path)
+    state = tmp_path / "temporal_state.safetensors"
+    state.write_bytes(state.read_bytes()[:50])
+    with pytest.raises(DataError, match="remove it to begin anew"):
+        train_temporal(_draw, SMALL, SHORT, tmp_path)
+
+
+def test_moments_without_a_label_ask_for_nothing():
+    generator = torch.Generator().manual_seed(0)
+    affect, truth = torch.randn(3, 10, 2, generator=generator), torch.randn(3, 10, 2, generator=generator)
+    sigma = torch.full_like(affect, 0.3)
+    holed = truth.clone()
+    holed[:, 5:, 0] = torch.nan
+    wanted = regression_loss(AffectOutput(affect[:, :5], sigma[:, :5]), truth[:, :5])
+    assert float(regression_loss(AffectOutput(affect, sigma), holed)) == pytest.approx(float(wanted))
+    affect.requires_grad_()
+    nothing = regression_loss(AffectOutput(affect, sigma), torch.full_like(truth, torch.nan))
+    nothing.backward()
+    assert nothing.item() == 0 and affect.grad is not None and not affect.grad.any()
+
+
+def _clips(count: int = 12) -> list[StepClip]:
+    generator = np.random.default_rng(0)
+    mixing = torch.randn(2, 6, generator=torch.Generator().manual_seed(99)).numpy()
+    clips = []
+    for index in range(count):
+        steps = int(generator.integers(10, 90))
+        labels = np.repeat(generator.uniform(-1, 1, (1, 2)), steps, axis=0)
+        features = (labels @ mixing + 0.3 * generator.standard_normal((steps, 6))).astype(np.float32)
+        labels[generator.random(steps) < 0.2] = np.nan
+        clips.append(StepClip(f"clip{index}", "anna", 0.0, features, labels))
+    return clips
+
+
+def test_pieces_of_recordings_keep_features_and_labels_together():
+    clips = _clips()
+    features, labels = RecordedClips(clips).draw(200, 30, torch.Generator().manual_seed(0))
+    again, _ = RecordedClips(clips).draw(200, 30, torch.Generator().manual_seed(0))
+    assert torch.equal(features, again) and features.shape == (200, 30, 6)
+    rows = {tuple(f): label for clip in clips for f, label in zip(clip.features.tolist(), clip.labels.tolist())}
+    whole = torch.isfinite(labels).all(dim=-1)
+    assert 0.3 < float(whole.float().mean()) < 0.9
+    for feature, label in zip(features[whole][:300].tolist(), labels[whole][:300].tolist()):
+        assert rows[tuple(feature)] == pytest.approx(label, abs=1e-6)
+    with pytest.raises(DataError, match="no clip to learn from"):
+        RecordedClips([])
+
+
+def test_training_learns_from_recordings_with_holes():
+    torch.set_num_threads(1)
+    draw = RecordedClips(_clips()).draw
+    training = TemporalTraining(iterations=80, batch=8, clip_steps=40, largest_shift=10, learning_rate=1e-2)
+    figures = temporal_figures(train_temporal(draw, SMALL, training), draw, count=50, steps=40)
+    assert figures["ccc_valence"] > 0.7 and figures["ccc_arousal"] > 0.7
+
+
+def test_one_process_needs_no_fabric():
+    assert isinstance(start_engine(), SingleProcess)
+
+
+def test_a_missing_gpu_is_named():
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(DataError, match="device 'cuda'"):
+        start_engine(device="cuda")
+
+
+_TWO_PROCESSES = """
+import sys
+from pathlib import Path
+import torch
+from safetensors.torch import save_file
+from ast_net_ros.model.network import NetworkConfig
+from ast_net_ros.training.engine import start_engine
+from ast_net_ros.training.temporal import TemporalTraining, train_temporal
+
+def draw(count, steps, generator):
+    labels = torch.rand(count, 1, 2, generator=generator).expand(count, steps, 2) * 2 - 1
+    mixing = torch.randn(2, 6, generator=torch.Generator().manual_seed(99))
+    return labels @ mixing + 0.3 * torch.randn(count, steps, 6, generator=generator), labels
+
+torch.set_num_threads(1)
+out = Path(sys.argv[1])
+engine = start_engine(devices=int(sys.argv[2]))
+training = TemporalTraining(iterations=12, batch=4, clip_steps=20, largest_shift=6, check_every=4)
+model = train_temporal(draw, NetworkConfig(attributes=6, hidden=8, layers=2), training, out, engine=engine)
+assert engine.processes == 2
+save_file(model.state_dict(), out / f"rank{engine.rank}.safetensors")
+"""
+
+
+@pytest.mark.parametrize("launcher", ["fabric", "torchrun"])
+def test_two_processes_end_with_one_model(tmp_path, launcher):
+    pytest.importorskip("lightning_fabric")
+    script = tmp_path / "two.py"
+    script.write_text(_TWO_PROCESSES)
+    command = [sys.executable]
+    if launcher == "torchrun":
+        command += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += [str(script), str(tmp_path), "2" if launcher == "fabric" else "1"]
+    built = str(Path(ast_net_ros.__path__[0]).parent)
+    path = os.pathsep.join([built, os.environ.get("PYTHONPATH", "")])
+    ended = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=240, cwd=tmp_path
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    first, second = (load_file(tmp_path / f"rank{rank}.safetensors") for rank in (0, 1))
+    alone = train_temporal(_draw, SMALL, SHORT).state_dict()
+    for name, value in first.items():
+        torch.testing.assert_close(second[name], value, atol=0, rtol=0)
+    assert any(not torch.equal(first[name], alone[name]) for name in first), "the second process taught nothing"
+    assert len((tmp_path / "temporal.csv").read_text().splitlines()) == 4
