@@ -24,6 +24,21 @@ _COMMANDS = {
         "annotate",
         "Estimate valence and arousal in a video file or webcam.",
     ),
+    "train-attributes": (
+        "ast_net_ros.training.commands",
+        "train_attributes_command",
+        "Stage 1: train the discrete-emotion CNN on labelled faces.",
+    ),
+    "evaluate-attributes": (
+        "ast_net_ros.training.commands",
+        "evaluate_attributes_command",
+        "Accuracy and calibration of the discrete emotions on labelled faces.",
+    ),
+    "train-temporal": (
+        "ast_net_ros.training.commands",
+        "train_temporal_command",
+        "Stage 2: train the stacked LSTM on clips.",
+    ),
 }
 
 
