@@ -1,8 +1,8 @@
 """A recording's face as the CNN sees it, kept on disk.
 
 In: a :class:`Recording` and a CNN. Out: a :class:`FaceSequence`: attribute features of the largest face of each frame,
-found, aligned and encoded by the functions that the running node uses. The cache is keyed by the CNN's weights and by the
-recording's files; a change of either makes a new entry, and an entry is whole or absent.
+found, aligned and encoded by the functions that the running node uses. The cache is keyed by the CNN's weights and by
+the recording's files; a change of either makes a new entry, and an entry is whole or absent.
 """
 
 from __future__ import annotations

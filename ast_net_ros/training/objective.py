@@ -1,6 +1,6 @@
 """What stage 2 minimises: regression of both Siamese branches and their agreement.
 
-All tensors are N x T x 2, last axis (valence, arousal). A moment whose truth holds NaN has no label: it asks for nothing.
+All tensors are N x T x 2, last axis (valence, arousal). A moment whose truth holds NaN has no label and is left out.
 """
 
 from __future__ import annotations

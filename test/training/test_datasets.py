@@ -85,9 +85,9 @@ def test_avec2012_says_what_a_wrong_folder_misses(tmp_path, media):
         open_recordings(f"avec2012:{tmp_path}")
 
 
-def _write_frames(folder, media, names):
+def _write_frames(folder, names):
     folder.mkdir(parents=True)
-    picture = cv2.resize(cv2.imread(str(media / "single_face.jpg")), (160, 120))
+    picture = np.full((12, 16, 3), 128, np.uint8)
     for name in names:
         cv2.imwrite(str(folder / name), picture)
 
@@ -95,7 +95,7 @@ def _write_frames(folder, media, names):
 def _write_afew_va(folder, media):
     for number, actor in (("001", "Anna"), ("002", "Ben")):
         clip = folder / number[:2] / number
-        _write_frames(clip, media, [f"{i:05d}.png" for i in range(8)])
+        _write_frames(clip, [f"{i:05d}.png" for i in range(8)])
         frames = {f"{i:05d}": {"valence": i - 5.0, "arousal": 10.0, "landmarks": [[1, 2]]} for i in range(8)}
         (clip / f"{number}.json").write_text(json.dumps({"video_id": number, "actor": actor, "frames": frames}))
     return folder
@@ -138,7 +138,7 @@ def _write_aff_wild2(folder, media):
         lines = [f"{i / 10},{-i / 10}" for i in range(9)]
         lines[4] = "-5,-5"
         (labels / f"{name}.txt").write_text("valence,arousal\n" + "\n".join(lines) + "\n")
-        _write_frames(folder / "cropped_aligned" / name, media, [f"{i:05d}.jpg" for i in range(1, 10) if i != 3])
+        _write_frames(folder / "cropped_aligned" / name, [f"{i:05d}.jpg" for i in range(1, 10) if i != 3])
     return folder
 
 
@@ -172,7 +172,7 @@ def test_aff_wild2_says_what_is_missing_or_wrong(tmp_path, media):
 def _write_manifest(folder, media, rows, header="frames,labels,split,person,name,rate"):
     shutil.copy(media / "single_face.mp4", folder / "a.mp4")
     if not (folder / "pictures").exists():
-        _write_frames(folder / "pictures", media, ["2.jpg", "1.jpg"])
+        _write_frames(folder / "pictures", ["2.jpg", "1.jpg"])
     (folder / "a.csv").write_text("time,valence,arousal\n0,0.1,-0.1\n1,,0.2\n2,0.3,nan\n3,0.5,0.5\n")
     (folder / "list.csv").write_text("\n".join([header, *rows]) + "\n")
     return f"manifest:{folder / 'list.csv'}"

@@ -71,9 +71,9 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path):
         load_faces(path)
 
 
-def test_a_small_picture_gives_nearly_the_chip_of_the_large_one(media):
+def test_a_small_picture_gives_nearly_the_chip_of_the_large_one(face_picture):
     """The training chip of a 48 x 48 crop must be what the node cuts from the camera's picture."""
-    picture = cv2.cvtColor(cv2.imread(str(media / "single_face.jpg")), cv2.COLOR_BGR2GRAY)
+    picture = cv2.cvtColor(face_picture, cv2.COLOR_BGR2GRAY)
     face = max(FaceDetector().detect(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR)), key=lambda d: d.box[2])
     from_camera = align_face(picture, face.landmarks)
     x, y, width, height = (round(v) for v in face.box)

@@ -153,23 +153,25 @@ def test_a_real_video_is_encoded_once_and_anew_when_weights_or_file_change(media
         cached_features(changed, cnn, SMALL, cache, detector, key)
 
 
-def test_a_damaged_cache_entry_is_made_anew(media, tmp_path, cnn):
-    picture = media / "single_face.jpg"
+def test_a_damaged_cache_entry_is_made_anew(face_picture, tmp_path, cnn):
+    picture = tmp_path / "face.png"
+    cv2.imwrite(str(picture), face_picture)
     recording = _recording(frames=picture_frames([picture], [0.0]), source=source_identity([picture]))
     key = weights_key(cnn, SMALL)
-    first = cached_features(recording, cnn, SMALL, tmp_path, FaceDetector(threads=1), key)
-    (entry,) = tmp_path.iterdir()
+    cache = tmp_path / "cache"
+    first = cached_features(recording, cnn, SMALL, cache, FaceDetector(threads=1), key)
+    assert len(first.stamps) == 1
+    (entry,) = cache.iterdir()
     entry.write_bytes(entry.read_bytes()[:100])
-    again = cached_features(recording, cnn, SMALL, tmp_path, FaceDetector(threads=1), key)
+    again = cached_features(recording, cnn, SMALL, cache, FaceDetector(threads=1), key)
     np.testing.assert_array_equal(again.features, first.features)
-    assert [path.name for path in tmp_path.iterdir()] == [entry.name]
+    assert [path.name for path in cache.iterdir()] == [entry.name]
 
 
-def test_corrupt_pictures_are_named_and_the_rest_is_used(media, tmp_path, cnn):
-    face = cv2.resize(cv2.imread(str(media / "single_face.jpg")), None, fx=0.4, fy=0.4)
+def test_corrupt_pictures_are_named_and_the_rest_is_used(face_picture, tmp_path, cnn):
     paths = [tmp_path / f"{i:03d}.png" for i in range(12)]
     for path in paths:
-        cv2.imwrite(str(path), face)
+        cv2.imwrite(str(path), face_picture)
     for broken in (3, 4, 5, 6, 7, 8, 9):
         paths[broken].write_bytes(paths[broken].read_bytes()[:60] if broken % 2 else b"")
     recording = _recording(frames=picture_frames(paths, [i / 10 for i in range(12)]))

@@ -77,7 +77,7 @@ def test_recordings_are_repeatable_bounded_and_agree_with_their_labels():
 def test_calm_recordings_move_as_real_annotation_does():
     """Mean spread near 0.30, spread inside a recording near 0.14, correlation time between 8 and 30 s."""
     recordings = _recordings(simulation=Simulation(expressive_share=0.0))
-    wanted = recordings._trajectories(400, 1500, torch.Generator().manual_seed(0))
+    wanted = recordings.trajectories(400, 1500, torch.Generator().manual_seed(0))
     assert float(wanted.mean(dim=1).std()) == pytest.approx(0.30, abs=0.05)
     inside = wanted - wanted.mean(dim=1, keepdim=True)
     assert float(inside.std(dim=1).mean()) == pytest.approx(0.14, abs=0.02)
@@ -89,7 +89,7 @@ def test_calm_recordings_move_as_real_annotation_does():
 def test_missed_steps_repeat_what_was_seen_before():
     recordings = _recordings(simulation=Simulation(miss_rate=1.0))
     features = torch.arange(40.0).view(1, 40, 1).expand(3, 40, 6)
-    missed = recordings._miss(features, torch.Generator().manual_seed(0))
+    missed = recordings.miss(features, torch.Generator().manual_seed(0))
     repeated = missed[:, 1:] == missed[:, :-1]
     assert 0.1 < float(repeated.float().mean()) < 0.9
     assert (missed <= features).all(), "a miss must not show the future"

@@ -1,0 +1,117 @@
+"""Simulated people: identity that stays, slow disturbances, and smiles that change nothing else."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from ast_net_ros.model.network import DiscreteEmotionCNN, NetworkConfig
+from ast_net_ros.training.faces import DataError
+from ast_net_ros.training.pairs import PairRecordings, pair_recordings, warp_between
+from ast_net_ros.training.recordings import split_by_person
+from ast_net_ros.training.simulation import SimulatedRecordings, Simulation, own_variation
+
+SMALL = NetworkConfig(widths=(8, 8, 8), depths=(1, 1, 1), attributes=6, hidden=8)
+
+
+def _faces(seed: int = 0, count: int = 2000) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    targets = torch.rand(count, 2, generator=generator) * 2 - 1
+    mixing = torch.randn(2, 6, generator=torch.Generator().manual_seed(99))
+    features = targets @ mixing + 0.5 * torch.randn(count, 6, generator=generator)
+    return features.unsqueeze(1).repeat(1, 3, 1) + 0.01 * torch.randn(count, 3, 6, generator=generator), targets
+
+
+def test_own_variation_is_what_the_place_in_the_plane_does_not_explain():
+    features, targets = _faces()
+    own = own_variation(features.mean(dim=1), targets)
+    assert float(own.std()) == pytest.approx(0.5, abs=0.03)
+    assert float(torch.corrcoef(torch.stack([own[:, 0], targets[:, 0]]))[0, 1]) == pytest.approx(0, abs=0.02)
+    alone = own_variation(features[:1].mean(dim=1), torch.zeros(1, 2))
+    assert torch.isfinite(alone).all()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.8])
+def test_a_person_stays_the_same_as_far_as_is_asked(share):
+    """What the label does not explain correlates over a recording as the identity's share says, at equal strength."""
+    features, targets = _faces()
+    simulation = Simulation(identity_share=share, identity_seconds=1e6, stretch_seconds=0.4, miss_rate=0)
+    drawn, labels = SimulatedRecordings(features, targets, simulation).draw(300, 120, torch.Generator().manual_seed(1))
+    left = drawn - labels @ torch.randn(2, 6, generator=torch.Generator().manual_seed(99))
+    early, late = left[:, :40].mean(dim=1).flatten(), left[:, 80:].mean(dim=1).flatten()
+    correlation = float(torch.corrcoef(torch.stack([early, late]))[0, 1])
+    low, high = {0.0: (-0.2, 0.2), 0.25: (0.5, 0.99), 0.8: (0.9, 1.0)}[share]
+    assert low < correlation <= high
+
+
+def test_features_stay_where_real_ones_can_be():
+    features, targets = _faces()
+    positive = features.clamp(min=0)
+    drawn, _ = SimulatedRecordings(positive, targets, Simulation(identity_share=0.9)).draw(
+        20, 50, torch.Generator().manual_seed(0)
+    )
+    assert float(drawn.min()) >= 0
+
+
+def test_slow_changes_are_held():
+    features, targets = _faces()
+    generator = torch.Generator().manual_seed(0)
+    for share, low, high in ((0.0, 0.2, 0.45), (1.0, 0.9, 1.0)):
+        recordings = SimulatedRecordings(features, targets, Simulation(held_share=share))
+        versions = recordings.versions(50, 200, generator)
+        assert versions.min() == 0 and versions.max() == 2
+        assert low < float((versions[:, 1:] == versions[:, :-1]).float().mean()) < high
+
+
+def test_a_warp_moves_what_moved_and_keeps_what_did_not():
+    side = 192
+    first = np.full((side, side), 90, np.uint8)
+    cv2.circle(first, (40, 40), 12, 220, -1)
+    second = first.copy()
+    cv2.rectangle(first, (90, 140), (110, 150), 20, -1)
+    cv2.rectangle(second, (90, 130), (110, 140), 20, -1)
+    first, second = (cv2.GaussianBlur(p, (0, 0), 3) for p in (first, second))
+    chips = warp_between(first, second, 5)
+    assert chips.shape == (5, 48, 48)
+    np.testing.assert_allclose(chips[0], cv2.resize(first, (48, 48), interpolation=cv2.INTER_AREA), atol=1)
+    np.testing.assert_allclose(chips[4], cv2.resize(second, (48, 48), interpolation=cv2.INTER_AREA), atol=1)
+    darkness = 95 - chips[:, 28:44, 25].clip(0, 95).astype(float)
+    rows = (darkness * np.arange(28, 44)).sum(axis=1) / darkness.sum(axis=1)
+    assert rows[0] > rows[2] > rows[4]
+    assert chips[2, 6:14, 6:14].astype(int) == pytest.approx(chips[0, 6:14, 6:14].astype(int), abs=4)
+
+
+def _pairs(folder, face, names):
+    for name in names:
+        for which in ("neutral", "smiling"):
+            cv2.imwrite(str(folder / f"{name}_{which}.jpg"), face)
+    return folder
+
+
+def test_people_of_pairs_are_kept_apart_and_what_is_missing_is_named(tmp_path, face_picture):
+    torch.manual_seed(0)
+    cnn = DiscreteEmotionCNN(SMALL)
+    names = [f"{i:03d}" for i in range(40)]
+    train = next(name for name in names if split_by_person(name) == "train")
+    valid = next(name for name in names if split_by_person(name) == "valid")
+    with pytest.raises(DataError, match="holds no NAME_neutral"):
+        pair_recordings(cnn, tmp_path, "train", 2, 0)
+    _pairs(tmp_path, face_picture, [train, valid])
+    recordings = pair_recordings(cnn, tmp_path, "train", 2, 0)
+    assert recordings.features.shape[0] == 1 and recordings.features.shape[2:] == (2, 6)
+    features, labels = recordings.draw(5, 60, torch.Generator().manual_seed(0))
+    assert features.shape == (5, 60, 6) and labels.shape == (5, 60, 2)
+    (tmp_path / f"{valid}_smiling.jpg").unlink()
+    with pytest.raises(DataError, match=f"{valid}_smiling.jpg: missing"):
+        pair_recordings(cnn, tmp_path, "valid", 2, 0)
+    cv2.imwrite(str(tmp_path / f"{valid}_smiling.jpg"), np.full((64, 64, 3), 128, np.uint8))
+    with pytest.raises(DataError, match="no pair for 'valid'"):
+        pair_recordings(cnn, tmp_path, "valid", 2, 0)
+
+
+def test_a_smile_and_its_label_rise_together():
+    stages = torch.linspace(0, 1, 9).view(1, 9, 1, 1).expand(4, 9, 2, 6).contiguous()
+    features, labels = PairRecordings(stages, Simulation(miss_rate=0)).draw(30, 100, torch.Generator().manual_seed(0))
+    valence = labels[..., 0]
+    assert float(valence.min()) >= 0 and 0.4 < float(valence.max()) < 0.5
+    torch.testing.assert_close(valence / 0.486, features[..., 0], atol=1e-3, rtol=0)
