@@ -39,6 +39,16 @@ _COMMANDS = {
         "train_temporal_command",
         "Stage 2: train the stacked LSTM on clips.",
     ),
+    "evaluate-temporal": (
+        "ast_net_ros.experiments.commands",
+        "evaluate_temporal_command",
+        "Accuracy, calm, confidence and rate independence on held-out people.",
+    ),
+    "ablate": (
+        "ast_net_ros.experiments.commands",
+        "ablate_command",
+        "What each part of the network is worth, over several seeds.",
+    ),
 }
 
 

@@ -23,12 +23,13 @@ ALLOWED = {
     "training": {"model", "vision"},
     "evaluation": {"model", "vision", "pipeline"},
     "ros": {"model", "vision", "pipeline", "evaluation"},
-    "cli": {"model", "vision", "pipeline", "evaluation", "training"},
+    "experiments": {"model", "vision", "evaluation", "training"},
+    "cli": {"model", "vision", "pipeline", "evaluation", "training", "experiments"},
 }
 # Libraries that only some parts may import.
 ROS_LIBRARIES = {"rclpy", "sensor_msgs", "std_msgs", "std_srvs", "diagnostic_msgs", "lifecycle_msgs", "launch"}
 RESERVED = {
-    "torch": {"model", "training", "evaluation", "pipeline"},
+    "torch": {"model", "training", "evaluation", "experiments", "pipeline"},
     "cv2": {"vision", "training", "evaluation", "ros", "pipeline"},
     "onnxruntime": {"vision"},
     **{library: {"ros"} for library in ROS_LIBRARIES},

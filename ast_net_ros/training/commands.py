@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_ANY = click.Path(exists=True, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
@@ -83,42 +84,97 @@ def evaluate_attributes_command(
 
 @click.command("train-temporal")
 @click.option("--cnn", "cnn_path", type=_FILE, required=True, help="cnn.safetensors of `ast_net train-attributes`.")
-@click.option("--train", "train_path", type=_FILE, required=True, help="Faces of the simulated recordings (.npz).")
-@click.option("--valid", "valid_path", type=_FILE, required=True, help="Faces of other people, for the figures.")
-@click.option("--output", type=_FOLDER, required=True, help="Folder for ast_net.safetensors and figures.json.")
+@click.option(
+    "--data",
+    "data",
+    multiple=True,
+    metavar="NAME:PATH",
+    help="Labelled recordings: avec2012:FOLDER, afew-va:FOLDER, aff-wild2:FOLDER or manifest:FILE.csv. Repeatable.",
+)
+@click.option("--train", "train_path", type=_ANY, help="Faces of simulated recordings (as for train-attributes).")
+@click.option("--valid", "valid_path", type=_ANY, help="Faces of other people, for the figures of the simulation.")
+@click.option(
+    "--pairs", type=_FOLDER, help="Also simulate smiles from a folder of NAME_neutral.jpg and NAME_smiling.jpg."
+)
+@click.option("--output", type=_FOLDER, required=True, help="Folder for ast_net.safetensors, figures, run state.")
+@click.option("--cache", type=_FOLDER, help="Folder of features of the recordings.  [default: OUTPUT/features]")
+@click.option("--label-delay", type=float, default=0.0, show_default=True, help="Seconds by which raters lag behind.")
 @click.option("--iterations", type=click.IntRange(1), default=1500, show_default=True)
-@click.option("--versions", type=click.IntRange(1), default=4, show_default=True, help="Disturbed copies of each face.")
+@click.option("--batch", type=click.IntRange(1), default=48, show_default=True, help="Clips of each process.")
+@click.option("--clip-steps", type=click.IntRange(2), default=150, show_default=True, help="Model steps of a clip.")
+@click.option(
+    "--largest-shift", type=click.IntRange(1), default=50, show_default=True, help="Between both clips, in model steps."
+)
+@click.option("--settle-steps", type=click.IntRange(0), default=5, show_default=True, help="Before clips must agree.")
 @click.option(
     "--agreement", type=click.FloatRange(0), default=1.0, show_default=True, help="Weight of the Siamese term."
 )
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=2e-3, show_default=True)
+@click.option("--versions", type=click.IntRange(1), default=4, show_default=True, help="Disturbed copies of each face.")
 @click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@click.option("--devices", type=click.IntRange(1), default=1, show_default=True, help="Processes on this machine.")
+@click.option("--nodes", type=click.IntRange(1), default=1, show_default=True, help="Machines.")
 @click.option("--description", default="trained by its user", show_default=True, help="Stored in the weights file.")
 def train_temporal_command(
     cnn_path: Path,
-    train_path: Path,
-    valid_path: Path,
+    data: tuple[str, ...],
+    train_path: Path | None,
+    valid_path: Path | None,
+    pairs: Path | None,
     output: Path,
+    cache: Path | None,
+    label_delay: float,
     iterations: int,
-    versions: int,
+    batch: int,
+    clip_steps: int,
+    largest_shift: int,
+    settle_steps: int,
     agreement: float,
+    learning_rate: float,
+    versions: int,
     seed: int,
+    device: str,
+    devices: int,
+    nodes: int,
     description: str,
 ) -> None:
-    """Stage 2: train the stacked LSTM on simulated recordings, as a Siamese network on shifted clips."""
+    """Stage 2: train the stacked LSTM as a Siamese network on shifted clips of real or simulated recordings.
+
+    Give --data, or --train and --valid, or both. A run that was interrupted goes on where it stopped.
+    """
     from ast_net_ros.model.network import ASTNet
     from ast_net_ros.model.weights import save_weights
     from ast_net_ros.training.attributes import load_cnn
-    from ast_net_ros.training.faces import load_faces
-    from ast_net_ros.training.simulation import recordings_of
+    from ast_net_ros.training.engine import start_engine
+    from ast_net_ros.training.sources import Sources, open_sources
     from ast_net_ros.training.temporal import TemporalTraining, temporal_figures, train_temporal
 
+    training = TemporalTraining(
+        iterations=iterations,
+        batch=batch,
+        clip_steps=clip_steps,
+        largest_shift=largest_shift,
+        settle_steps=settle_steps,
+        agreement=agreement,
+        learning_rate=learning_rate,
+        seed=seed,
+    )
+    sources = Sources(data, train_path, valid_path, pairs, cache or output / "features", label_delay, versions, seed)
     network, cnn = load_cnn(cnn_path)
-    train, valid = (load_faces(path, output / f"{path.stem}.chips.npz") for path in (train_path, valid_path))
-    drawn = recordings_of(cnn, train, versions, seed)
-    training = TemporalTraining(iterations=iterations, agreement=agreement, seed=seed)
+    engine = start_engine(devices, nodes, device)
+    if engine.rank:
+        engine.wait()  # the first process fills the caches that the others read
+    cnn.to(engine.device)
+    drawn = open_sources(sources, cnn, network, output, click.echo if engine.rank == 0 else lambda _: None)
+    if not engine.rank:
+        engine.wait()
+    temporal = train_temporal(drawn.train, network, training, output, drawn.valid, engine)
+    if engine.rank:
+        return
     net = ASTNet(network)
-    net.cnn, net.temporal = cnn, train_temporal(drawn.draw, network, training)
-    figures = temporal_figures(net.temporal, recordings_of(cnn, valid, 2, seed + 1).draw)
+    net.cnn, net.temporal = cnn.cpu(), temporal.cpu()
+    figures = temporal_figures(net.temporal, drawn.valid) if drawn.valid else {}
     info = save_weights(net, output / "ast_net.safetensors", description)
     (output / "figures.json").write_text(json.dumps({**figures, "weights_sha256": info.sha256}, indent=2) + "\n")
-    click.echo(f"on held-out faces: {figures}\nwritten: {info.path}")
+    click.echo(f"on held-out people: {figures or 'nobody was held out'}\nwritten: {info.path}")

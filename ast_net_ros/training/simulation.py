@@ -190,12 +190,14 @@ def _held(count: int, steps: int, change_rate: float, choices: int, generator: t
     return drawn.gather(1, since)
 
 
-def recordings_of(cnn: DiscreteEmotionCNN, faces: Faces, versions: int, seed: int) -> SimulatedRecordings:
+def recordings_of(
+    cnn: DiscreteEmotionCNN, faces: Faces, versions: int, seed: int, simulation: Simulation | None = None
+) -> SimulatedRecordings:
     """Recordings that show `faces` as `cnn` sees them: those with votes, found by the detector, no duplicates."""
     votes = vote_distribution(faces.votes)
     chosen = np.flatnonzero((votes.sum(axis=1) > 0) & faces.found & ~faces.duplicate)
     targets = torch.from_numpy(votes[chosen] @ EMOTION_COORDINATES)
-    return SimulatedRecordings(disturbed_features(cnn, faces.chips[chosen], versions, seed), targets)
+    return SimulatedRecordings(disturbed_features(cnn, faces.chips[chosen], versions, seed), targets, simulation)
 
 
 @torch.inference_mode()
@@ -204,9 +206,10 @@ def disturbed_features(
 ) -> Tensor:
     """Features (N x V x F) of N chips (N x S x S uint8), each seen V = `versions` times as a tracked face jitters."""
     cnn.eval()
+    device = next(cnn.parameters()).device
     generator = torch.Generator().manual_seed(seed)
     parts = []
     for batch in tqdm(torch.from_numpy(chips).unsqueeze(1).split(256), desc="encoding faces", unit="batch"):
-        seen = [cnn(augment(batch.float(), generator, strength))[0] for _ in range(versions)]
+        seen = [cnn(augment(batch.to(device).float(), generator, strength))[0].cpu() for _ in range(versions)]
         parts.append(torch.stack(seen, dim=1))
     return torch.cat(parts)

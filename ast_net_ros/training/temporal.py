@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -27,6 +28,8 @@ from ast_net_ros.training.objective import agreement_loss, concordance, regressi
 
 DrawClips = Callable[[int, int, torch.Generator], tuple[Tensor, Tensor]]
 """(count, steps, generator) -> features (count x steps x F) and labels (count x steps x 2, NaN for none)."""
+
+Trained = TypeVar("Trained", bound=nn.Module)
 
 _LOG_COLUMNS = ("iteration", "loss", "regression", "agreement", "ccc_valence", "ccc_arousal", "seconds")
 
@@ -75,9 +78,22 @@ def train_temporal(
     randomness depends on the seed, the iteration's number and the process's rank alone.
     valid: clips of other people, for the log. Raises DataError when `output` holds a run with other settings.
     """
+    return train_model(StackedLSTM, draw, network, training, output, valid, engine)
+
+
+def train_model(
+    make_model: Callable[[NetworkConfig], Trained],
+    draw: DrawClips,
+    network: NetworkConfig,
+    training: TemporalTraining | None = None,
+    output: Path | None = None,
+    valid: DrawClips | None = None,
+    engine: Engine | None = None,
+) -> Trained:
+    """`train_temporal` for anything that is called like a StackedLSTM."""
     training, engine = training or TemporalTraining(), engine or SingleProcess()
     torch.manual_seed(training.seed)
-    model = StackedLSTM(network).to(engine.device)
+    model = make_model(network).to(engine.device)
     optimizer = torch.optim.AdamW(model.parameters(), training.learning_rate, weight_decay=training.weight_decay)
     settings = {"training": asdict(training), "network": asdict(network), "processes": engine.processes}
     state = output / "temporal_state.safetensors" if output else None
@@ -165,7 +181,7 @@ def _resume(path: Path, settings: dict, model: nn.Module, optimizer: torch.optim
 
 
 def _log(
-    output: Path, iteration: int, losses: Tensor, model: StackedLSTM, valid: DrawClips | None, seconds: float
+    output: Path, iteration: int, losses: Tensor, model: nn.Module, valid: DrawClips | None, seconds: float
 ) -> None:
     """One line of temporal.csv. Lines of iterations that are made again after an interruption are replaced."""
     path = output / "temporal.csv"
@@ -185,7 +201,7 @@ def _log(
 
 
 @torch.inference_mode()
-def temporal_figures(model: StackedLSTM, draw: DrawClips, seed: int = 0, count: int = 200, steps: int = 300) -> dict:
+def temporal_figures(model: nn.Module, draw: DrawClips, seed: int = 0, count: int = 200, steps: int = 300) -> dict:
     """CCC, RMSE and calibration of sigma on `count` held-out clips, those of all put end to end.
 
     Keys name the dimension. Moments without a label do not count.

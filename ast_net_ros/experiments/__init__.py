@@ -1,0 +1,1 @@
+"""Experiments of stage 2: joins training and evaluation, which know nothing of each other."""

@@ -1,0 +1,136 @@
+"""The commands `ast_net evaluate-temporal` and `ast_net ablate`: thin entry points over the modules beside this one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_ANY = click.Path(exists=True, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command("evaluate-temporal")
+@click.option("--weights", type=_FILE, help="Weights to evaluate; the packaged ones if left out.")
+@click.option("--faces", type=_ANY, help="Faces of people not trained on: figures on simulated recordings of them.")
+@click.option("--data", multiple=True, metavar="NAME:PATH", help="Labelled recordings, as for train-temporal.")
+@click.option("--split", type=click.Choice(["valid", "test"]), default="valid", show_default=True, help="Of --data.")
+@click.option("--label-delay", type=float, default=0.0, show_default=True, help="Seconds by which raters lag behind.")
+@click.option("--output", type=_FOLDER, required=True, help="Folder for temporal_figures.json and confidence.png.")
+@click.option("--cache", type=_FOLDER, help="Folder of features of the recordings.  [default: OUTPUT/features]")
+@click.option("--seed", type=int, default=2, show_default=True, help="Of the simulated faces' disturbances.")
+def evaluate_temporal_command(
+    weights: Path | None,
+    faces: Path | None,
+    data: tuple[str, ...],
+    split: str,
+    label_delay: float,
+    output: Path,
+    cache: Path | None,
+    seed: int,
+) -> None:
+    """Accuracy, calm, catching up, confidence and rate independence of trained weights on held-out people."""
+    from ast_net_ros.evaluation.temporal_plots import plot_confidence
+    from ast_net_ros.experiments.held_out import evaluate_simulated, predictor, recorded_figures
+    from ast_net_ros.model import load_model
+    from ast_net_ros.model.runtime import DEFAULT_WEIGHTS
+    from ast_net_ros.model.weights import load_weights
+    from ast_net_ros.training.faces import DataError, load_faces
+    from ast_net_ros.training.simulation import Simulation, recordings_of
+    from ast_net_ros.training.sources import Sources, recorded_clips
+
+    if not faces and not data:
+        raise DataError("nothing to evaluate on: give --faces, --data NAME:PATH or both")
+    net, info = load_weights(weights or DEFAULT_WEIGHTS)
+    step = net.config.step_seconds
+    output.mkdir(parents=True, exist_ok=True)
+    figures: dict = {"weights_sha256": info.sha256}
+    if faces:
+        labelled = load_faces(faces, output / f"{faces.stem}.chips.npz")
+        recordings = recordings_of(net.cnn, labelled, 2, seed, Simulation(step_seconds=step))
+        figures["simulated"] = evaluate_simulated(net.temporal, load_model(weights, "cpu"), recordings, output)
+    if data:
+        sources = Sources(data, None, None, None, cache or output / "features", label_delay)
+        clips = recorded_clips(sources, net.cnn, net.config, click.echo)[split]
+        if not clips:
+            raise DataError(f"no usable recording has the split '{split}'")
+        figures["recorded"] = {"split": split, **recorded_figures(predictor(net.temporal), clips, step)}
+        if not faces:
+            plot_confidence(figures["recorded"]["confidence"], output / "confidence.png")
+    (output / "temporal_figures.json").write_text(json.dumps(figures, indent=2) + "\n")
+    for name in ("simulated", "recorded"):
+        if name in figures:
+            _print(name, figures[name])
+    click.echo(f"written: {output / 'temporal_figures.json'}")
+
+
+def _print(name: str, figures: dict) -> None:
+    for dimension in ("valence", "arousal"):
+        f = figures["accuracy"][dimension]
+        for which in ("concatenated", "mean_of_recordings"):
+            values = ", ".join(
+                f"{measure} {'none' if f[which][measure] is None else format(f[which][measure], '.3f')}"
+                for measure in ("ccc", "r", "rmse", "sagr")
+            )
+            click.echo(f"{name} {dimension}, {which.replace('_', ' ')}: {values}")
+    rank = figures["confidence"]["rank_correlation"]
+    click.echo(f"{name}: rank correlation of confidence and error {'none' if rank is None else format(rank, '.3f')}")
+    if "catch_up" in figures:
+        click.echo(f"{name}: cold state agrees with warm one after {figures['catch_up']['median']} s (median)")
+        rates = figures["rate_independence"]
+        click.echo(f"{name}: largest RMSE between frame rates {rates['largest']:.3f} (wanted below 0.05)")
+
+
+@click.command("ablate")
+@click.option("--cnn", "cnn_path", type=_FILE, required=True, help="cnn.safetensors of `ast_net train-attributes`.")
+@click.option("--train", "train_path", type=_ANY, required=True, help="Faces of simulated recordings to learn from.")
+@click.option("--valid", "valid_path", type=_ANY, required=True, help="Faces of other people, to measure on.")
+@click.option("--output", type=_FOLDER, required=True, help="Folder for ablation.md, .json, .png and the trainings.")
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Trainings of each variant.")
+@click.option("--agreement", type=float, multiple=True, default=(1.0,), help="Weight of the Siamese term; repeatable.")
+@click.option("--iterations", type=click.IntRange(1), default=1500, show_default=True)
+@click.option("--batch", type=click.IntRange(1), default=48, show_default=True)
+@click.option("--clip-steps", type=click.IntRange(2), default=150, show_default=True, help="Model steps of a clip.")
+@click.option("--largest-shift", type=click.IntRange(1), default=50, show_default=True, help="In model steps.")
+@click.option("--versions", type=click.IntRange(1), default=4, show_default=True, help="Disturbed copies of each face.")
+@click.option("--held-out", type=click.IntRange(4), default=120, show_default=True, help="Recordings to measure on.")
+def ablate_command(
+    cnn_path: Path,
+    train_path: Path,
+    valid_path: Path,
+    output: Path,
+    seeds: int,
+    agreement: tuple[float, ...],
+    iterations: int,
+    batch: int,
+    clip_steps: int,
+    largest_shift: int,
+    versions: int,
+    held_out: int,
+) -> None:
+    """CNN alone, with a moving average, with the LSTM, and Siamese: what each part is worth, over several seeds."""
+    from ast_net_ros.evaluation.temporal_plots import plot_ablation
+    from ast_net_ros.experiments.ablation import Ablation, ablation_table, run_ablation
+    from ast_net_ros.training.attributes import load_cnn
+    from ast_net_ros.training.faces import load_faces
+    from ast_net_ros.training.simulation import Simulation, recordings_of
+    from ast_net_ros.training.temporal import TemporalTraining
+
+    network, cnn = load_cnn(cnn_path)
+    simulation = Simulation(step_seconds=network.step_seconds)
+    train, valid = (
+        recordings_of(cnn, load_faces(path, output / f"{path.stem}.chips.npz"), count, seed, simulation)
+        for path, count, seed in ((train_path, versions, 1), (valid_path, 2, 2))
+    )
+    training = TemporalTraining(
+        iterations=iterations, batch=batch, clip_steps=clip_steps, largest_shift=largest_shift, check_every=50
+    )
+    ablation = Ablation(training, tuple(range(1, seeds + 1)), agreement, held_out)
+    variants = run_ablation(train.draw, valid.draw, network, ablation, output)
+    table = ablation_table(variants)
+    (output / "ablation.json").write_text(json.dumps(variants, indent=2) + "\n")
+    (output / "ablation.md").write_text(table)
+    plot_ablation(variants, output / "ablation.png")
+    click.echo(f"{table}written: {output / 'ablation.md'}")

@@ -1,0 +1,105 @@
+"""What a stage 2 training learns from and is watched on, as its command names it.
+
+In: data sets, face archives and picture pairs. Out: what draws clips, of people to learn from and of others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ast_net_ros.model.network import DiscreteEmotionCNN, NetworkConfig
+from ast_net_ros.training.datasets import open_recordings
+from ast_net_ros.training.faces import DataError, load_faces
+from ast_net_ros.training.features import clips_of
+from ast_net_ros.training.mixture import mixture
+from ast_net_ros.training.pairs import pair_recordings
+from ast_net_ros.training.recorded_clips import RecordedClips
+from ast_net_ros.training.recordings import StepClip
+from ast_net_ros.training.simulation import Simulation, recordings_of
+from ast_net_ros.training.temporal import DrawClips
+
+PAIRS_WEIGHT = 0.15
+"""Of smiles from pairs, where other simulated recordings and real ones weigh 1 each."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """data: "NAME:PATH" each. train, valid: faces of simulated recordings. pairs: folder of smiles. cache: of features.
+
+    label_delay: seconds. versions: disturbed copies of each simulated face.
+    """
+
+    data: tuple[str, ...]
+    train: Path | None
+    valid: Path | None
+    pairs: Path | None
+    cache: Path
+    label_delay: float = 0.0
+    versions: int = 4
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class DrawnSources:
+    """train: draws clips to learn from. valid: of other people; None where nobody was held out."""
+
+    train: DrawClips
+    valid: DrawClips | None
+
+
+def open_sources(
+    sources: Sources,
+    cnn: DiscreteEmotionCNN,
+    network: NetworkConfig,
+    output: Path,
+    tell: Callable[[str], None] = lambda _: None,
+) -> DrawnSources:
+    """Read everything; `tell` hears what is found and what is left out. Raises DataError where nothing is left.
+
+    Figures are taken on real recordings where there are any, else on simulated ones.
+    """
+    if not sources.data and not sources.train:
+        raise DataError("nothing to learn from: give --data NAME:PATH, or --train and --valid for simulated recordings")
+    if bool(sources.train) != bool(sources.valid):
+        raise DataError("simulated recordings need both --train and --valid, with faces of different people")
+    if sources.pairs and not sources.train:
+        raise DataError("--pairs adds to simulated recordings; give --train and --valid too")
+    learnt: list[tuple[DrawClips, float]] = []
+    watched: list[tuple[DrawClips, float]] = []
+    if sources.data:
+        clips = recorded_clips(sources, cnn, network, tell)
+        if not clips["train"]:
+            raise DataError("no recording to learn from: none of the usable ones has the split 'train'")
+        learnt.append((RecordedClips(clips["train"]).draw, 1.0))
+        if clips["valid"]:
+            watched.append((RecordedClips(clips["valid"]).draw, 1.0))
+    if sources.train and sources.valid:
+        simulation = Simulation(step_seconds=network.step_seconds)
+        for path, drawn, shift in ((sources.train, learnt, 0), (sources.valid, watched, 1)):
+            faces = load_faces(path, output / f"{path.stem}.chips.npz")
+            versions = sources.versions if drawn is learnt else 2
+            drawn.append((recordings_of(cnn, faces, versions, sources.seed + shift, simulation).draw, 1.0))
+        if sources.pairs:
+            people = pair_recordings(cnn, sources.pairs, "train", sources.versions, sources.seed, simulation)
+            tell(f"smiles of {len(people.features)} people")
+            learnt.append((people.draw, PAIRS_WEIGHT))
+    return DrawnSources(mixture(learnt), watched[0][0] if watched else None)
+
+
+def recorded_clips(
+    sources: Sources, cnn: DiscreteEmotionCNN, network: NetworkConfig, tell: Callable[[str], None] = lambda _: None
+) -> dict[str, list[StepClip]]:
+    """The real recordings of all data sets in model steps, by split."""
+    clips: dict[str, list[StepClip]] = {"train": [], "valid": [], "test": []}
+    for which in sources.data:
+        found = clips_of(open_recordings(which), cnn, network, sources.cache, sources.label_delay, tell)
+        for split, those in found.items():
+            clips[split] += those
+    for split, those in clips.items():
+        if those:
+            minutes = sum(len(clip.features) for clip in those) * network.step_seconds / 60
+            names = len({clip.recording for clip in those})
+            tell(f"{split}: {names} recordings, {len(those)} unbroken clips, {minutes:.1f} minutes")
+    return clips
