@@ -32,7 +32,7 @@ def plot_confidence(figures: Mapping, path: Path) -> None:
     figure.savefig(path)
 
 
-def plot_ablation(variants: Mapping[str, Mapping[str, Sequence[float]]], path: Path) -> None:
+def plot_ablation(variants: Mapping[str, Mapping[str, Sequence[float | None]]], path: Path) -> None:
     """One panel a measure, one bar a variant: mean over the seeds, each seed a dot. {variant: {measure: values}}."""
     measures = list(next(iter(variants.values())))
     figure = Figure(figsize=(3.1 * len(measures), 4.2), dpi=110, layout="constrained")

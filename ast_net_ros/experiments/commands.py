@@ -37,7 +37,8 @@ def evaluate_temporal_command(
     from ast_net_ros.model import load_model
     from ast_net_ros.model.runtime import DEFAULT_WEIGHTS
     from ast_net_ros.model.weights import load_weights
-    from ast_net_ros.training.faces import DataError, load_faces
+    from ast_net_ros.training.face_sources import open_faces
+    from ast_net_ros.training.faces import DataError
     from ast_net_ros.training.simulation import Simulation, recordings_of
     from ast_net_ros.training.sources import Sources, recorded_clips
 
@@ -46,13 +47,14 @@ def evaluate_temporal_command(
     net, info = load_weights(weights or DEFAULT_WEIGHTS)
     step = net.config.step_seconds
     output.mkdir(parents=True, exist_ok=True)
+    cache = cache or output / "features"
     figures: dict = {"weights_sha256": info.sha256}
     if faces:
-        labelled = load_faces(faces, output / f"{faces.stem}.chips.npz")
-        recordings = recordings_of(net.cnn, labelled, 2, seed, Simulation(step_seconds=step))
+        labelled = open_faces(faces, split, output, click.echo)
+        recordings = recordings_of(net.cnn, labelled, 2, seed, Simulation(step_seconds=step), cache)
         figures["simulated"] = evaluate_simulated(net.temporal, load_model(weights, "cpu"), recordings, output)
     if data:
-        sources = Sources(data, None, None, None, cache or output / "features", label_delay)
+        sources = Sources(data, None, None, None, cache, label_delay)
         clips = recorded_clips(sources, net.cnn, net.config, click.echo)[split]
         if not clips:
             raise DataError(f"no usable recording has the split '{split}'")
@@ -114,15 +116,15 @@ def ablate_command(
     from ast_net_ros.evaluation.temporal_plots import plot_ablation
     from ast_net_ros.experiments.ablation import Ablation, ablation_table, run_ablation
     from ast_net_ros.training.attributes import load_cnn
-    from ast_net_ros.training.faces import load_faces
+    from ast_net_ros.training.face_sources import open_faces
     from ast_net_ros.training.simulation import Simulation, recordings_of
     from ast_net_ros.training.temporal import TemporalTraining
 
     network, cnn = load_cnn(cnn_path)
     simulation = Simulation(step_seconds=network.step_seconds)
     train, valid = (
-        recordings_of(cnn, load_faces(path, output / f"{path.stem}.chips.npz"), count, seed, simulation)
-        for path, count, seed in ((train_path, versions, 1), (valid_path, 2, 2))
+        recordings_of(cnn, open_faces(path, part, output, click.echo), count, seed, simulation, output / "features")
+        for path, part, count, seed in ((train_path, "train", versions, 1), (valid_path, "valid", 2, 2))
     )
     training = TemporalTraining(
         iterations=iterations, batch=batch, clip_steps=clip_steps, largest_shift=largest_shift, check_every=50

@@ -9,12 +9,19 @@ import click
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _ANY = click.Path(exists=True, path_type=Path)
+_PART = "Of data that has parts: fer2013.csv, or a folder with train, valid and test."
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.command("train-attributes")
-@click.option("--train", "train_path", type=_FILE, required=True, help="Faces to learn from (.npz with FER+ votes).")
-@click.option("--valid", "valid_path", type=_FILE, required=True, help="Faces to choose the best epoch by.")
+@click.option(
+    "--train",
+    "train_path",
+    type=_ANY,
+    required=True,
+    help="Faces to learn from: .npz with FER+ votes, fer2013.csv with fer2013new.csv beside it, or a folder a class.",
+)
+@click.option("--valid", "valid_path", type=_ANY, required=True, help="Faces to choose the best epoch by, likewise.")
 @click.option(
     "--output", type=_FOLDER, required=True, help="Folder for cnn.safetensors, epochs.csv and the run's state."
 )
@@ -35,9 +42,11 @@ def train_attributes_command(
 ) -> None:
     """Stage 1: train the discrete-emotion CNN. A run that was interrupted goes on where it stopped."""
     from ast_net_ros.training.attributes import AttributeTraining, train_attributes
-    from ast_net_ros.training.faces import load_faces
+    from ast_net_ros.training.face_sources import open_faces
 
-    train, valid = (load_faces(path, output / f"{path.stem}.chips.npz") for path in (train_path, valid_path))
+    train, valid = (
+        open_faces(path, part, output, click.echo) for path, part in ((train_path, "train"), (valid_path, "valid"))
+    )
     click.echo(
         f"face found in {train.found.mean():.1%} of {len(train)} training and {valid.found.mean():.1%} of {len(valid)}"
     )
@@ -47,22 +56,23 @@ def train_attributes_command(
 
 
 @click.command("evaluate-attributes")
-@click.option("--data", type=_FILE, required=True, help="Labelled faces (.npz with FER+ votes).")
+@click.option("--data", type=_ANY, required=True, help="Labelled faces, as for train-attributes.")
+@click.option("--part", type=click.Choice(["train", "valid", "test"]), default="valid", show_default=True, help=_PART)
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="JSON file of figures.")
 @click.option("--weights", type=_FILE, help="Weights to evaluate; the packaged ones if left out.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--invariance", is_flag=True, help="Also measure what turning, shifting, blur and light change.")
 @click.option("--pairs", type=_FOLDER, help="Folder of NAME_neutral.jpg and NAME_smiling.jpg: whose valence rises.")
 def evaluate_attributes_command(
-    data: Path, output: Path, weights: Path | None, device: str, invariance: bool, pairs: Path | None
+    data: Path, part: str, output: Path, weights: Path | None, device: str, invariance: bool, pairs: Path | None
 ) -> None:
     """Accuracy, macro F1, confusion and calibration of the discrete emotions on labelled faces."""
     from ast_net_ros.model import load_model
     from ast_net_ros.training.attribute_figures import archive_figures, invariance_figures, paired_figures
-    from ast_net_ros.training.faces import load_faces
+    from ast_net_ros.training.face_sources import open_faces
 
     model = load_model(weights, device)
-    faces = load_faces(data)
+    faces = open_faces(data, part, tell=click.echo)
     figures = archive_figures(model, faces)
     if invariance:
         figures["invariance"] = invariance_figures(model, faces)

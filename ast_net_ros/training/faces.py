@@ -6,8 +6,10 @@ Out: :class:`Faces`, whose chips come from the detector and the alignment functi
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -58,25 +60,33 @@ def load_faces(path: str | Path, cache: str | Path | None = None) -> Faces:
                 raise DataError(f"{path}: no array {sorted(missing)}; it has {archive.files}")
             images, votes = archive["images"], archive["votes"]
             duplicate = archive["duplicate_of_train"] if "duplicate_of_train" in archive.files else None
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise DataError(f"{path}: not a readable .npz archive ({error})") from error
     if images.ndim != 3 or images.dtype != np.uint8:
         raise DataError(f"{path}: 'images' is {images.dtype} {images.shape}; wanted uint8 N x height x width")
     if votes.shape != (len(images), 10):
         raise DataError(f"{path}: 'votes' is {votes.shape}; wanted {(len(images), 10)}")
-    chips, found = _cached_chips(images, Path(cache) if cache else None)
+    chips, found = cached_chips(images, Path(cache) if cache else None)
     return Faces(images, votes, np.zeros(len(images), bool) if duplicate is None else duplicate, chips, found)
 
 
-def _cached_chips(images: np.ndarray, cache: Path | None) -> tuple[np.ndarray, np.ndarray]:
+def cached_chips(images: np.ndarray, cache: Path | None) -> tuple[np.ndarray, np.ndarray]:
+    """`cut_chips`, or what `cache` holds of these pictures; one of others, or one that is not whole, is made anew."""
+    key = f"{zlib.crc32(images.tobytes()):08x}"
     if cache and cache.is_file():
-        with np.load(cache, allow_pickle=False) as stored:
-            if len(stored["chips"]) == len(images) and stored["chips"].shape[1] == CHIP_SIDE:
-                return stored["chips"], stored["found"]
+        try:
+            with np.load(cache, allow_pickle=False) as stored:
+                same = len(stored["chips"]) == len(images) and stored["chips"].shape[1] == CHIP_SIDE
+                if same and ("key" not in stored.files or str(stored["key"]) == key):
+                    return stored["chips"], stored["found"]
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+            pass  # cut short by an interruption
     chips, found = cut_chips(images)
     if cache:
         cache.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(cache, chips=chips, found=found)
+        aside = cache.with_suffix(".partial.npz")
+        np.savez(aside, chips=chips, found=found, key=key)
+        aside.replace(cache)
     return chips, found
 
 

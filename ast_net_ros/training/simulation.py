@@ -11,11 +11,16 @@ long stretches (`identity_share`). Steps show differently disturbed versions of 
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
@@ -191,13 +196,43 @@ def _held(count: int, steps: int, change_rate: float, choices: int, generator: t
 
 
 def recordings_of(
-    cnn: DiscreteEmotionCNN, faces: Faces, versions: int, seed: int, simulation: Simulation | None = None
+    cnn: DiscreteEmotionCNN,
+    faces: Faces,
+    versions: int,
+    seed: int,
+    simulation: Simulation | None = None,
+    cache: Path | None = None,
 ) -> SimulatedRecordings:
-    """Recordings that show `faces` as `cnn` sees them: those with votes, found by the detector, no duplicates."""
+    """Recordings that show `faces` as `cnn` sees them: those with votes, found by the detector, no duplicates.
+
+    cache: folder in which features are kept; they are made anew for other weights, faces, versions or another seed.
+    """
     votes = vote_distribution(faces.votes)
     chosen = np.flatnonzero((votes.sum(axis=1) > 0) & faces.found & ~faces.duplicate)
     targets = torch.from_numpy(votes[chosen] @ EMOTION_COORDINATES)
-    return SimulatedRecordings(disturbed_features(cnn, faces.chips[chosen], versions, seed), targets, simulation)
+    features = _cached_features(cnn, faces.chips[chosen], versions, seed, cache)
+    return SimulatedRecordings(features, targets, simulation)
+
+
+def _cached_features(
+    cnn: DiscreteEmotionCNN, chips: np.ndarray, versions: int, seed: int, cache: Path | None
+) -> Tensor:
+    if cache is None:
+        return disturbed_features(cnn, chips, versions, seed)
+    digest = hashlib.sha256(f"{versions} {seed}".encode() + chips.tobytes())
+    for name, value in sorted(cnn.state_dict().items()):
+        digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+    path = cache / f"faces-{digest.hexdigest()[:16]}.safetensors"
+    try:
+        return load_file(path)["features"]
+    except (OSError, KeyError, SafetensorError):
+        pass  # not there, or cut short by an interruption
+    features = disturbed_features(cnn, chips, versions, seed)
+    cache.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(f".{os.getpid()}.partial")
+    save_file({"features": features.contiguous()}, aside)
+    aside.replace(path)
+    return features
 
 
 @torch.inference_mode()

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from ast_net_ros.model.network import DiscreteEmotionCNN, NetworkConfig
 from ast_net_ros.training.datasets import open_recordings
-from ast_net_ros.training.faces import DataError, load_faces
+from ast_net_ros.training.face_sources import open_faces
+from ast_net_ros.training.faces import DataError
 from ast_net_ros.training.features import clips_of
 from ast_net_ros.training.mixture import mixture
 from ast_net_ros.training.pairs import pair_recordings
@@ -77,10 +78,10 @@ def open_sources(
             watched.append((RecordedClips(clips["valid"]).draw, 1.0))
     if sources.train and sources.valid:
         simulation = Simulation(step_seconds=network.step_seconds)
-        for path, drawn, shift in ((sources.train, learnt, 0), (sources.valid, watched, 1)):
-            faces = load_faces(path, output / f"{path.stem}.chips.npz")
-            versions = sources.versions if drawn is learnt else 2
-            drawn.append((recordings_of(cnn, faces, versions, sources.seed + shift, simulation).draw, 1.0))
+        for path, part, drawn in ((sources.train, "train", learnt), (sources.valid, "valid", watched)):
+            faces = open_faces(path, part, output, tell)
+            versions, seed = (sources.versions, sources.seed) if part == "train" else (2, sources.seed + 1)
+            drawn.append((recordings_of(cnn, faces, versions, seed, simulation, sources.cache).draw, 1.0))
         if sources.pairs:
             people = pair_recordings(cnn, sources.pairs, "train", sources.versions, sources.seed, simulation)
             tell(f"smiles of {len(people.features)} people")

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from ast_net_ros.model.network import DiscreteEmotionCNN, NetworkConfig
-from ast_net_ros.training.faces import DataError
+from ast_net_ros.training.faces import DataError, Faces
 from ast_net_ros.training.pairs import PairRecordings, pair_recordings, warp_between
 from ast_net_ros.training.recordings import split_by_person
-from ast_net_ros.training.simulation import SimulatedRecordings, Simulation, own_variation
+from ast_net_ros.training.simulation import SimulatedRecordings, Simulation, own_variation, recordings_of
 
 SMALL = NetworkConfig(widths=(8, 8, 8), depths=(1, 1, 1), attributes=6, hidden=8)
 
@@ -115,3 +115,24 @@ def test_a_smile_and_its_label_rise_together():
     valence = labels[..., 0]
     assert float(valence.min()) >= 0 and 0.4 < float(valence.max()) < 0.5
     torch.testing.assert_close(valence / 0.486, features[..., 0], atol=1e-3, rtol=0)
+
+
+def test_features_of_faces_are_kept_until_something_changes(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    cnn = DiscreteEmotionCNN(SMALL).eval()
+    images = np.random.default_rng(0).integers(0, 255, (9, 48, 48), np.uint8)
+    votes = np.tile(np.array([0, 10] + [0] * 8, np.uint8), (9, 1))
+    faces = Faces(images, votes, np.zeros(9, bool), images, np.ones(9, bool))
+    first = recordings_of(cnn, faces, 2, 1, cache=tmp_path)
+    (entry,) = tmp_path.iterdir()
+    entry.write_bytes(entry.read_bytes()[:40])
+    assert torch.equal(recordings_of(cnn, faces, 2, 1, cache=tmp_path).features, first.features)
+
+    def refuse(*_):
+        raise AssertionError("encoded again")
+
+    monkeypatch.setattr("ast_net_ros.training.simulation.disturbed_features", refuse)
+    assert torch.equal(recordings_of(cnn, faces, 2, 1, cache=tmp_path).features, first.features)
+    for changed in ((DiscreteEmotionCNN(SMALL), faces, 2, 1), (cnn, faces, 3, 1), (cnn, faces, 2, 2)):
+        with pytest.raises(AssertionError, match="encoded again"):
+            recordings_of(*changed, cache=tmp_path)
