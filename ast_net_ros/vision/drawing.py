@@ -279,8 +279,9 @@ def _shade(image: np.ndarray, left: int, top: int, width: int, height: int, radi
     region = image[max(0, top) : top + height, max(0, left) : left + width]
     if region.size == 0:
         return
-    mask = np.zeros(region.shape[:2], np.uint8)
-    bottom, right = mask.shape[0] - 1, mask.shape[1] - 1
+    rows, columns = region.shape[:2]
+    mask = np.zeros((rows, columns), np.uint8)
+    bottom, right = rows - 1, columns - 1
     radius = min(radius, bottom // 2, right // 2)
     cv2.rectangle(mask, (radius, 0), (right - radius, bottom), 255, cv2.FILLED)
     cv2.rectangle(mask, (0, radius), (right, bottom - radius), 255, cv2.FILLED)
