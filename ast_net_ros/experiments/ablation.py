@@ -65,12 +65,15 @@ def averaged(predict: Predict, window: int) -> Predict:
 class Ablation:
     """What is compared. seeds: one training each. agreements: weights of the Siamese term to try, a variant each.
 
+    branch_noise: if not 0, LSTM and Siamese LSTM are trained once more with TemporalTraining's noise of that name.
+
     held_out, steps, long_steps: how many recordings of how many model steps are measured; a quarter as many long ones.
     """
 
     training: TemporalTraining
     seeds: tuple[int, ...] = (1, 2, 3)
     agreements: tuple[float, ...] = (1.0,)
+    branch_noise: float = 0.0
     held_out: int = 120
     steps: int = 300
     long_steps: int = 1500
@@ -88,19 +91,23 @@ def run_ablation(
         for key, value in measured.items():
             variants.setdefault(name, {}).setdefault(key, []).append(value)
 
-    def trained(name: str, seed: int, agreement: float, make: Callable[[NetworkConfig], nn.Module]) -> tuple:
+    def trained(
+        name: str, seed: int, agreement: float, make: Callable[[NetworkConfig], nn.Module], noise: float = 0.0
+    ) -> tuple[Predict, Path]:
         run = output / f"{name}-seed{seed}"
-        training = replace(ablation.training, seed=seed, agreement=agreement)
+        training = replace(ablation.training, seed=seed, agreement=agreement, branch_noise=noise)
         return predictor(train_model(make, train, network, training, run, valid)), run
 
     for seed in ablation.seeds:
         head, run = trained("cnn", seed, 0.0, MemorylessHead)
         add("CNN alone", head, run)
         add("CNN + moving average", averaged(head, best_window(head, train)), run)
-        add("CNN + LSTM", *trained("lstm", seed, 0.0, StackedLSTM))
-        for weight in ablation.agreements:
-            name = "CNN + Siamese LSTM" + (f" ({weight:g})" if len(ablation.agreements) > 1 else "")
-            add(name, *trained(f"siamese{weight:g}", seed, weight, StackedLSTM))
+        for noise in (0.0, ablation.branch_noise) if ablation.branch_noise else (0.0,):
+            named, suffix = (f"-noise{noise:g}", ", noise") if noise else ("", "")
+            add(f"CNN + LSTM{suffix}", *trained(f"lstm{named}", seed, 0.0, StackedLSTM, noise))
+            for weight in ablation.agreements:
+                name = "CNN + Siamese LSTM" + (f" ({weight:g})" if len(ablation.agreements) > 1 else "")
+                add(f"{name}{suffix}", *trained(f"siamese{weight:g}{named}", seed, weight, StackedLSTM, noise))
     return variants
 
 

@@ -119,6 +119,9 @@ def evaluate_attributes_command(
 @click.option(
     "--agreement", type=click.FloatRange(0), default=1.0, show_default=True, help="Weight of the Siamese term."
 )
+@click.option(
+    "--branch-noise", type=click.FloatRange(0), default=0.0, show_default=True, help="Of each clip, relative."
+)
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=2e-3, show_default=True)
 @click.option("--versions", type=click.IntRange(1), default=4, show_default=True, help="Disturbed copies of each face.")
 @click.option("--seed", type=int, default=1, show_default=True)
@@ -141,6 +144,7 @@ def train_temporal_command(
     largest_shift: int,
     settle_steps: int,
     agreement: float,
+    branch_noise: float,
     learning_rate: float,
     versions: int,
     seed: int,
@@ -167,6 +171,7 @@ def train_temporal_command(
         largest_shift=largest_shift,
         settle_steps=settle_steps,
         agreement=agreement,
+        branch_noise=branch_noise,
         learning_rate=learning_rate,
         seed=seed,
     )

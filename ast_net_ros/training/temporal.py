@@ -39,6 +39,8 @@ class TemporalTraining:
     """How stage 2 is trained. clip_steps: length of a branch's clip. largest_shift: between the branches, in steps.
 
     agreement: weight of the Siamese term; 0 trains without it. settle_steps: see objective.agreement_loss.
+    branch_noise: relative noise (standard deviation) on the features, each branch's its own, as if each had looked for
+        itself; without it both see the very same features of a moment, and to agree asks for no calm under noise.
     batch: clips of each process. learning_rate rises over the first tenth, then falls along a cosine.
     check_every: iterations from one line of the log (and one state to go on from) to the next.
     """
@@ -49,6 +51,7 @@ class TemporalTraining:
     largest_shift: int = 50
     settle_steps: int = 5
     agreement: float = 1.0
+    branch_noise: float = 0.0
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     seed: int = 1
@@ -129,7 +132,10 @@ def _siamese_loss(
     shift = int(torch.randint(1, training.largest_shift + 1, (1,), generator=generator))
     features, labels = (t.to(device) for t in draw(training.batch, training.clip_steps + shift, generator))
     # Both branches in one batch: the same weights by construction, and one pass for several processes to follow.
-    both, _ = branch(torch.cat([features[:, :-shift], features[:, shift:]]))
+    seen = torch.cat([features[:, :-shift], features[:, shift:]])
+    if training.branch_noise:
+        seen = seen * (1 + training.branch_noise * torch.randn(seen.shape, generator=generator).to(device))
+    both, _ = branch(seen)
     earlier, later = (AffectOutput(*pair) for pair in zip(both.affect.chunk(2), both.sigma.chunk(2)))
     regression = (regression_loss(earlier, labels[:, :-shift]) + regression_loss(later, labels[:, shift:])) / 2
     agree = agreement_loss(earlier.affect, later.affect, shift, training.settle_steps)

@@ -65,7 +65,9 @@ def test_the_ablation_trains_each_variant_for_each_seed_once(tmp_path, monkeypat
     training = TemporalTraining(
         iterations=40, batch=8, clip_steps=30, largest_shift=8, check_every=5, learning_rate=1e-2
     )
-    ablation = Ablation(training, seeds=(1, 2), agreements=(1.0, 5.0), held_out=12, steps=200, long_steps=300)
+    ablation = Ablation(
+        training, seeds=(1, 2), agreements=(1.0, 5.0), branch_noise=0.3, held_out=12, steps=200, long_steps=300
+    )
     variants = run_ablation(_draw, _draw, SMALL, ablation, tmp_path)
     assert list(variants) == [
         "CNN alone",
@@ -73,13 +75,16 @@ def test_the_ablation_trains_each_variant_for_each_seed_once(tmp_path, monkeypat
         "CNN + LSTM",
         "CNN + Siamese LSTM (1)",
         "CNN + Siamese LSTM (5)",
+        "CNN + LSTM, noise",
+        "CNN + Siamese LSTM (1), noise",
+        "CNN + Siamese LSTM (5), noise",
     ]
     assert all(len(values) == 2 for measures in variants.values() for values in measures.values())
     alone, smooth, lstm = (variants[name] for name in ("CNN alone", "CNN + moving average", "CNN + LSTM"))
     assert sum(smooth["CCC valence"]) > sum(alone["CCC valence"])
     assert sum(lstm["RMSE"]) < sum(alone["RMSE"])
     assert alone["catch-up in s"] == [0, 0]
-    assert len({p.name for p in tmp_path.iterdir()}) == 8
+    assert len({p.name for p in tmp_path.iterdir()}) == 14
 
     def refuse(*_):
         raise AssertionError("trained again")
@@ -87,7 +92,7 @@ def test_the_ablation_trains_each_variant_for_each_seed_once(tmp_path, monkeypat
     monkeypatch.setattr("ast_net_ros.training.temporal._siamese_loss", refuse)
     assert run_ablation(_draw, _draw, SMALL, ablation, tmp_path) == variants
     table = ablation_table(variants)
-    assert table.count("\n") == 7 and "CNN + Siamese LSTM (5)" in table and "±" in table
+    assert table.count("\n") == 10 and "CNN + Siamese LSTM (5)" in table and "±" in table
 
 
 def test_a_table_says_where_a_measure_has_no_value():

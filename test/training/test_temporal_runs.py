@@ -124,6 +124,17 @@ def test_training_learns_from_recordings_with_holes():
     assert figures["ccc_valence"] > 0.7 and figures["ccc_arousal"] > 0.7
 
 
+def test_branches_without_memory_disagree_only_when_each_has_its_own_noise():
+    def memoryless(features):
+        return AffectOutput(torch.tanh(features[..., :2]), torch.full_like(features[..., :2], 0.3)), None
+
+    for noise in (0.0, 0.2):
+        training = TemporalTraining(batch=4, clip_steps=20, largest_shift=6, branch_noise=noise)
+        generator = torch.Generator().manual_seed(0)
+        _, parts = temporal._siamese_loss(memoryless, _draw, training, generator, torch.device("cpu"))
+        assert (float(parts[2]) > 1e-3) == (noise > 0)
+
+
 def test_one_process_needs_no_fabric():
     assert isinstance(start_engine(), SingleProcess)
 
