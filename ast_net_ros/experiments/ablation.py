@@ -65,7 +65,6 @@ def averaged(predict: Predict, window: int) -> Predict:
 class Ablation:
     """What is compared. seeds: one training each. agreements: weights of the Siamese term to try, a variant each.
 
-    branch_noise: if not 0, LSTM and Siamese LSTM are trained once more with TemporalTraining's noise of that name.
 
     held_out, steps, long_steps: how many recordings of how many model steps are measured; a quarter as many long ones.
     """
@@ -73,16 +72,23 @@ class Ablation:
     training: TemporalTraining
     seeds: tuple[int, ...] = (1, 2, 3)
     agreements: tuple[float, ...] = (1.0,)
-    branch_noise: float = 0.0
     held_out: int = 120
     steps: int = 300
     long_steps: int = 1500
 
 
 def run_ablation(
-    train: DrawClips, valid: DrawClips, network: NetworkConfig, ablation: Ablation, output: Path
+    train: DrawClips,
+    valid: DrawClips,
+    network: NetworkConfig,
+    ablation: Ablation,
+    output: Path,
+    own_looks: DrawClips | None = None,
 ) -> dict[str, dict[str, list]]:
-    """{variant: {measure: one value a seed}}. Trainings lie in `output`; one that has ended is not made again."""
+    """{variant: {measure: one value a seed}}. Trainings lie in `output`; one that has ended is not made again.
+
+    own_looks: the recordings of `train`, looked at twice; if given, LSTM and Siamese LSTM are trained on them as well.
+    """
     variants: dict[str, dict[str, list]] = {}
 
     def add(name: str, predict: Predict, run: Path) -> None:
@@ -92,22 +98,23 @@ def run_ablation(
             variants.setdefault(name, {}).setdefault(key, []).append(value)
 
     def trained(
-        name: str, seed: int, agreement: float, make: Callable[[NetworkConfig], nn.Module], noise: float = 0.0
+        name: str, seed: int, agreement: float, make: Callable[[NetworkConfig], nn.Module], draw: DrawClips = train
     ) -> tuple[Predict, Path]:
         run = output / f"{name}-seed{seed}"
-        training = replace(ablation.training, seed=seed, agreement=agreement, branch_noise=noise)
-        return predictor(train_model(make, train, network, training, run, valid)), run
+        training = replace(ablation.training, seed=seed, agreement=agreement)
+        return predictor(train_model(make, draw, network, training, run, valid)), run
 
     for seed in ablation.seeds:
         head, run = trained("cnn", seed, 0.0, MemorylessHead)
         add("CNN alone", head, run)
         add("CNN + moving average", averaged(head, best_window(head, train)), run)
-        for noise in (0.0, ablation.branch_noise) if ablation.branch_noise else (0.0,):
-            named, suffix = (f"-noise{noise:g}", ", noise") if noise else ("", "")
-            add(f"CNN + LSTM{suffix}", *trained(f"lstm{named}", seed, 0.0, StackedLSTM, noise))
+        for draw, named, suffix in ((train, "", ""), (own_looks, "-looks", ", own looks")):
+            if draw is None:
+                continue
+            add(f"CNN + LSTM{suffix}", *trained(f"lstm{named}", seed, 0.0, StackedLSTM, draw))
             for weight in ablation.agreements:
                 name = "CNN + Siamese LSTM" + (f" ({weight:g})" if len(ablation.agreements) > 1 else "")
-                add(f"{name}{suffix}", *trained(f"siamese{weight:g}{named}", seed, weight, StackedLSTM, noise))
+                add(f"{name}{suffix}", *trained(f"siamese{weight:g}{named}", seed, weight, StackedLSTM, draw))
     return variants
 
 

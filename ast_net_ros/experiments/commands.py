@@ -92,7 +92,7 @@ def _print(name: str, figures: dict) -> None:
 @click.option("--output", type=_FOLDER, required=True, help="Folder for ablation.md, .json, .png and the trainings.")
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Trainings of each variant.")
 @click.option("--agreement", type=float, multiple=True, default=(1.0,), help="Weight of the Siamese term; repeatable.")
-@click.option("--branch-noise", type=click.FloatRange(0), default=0.0, help="Also try this noise, each clip's its own.")
+@click.option("--own-looks", is_flag=True, help="Also train with jitter, light and blur of each clip's own.")
 @click.option("--iterations", type=click.IntRange(1), default=1500, show_default=True)
 @click.option("--batch", type=click.IntRange(1), default=48, show_default=True)
 @click.option("--clip-steps", type=click.IntRange(2), default=150, show_default=True, help="Model steps of a clip.")
@@ -106,7 +106,7 @@ def ablate_command(
     output: Path,
     seeds: int,
     agreement: tuple[float, ...],
-    branch_noise: float,
+    own_looks: bool,
     iterations: int,
     batch: int,
     clip_steps: int,
@@ -131,8 +131,9 @@ def ablate_command(
     training = TemporalTraining(
         iterations=iterations, batch=batch, clip_steps=clip_steps, largest_shift=largest_shift, check_every=50
     )
-    ablation = Ablation(training, tuple(range(1, seeds + 1)), agreement, branch_noise, held_out)
-    variants = run_ablation(train.draw, valid.draw, network, ablation, output)
+    ablation = Ablation(training, tuple(range(1, seeds + 1)), agreement, held_out)
+    looks = train.draw_looks if own_looks else None
+    variants = run_ablation(train.draw, valid.draw, network, ablation, output, looks)
     table = ablation_table(variants)
     (output / "ablation.json").write_text(json.dumps(variants, indent=2) + "\n")
     (output / "ablation.md").write_text(table)

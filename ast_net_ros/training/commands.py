@@ -120,6 +120,9 @@ def evaluate_attributes_command(
     "--agreement", type=click.FloatRange(0), default=1.0, show_default=True, help="Weight of the Siamese term."
 )
 @click.option(
+    "--own-looks", is_flag=True, help="Each clip of a simulated recording has jitter, light, blur of its own."
+)
+@click.option(
     "--branch-noise", type=click.FloatRange(0), default=0.0, show_default=True, help="Of each clip, relative."
 )
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=2e-3, show_default=True)
@@ -144,6 +147,7 @@ def train_temporal_command(
     largest_shift: int,
     settle_steps: int,
     agreement: float,
+    own_looks: bool,
     branch_noise: float,
     learning_rate: float,
     versions: int,
@@ -175,7 +179,9 @@ def train_temporal_command(
         learning_rate=learning_rate,
         seed=seed,
     )
-    sources = Sources(data, train_path, valid_path, pairs, cache or output / "features", label_delay, versions, seed)
+    sources = Sources(
+        data, train_path, valid_path, pairs, cache or output / "features", label_delay, versions, seed, own_looks
+    )
     network, cnn = load_cnn(cnn_path)
     engine = start_engine(devices, nodes, device)
     if engine.rank:

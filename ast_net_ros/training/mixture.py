@@ -13,6 +13,16 @@ from torch import Tensor
 from ast_net_ros.training.temporal import DrawClips
 
 
+def same_look(draw: DrawClips) -> DrawClips:
+    """`draw` for Siamese branches that each want a look of their own, where a recording offers only one."""
+
+    def twice(count: int, steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        features, labels = draw(count, steps, generator)
+        return torch.stack([features, features]), labels
+
+    return twice
+
+
 def mixture(sources: Sequence[tuple[DrawClips, float]]) -> DrawClips:
     """A batch holds clips of every source, their number random with the weights' shares."""
     if len(sources) == 1:
@@ -27,6 +37,6 @@ def mixture(sources: Sequence[tuple[DrawClips, float]]) -> DrawClips:
             if number
         ]
         features, labels = zip(*parts)
-        return torch.cat(features), torch.cat(labels)
+        return torch.cat(features, dim=-3), torch.cat(labels)
 
     return draw

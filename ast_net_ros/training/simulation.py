@@ -93,16 +93,26 @@ class SimulatedRecordings:
 
     def draw(self, count: int, steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """`count` recordings of `steps` model steps: features (count x steps x F) and labels (count x steps x 2)."""
+        features, labels = self._draw(1, count, steps, generator)
+        return features[0], labels
+
+    def draw_looks(self, count: int, steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """As `draw`, but looked at twice with jitter, light and blur of its own: features are 2 x count x steps x F."""
+        return self._draw(2, count, steps, generator)
+
+    def _draw(self, looks: int, count: int, steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         wanted = self.trajectories(count, steps, generator)
         faces, weight = self._faces_along(wanted, generator)
-        versions = [self.versions(count, steps, generator) for _ in range(2)]
         weight = weight.unsqueeze(-1)
-        features = torch.lerp(self.features[faces[0], versions[0]], self.features[faces[1], versions[1]], weight)
-        features = self._with_identity(
-            features, torch.lerp(self._own[faces[0]], self._own[faces[1]], weight), generator
-        )
+        seen = []
+        for _ in range(looks):
+            before, after = (self.features[face, self.versions(count, steps, generator)] for face in faces)
+            seen.append(torch.lerp(before, after, weight))
+        own = torch.lerp(self._own[faces[0]], self._own[faces[1]], weight)
         labels = torch.lerp(self.targets[faces[0]], self.targets[faces[1]], weight)
-        return self.miss(features, generator), labels
+        # What belongs to the person and to the moment, identity and misses, is the same in every look.
+        features = self._with_identity(torch.stack(seen, dim=-2), own.unsqueeze(-2), generator)
+        return self.miss(features.flatten(-2), generator).unflatten(-1, (looks, -1)).movedim(-2, 0), labels
 
     def trajectories(self, count: int, steps: int, generator: torch.Generator) -> Tensor:
         """count x steps x 2 wanted positions."""
@@ -153,12 +163,15 @@ class SimulatedRecordings:
         return torch.where(torch.rand(count, steps, generator=generator) < s.held_share, held, fresh)
 
     def _with_identity(self, features: Tensor, own: Tensor, generator: torch.Generator) -> Tensor:
-        """Part of the shown faces' own variation replaced by that of one person; the amount of variation stays."""
+        """Part of the shown faces' own variation replaced by that of one person; the amount of variation stays.
+
+        features: count x steps x looks x F; own: count x steps x 1 x F.
+        """
         s = self.simulation
-        count, steps, _ = features.shape
+        count, steps = features.shape[:2]
         person = _held(count, steps, s.step_seconds / s.identity_seconds, len(self._own), generator)
         stays, passes = math.sqrt(s.identity_share), math.sqrt(1 - s.identity_share)
-        return torch.maximum(features + (passes - 1) * own + stays * self._own[person], self._lowest)
+        return torch.maximum(features + (passes - 1) * own + stays * self._own[person].unsqueeze(-2), self._lowest)
 
     def miss(self, features: Tensor, generator: torch.Generator) -> Tensor:
         """Steps in which the face is not seen repeat the features before, as the running pipeline does."""

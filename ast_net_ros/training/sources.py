@@ -14,7 +14,7 @@ from ast_net_ros.training.datasets import open_recordings
 from ast_net_ros.training.face_sources import open_faces
 from ast_net_ros.training.faces import DataError
 from ast_net_ros.training.features import clips_of
-from ast_net_ros.training.mixture import mixture
+from ast_net_ros.training.mixture import mixture, same_look
 from ast_net_ros.training.pairs import pair_recordings
 from ast_net_ros.training.recorded_clips import RecordedClips
 from ast_net_ros.training.recordings import StepClip
@@ -29,7 +29,8 @@ PAIRS_WEIGHT = 0.15
 class Sources:
     """data: "NAME:PATH" each. train, valid: faces of simulated recordings. pairs: folder of smiles. cache: of features.
 
-    label_delay: seconds. versions: disturbed copies of each simulated face.
+    label_delay: seconds. versions: disturbed copies of each simulated face. own_looks: each Siamese branch sees
+    simulated recordings with jitter, light and blur of its own.
     """
 
     data: tuple[str, ...]
@@ -40,6 +41,7 @@ class Sources:
     label_delay: float = 0.0
     versions: int = 4
     seed: int = 1
+    own_looks: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ def open_sources(
         clips = recorded_clips(sources, cnn, network, tell)
         if not clips["train"]:
             raise DataError("no recording to learn from: none of the usable ones has the split 'train'")
-        learnt.append((RecordedClips(clips["train"]).draw, 1.0))
+        draw = RecordedClips(clips["train"]).draw
+        learnt.append((same_look(draw) if sources.own_looks else draw, 1.0))
         if clips["valid"]:
             watched.append((RecordedClips(clips["valid"]).draw, 1.0))
     if sources.train and sources.valid:
@@ -81,11 +84,13 @@ def open_sources(
         for path, part, drawn in ((sources.train, "train", learnt), (sources.valid, "valid", watched)):
             faces = open_faces(path, part, output, tell)
             versions, seed = (sources.versions, sources.seed) if part == "train" else (2, sources.seed + 1)
-            drawn.append((recordings_of(cnn, faces, versions, seed, simulation, sources.cache).draw, 1.0))
+            recordings = recordings_of(cnn, faces, versions, seed, simulation, sources.cache)
+            apart = sources.own_looks and part == "train"
+            drawn.append((recordings.draw_looks if apart else recordings.draw, 1.0))
         if sources.pairs:
             people = pair_recordings(cnn, sources.pairs, "train", sources.versions, sources.seed, simulation)
             tell(f"smiles of {len(people.features)} people")
-            learnt.append((people.draw, PAIRS_WEIGHT))
+            learnt.append((same_look(people.draw) if sources.own_looks else people.draw, PAIRS_WEIGHT))
     return DrawnSources(mixture(learnt), watched[0][0] if watched else None)
 
 

@@ -27,7 +27,10 @@ from ast_net_ros.training.faces import DataError
 from ast_net_ros.training.objective import agreement_loss, concordance, regression_loss
 
 DrawClips = Callable[[int, int, torch.Generator], tuple[Tensor, Tensor]]
-"""(count, steps, generator) -> features (count x steps x F) and labels (count x steps x 2, NaN for none)."""
+"""(count, steps, generator) -> features (count x steps x F) and labels (count x steps x 2, NaN for none).
+
+For training, features may be 2 x count x steps x F: each Siamese branch's own look at the same moments.
+"""
 
 Trained = TypeVar("Trained", bound=nn.Module)
 
@@ -132,7 +135,8 @@ def _siamese_loss(
     shift = int(torch.randint(1, training.largest_shift + 1, (1,), generator=generator))
     features, labels = (t.to(device) for t in draw(training.batch, training.clip_steps + shift, generator))
     # Both branches in one batch: the same weights by construction, and one pass for several processes to follow.
-    seen = torch.cat([features[:, :-shift], features[:, shift:]])
+    looks = features if features.ndim == 4 else torch.stack([features, features])
+    seen = torch.cat([looks[0, :, :-shift], looks[1, :, shift:]])
     if training.branch_noise:
         seen = seen * (1 + training.branch_noise * torch.randn(seen.shape, generator=generator).to(device))
     both, _ = branch(seen)

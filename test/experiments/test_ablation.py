@@ -28,6 +28,11 @@ def _draw(count, steps, generator):
     return labels @ mixing + 1.0 * torch.randn(count, steps, 6, generator=generator), labels
 
 
+def _looks(count, steps, generator):
+    features, labels = _draw(count, steps, generator)
+    return torch.stack([features, features + 0.5 * torch.randn(features.shape, generator=generator)]), labels
+
+
 def test_a_moving_average_looks_back_only():
     values = torch.zeros(1, 10, 2)
     values[0, 4] = 6
@@ -65,19 +70,17 @@ def test_the_ablation_trains_each_variant_for_each_seed_once(tmp_path, monkeypat
     training = TemporalTraining(
         iterations=40, batch=8, clip_steps=30, largest_shift=8, check_every=5, learning_rate=1e-2
     )
-    ablation = Ablation(
-        training, seeds=(1, 2), agreements=(1.0, 5.0), branch_noise=0.3, held_out=12, steps=200, long_steps=300
-    )
-    variants = run_ablation(_draw, _draw, SMALL, ablation, tmp_path)
+    ablation = Ablation(training, seeds=(1, 2), agreements=(1.0, 5.0), held_out=12, steps=200, long_steps=300)
+    variants = run_ablation(_draw, _draw, SMALL, ablation, tmp_path, _looks)
     assert list(variants) == [
         "CNN alone",
         "CNN + moving average",
         "CNN + LSTM",
         "CNN + Siamese LSTM (1)",
         "CNN + Siamese LSTM (5)",
-        "CNN + LSTM, noise",
-        "CNN + Siamese LSTM (1), noise",
-        "CNN + Siamese LSTM (5), noise",
+        "CNN + LSTM, own looks",
+        "CNN + Siamese LSTM (1), own looks",
+        "CNN + Siamese LSTM (5), own looks",
     ]
     assert all(len(values) == 2 for measures in variants.values() for values in measures.values())
     alone, smooth, lstm = (variants[name] for name in ("CNN alone", "CNN + moving average", "CNN + LSTM"))
@@ -90,7 +93,7 @@ def test_the_ablation_trains_each_variant_for_each_seed_once(tmp_path, monkeypat
         raise AssertionError("trained again")
 
     monkeypatch.setattr("ast_net_ros.training.temporal._siamese_loss", refuse)
-    assert run_ablation(_draw, _draw, SMALL, ablation, tmp_path) == variants
+    assert run_ablation(_draw, _draw, SMALL, ablation, tmp_path, _looks) == variants
     table = ablation_table(variants)
     assert table.count("\n") == 10 and "CNN + Siamese LSTM (5)" in table and "±" in table
 

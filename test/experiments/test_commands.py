@@ -82,7 +82,19 @@ def test_simulation_alone_is_trained_evaluated_and_taken_apart(folder, tmp_path)
     figures = json.loads((tmp_path / "temporal_figures.json").read_text())["simulated"]
     assert set(figures) == {"accuracy", "catch_up", "confidence", "rate_independence"}
     assert (tmp_path / "confidence.png").is_file()
-    said = _run("ablate", *cnn, *faces, "--output", tmp_path / "ablation", "--seeds", "1", "--held-out", "4", *TINY_RUN)
+    said = _run(
+        "ablate",
+        *cnn,
+        *faces,
+        "--output",
+        tmp_path / "ablation",
+        "--own-looks",
+        "--seeds",
+        "1",
+        "--held-out",
+        "4",
+        *TINY_RUN,
+    )
     assert "| CNN + moving average |" in said
     assert {"ablation.md", "ablation.json", "ablation.png"} <= {p.name for p in (tmp_path / "ablation").iterdir()}
 
@@ -91,7 +103,7 @@ def test_both_kinds_of_recordings_are_mixed(folder, tmp_path):
     said = _run(
         "train-temporal",
         *["--cnn", folder / "cnn.safetensors", "--data", f"manifest:{folder / 'list.csv'}"],
-        *["--train", folder / "train.npz", "--valid", folder / "valid.npz", "--versions", "2"],
+        *["--train", folder / "train.npz", "--valid", folder / "valid.npz", "--versions", "2", "--own-looks"],
         *["--output", tmp_path, *TINY_RUN],
     )
     assert "written:" in said

@@ -44,6 +44,20 @@ def test_a_person_stays_the_same_as_far_as_is_asked(share):
     assert low < correlation <= high
 
 
+def test_two_looks_share_the_person_and_differ_in_what_passes():
+    features, targets = _faces(count=100)
+    features = features[:, :1] + 0.01 * torch.randn(100, 400, 6, generator=torch.Generator().manual_seed(0))
+    recordings = SimulatedRecordings(features, targets, Simulation(miss_rate=0.5, held_share=0))
+    looks, labels = recordings.draw_looks(8, 100, torch.Generator().manual_seed(0))
+    assert looks.shape == (2, 8, 100, 6) and labels.shape == (8, 100, 2)
+    apart = (looks[0] - looks[1]).std()
+    assert 0.003 < float(apart) < 0.03, "the versions of one face lie 0.01 around it"
+    held = [(look[:, 1:] == look[:, :-1]).all(dim=-1) for look in looks]
+    assert held[0].any()
+    # One version in 400 comes twice running by chance.
+    assert float((held[0] == held[1]).float().mean()) > 0.98, "a miss is a miss in both looks"
+
+
 def test_features_stay_where_real_ones_can_be():
     features, targets = _faces()
     positive = features.clamp(min=0)
