@@ -1,0 +1,236 @@
+"""The launch files for a camera and for a recording, run by the real launch library with real nodes.
+
+usb_cam, v4l2_camera and the command ros2 are not to be had everywhere, so programs of these names stand in for them:
+they note how they were called and in which environment, and play a video.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+from ament_index_python.packages import get_package_prefix, get_package_share_directory
+
+pytest.importorskip("launch_ros", reason="launch_ros is not installed; it comes with a ROS installation, not with pip")
+
+TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
+# What `ros2 launch` does.
+LAUNCH = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+service = LaunchService()
+source = PythonLaunchDescriptionSource(sys.argv[1])
+arguments = [argument.split(":=", 1) for argument in sys.argv[2:]]
+service.include_launch_description(LaunchDescription([IncludeLaunchDescription(source, launch_arguments=arguments)]))
+sys.exit(service.run())
+"""
+STAND_IN = """#!{python}
+import json, os, sys
+
+with open(os.environ["NOTE"], "w") as note:
+    json.dump({{"arguments": sys.argv, "transports": os.environ.get("FASTDDS_BUILTIN_TRANSPORTS")}}, note)
+ros_arguments = sys.argv[sys.argv.index("--ros-args"):] if "--ros-args" in sys.argv else []
+player = {player!r}
+os.execv(player, [player, {video!r}, "--topic", {topic!r}, *{flags!r}, *ros_arguments])
+"""
+
+
+class Launched:
+    """A launch file on its way. log: all that it and its processes wrote."""
+
+    def __init__(self, name: str, arguments: tuple[str, ...], folder: Path, environment: dict[str, str]):
+        self.log_path = folder / f"{name}.log"
+        file = Path(get_package_share_directory("ast_net_ros")) / "launch" / name
+        environment = {**environment, "ROS_LOG_DIR": str(folder / "ros_log"), "PYTHONUNBUFFERED": "1"}
+        with self.log_path.open("w") as log:
+            command = [sys.executable, "-c", LAUNCH, str(file), *arguments]
+            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    def end(self) -> int:
+        """Interrupt it as Ctrl-C does, unless it has ended; the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(2)
+        return self.process.wait(60)
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Callable[..., Launched]]:
+    started: list[Launched] = []
+
+    def start(name: str, *arguments: str, **environment: str | None) -> Launched:
+        given = {**os.environ, **environment}
+        known = {key: value for key, value in given.items() if value is not None}
+        started.append(Launched(name, arguments, tmp_path, known))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.end()
+
+
+def wait_until(condition: Callable[[], Any], launched: Launched) -> Any:
+    deadline = time.monotonic() + 60
+    while not (value := condition()):
+        assert launched.process.poll() is None, f"the launch ended:\n{launched.log}"
+        assert time.monotonic() < deadline, f"not within a minute; the launch's log:\n{launched.log}"
+        time.sleep(0.05)
+    return value
+
+
+def program(path: Path, video: Path, topic: str, *flags: str) -> None:
+    """A stand-in that plays a video."""
+    player = str(Path(get_package_prefix("ast_net_ros")) / "lib" / "ast_net_ros" / "replay")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        STAND_IN.format(python=sys.executable, player=player, video=str(video), topic=topic, flags=list(flags))
+    )
+    path.chmod(0o755)
+
+
+def driver_package(prefix: Path, name: str, executable: str, video: Path) -> None:
+    """An installed package of that name, as far as launch can tell."""
+    marker = prefix / "share" / "ament_index" / "resource_index" / "packages" / name
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    marker.touch()
+    program(prefix / "lib" / name / executable, video, "image_raw", "--loop", "--size", "320x180")
+
+
+def parameters_of(arguments: list[str]) -> dict[str, Any]:
+    """The parameters that launch gave to a node."""
+    given: dict[str, Any] = {}
+    for index, argument in enumerate(arguments):
+        if argument == "--params-file":
+            for node in yaml.full_load(Path(arguments[index + 1]).read_text()).values():
+                given |= node["ros__parameters"]
+    return given
+
+
+@pytest.mark.parametrize(
+    "driver, executable, wanted",
+    [
+        (
+            "usb_cam",
+            "usb_cam_node_exe",
+            {"frame_id": "eye", "image_width": 800, "image_height": 600, "framerate": 15.0},
+        ),
+        (
+            "v4l2_camera",
+            "v4l2_camera_node",
+            {"camera_frame_id": "eye", "image_size": (800, 600), "time_per_frame": (1, 15)},
+        ),
+    ],
+)
+def test_camera_launch_starts_the_chosen_driver_and_the_node_on_its_images(
+    client: Any, launch: Any, media: Path, tmp_path: Path, driver: str, executable: str, wanted: dict[str, Any]
+) -> None:
+    driver_package(tmp_path / "prefix", driver, executable, media / "single_face.mp4")
+    note = tmp_path / "note.json"
+    prefixes = f"{tmp_path / 'prefix'}{os.pathsep}{os.environ['AMENT_PREFIX_PATH']}"
+    launched = launch(
+        "camera.launch.py", f"driver:={driver}", "video_device:=/dev/video7", "width:=800", "height:=600", "rate:=15",
+        "frame_id:=eye", "image:=eye/image", "device:=cpu",
+        AMENT_PREFIX_PATH=prefixes, NOTE=str(note), **{TRANSPORTS: None},
+    )  # fmt: skip
+    seen = len(client.faces)
+    wait_until(lambda: any(message.faces for message in client.faces[seen:]), launched)
+    assert {message.source for message in client.faces[seen:]} == {"/eye/image"}
+    noted = json.loads(note.read_text())
+    given = parameters_of(noted["arguments"])
+    assert {name: given[name] for name in wanted} == wanted and given["video_device"] == "/dev/video7"
+    assert noted["transports"].startswith("LARGE_DATA"), "the driver's process needs them as well"
+    assert launched.end() == 0 and "Traceback" not in launched.log
+
+
+def test_the_users_own_transports_hold(client: Any, launch: Any, media: Path, tmp_path: Path) -> None:
+    driver_package(tmp_path / "prefix", "usb_cam", "usb_cam_node_exe", media / "single_face.mp4")
+    note = tmp_path / "note.json"
+    prefixes = f"{tmp_path / 'prefix'}{os.pathsep}{os.environ['AMENT_PREFIX_PATH']}"
+    launched = launch("camera.launch.py", AMENT_PREFIX_PATH=prefixes, NOTE=str(note), **{TRANSPORTS: "DEFAULT"})
+    wait_until(note.exists, launched)
+    wait_until(lambda: note.read_text().endswith("}"), launched)
+    assert json.loads(note.read_text())["transports"] == "DEFAULT"
+
+
+@pytest.mark.parametrize(
+    "name, arguments, reason",
+    [
+        ("camera.launch.py", ["driver:=v4l2_camera"], "driver:=v4l2_camera: not installed"),
+        ("camera.launch.py", ["driver:=webcam"], "webcam"),
+        ("camera.launch.py", ["width:=wide"], "width:=wide: use a whole number above 0"),
+        ("replay.launch.py", [], "name one of the two"),
+        ("replay.launch.py", ["bag:=a", "video:=b"], "name one of the two"),
+        ("replay.launch.py", ["bag:=a"], "the command ros2 is not there"),
+    ],
+)
+def test_what_cannot_be_launched_is_refused_with_the_reason(
+    launch: Any, tmp_path: Path, name: str, arguments: list[str], reason: str
+) -> None:
+    launched = launch(name, *arguments, PATH=str(tmp_path))
+    assert launched.process.wait(60) == 1
+    assert reason in launched.log
+
+
+def test_replay_launch_plays_a_video_and_ends_with_it(client: Any, launch: Any, media: Path) -> None:
+    seen = len(client.faces)
+    launched = launch("replay.launch.py", f"video:={media / 'single_face.mp4'}", "image:=recorded", "rate:=0.5")
+    assert launched.process.wait(90) == 0, launched.log
+    assert '"published": 72' in launched.log
+    received = client.faces[seen:]
+    assert {message.source for message in received} == {"/recorded"} and sum(len(m.faces) for m in received) > 20
+
+
+def test_replay_launch_plays_a_bag_by_the_bags_own_time(client: Any, launch: Any, media: Path, tmp_path: Path) -> None:
+    program(
+        tmp_path / "bin" / "ros2", media / "single_face.mp4", "camera/image", "--wait-for-subscriber", "--frames", "20"
+    )
+    note, seen = tmp_path / "note.json", len(client.faces)
+    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    launched = launch(
+        "replay.launch.py",
+        "bag:=my_bag",
+        "image:=camera/image",
+        "rate:=2.0",
+        "delay:=0.5",
+        "loop:=true",
+        PATH=path,
+        NOTE=str(note),
+    )
+    # Asked of the node itself, while it is there.
+    sim_time = wait_until(lambda: use_sim_time(client), launched)
+    assert sim_time is True
+    assert launched.process.wait(90) == 0, launched.log
+    noted = json.loads(note.read_text())
+    assert noted["arguments"][1:] == ["bag", "play", "my_bag", "--clock", "--rate", "2.0", "--delay", "0.5", "--loop"]
+    assert any(message.source == "/camera/image" for message in client.faces[seen:])
+
+
+def use_sim_time(client: Any) -> Any:
+    """The node's parameter; None while there is no node."""
+    from rcl_interfaces.srv import GetParameters
+
+    service = client.create_client(GetParameters, "ast_net/get_parameters")
+    try:
+        if not service.wait_for_service(0.5):
+            return None
+        future = service.call_async(GetParameters.Request(names=["use_sim_time"]))
+        deadline = time.monotonic() + 5
+        while not future.done() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return future.result().values[0].bool_value if future.done() else None
+    finally:
+        client.destroy_client(service)
