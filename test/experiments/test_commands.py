@@ -122,3 +122,23 @@ def test_what_cannot_be_trained_on_is_named(folder, tmp_path, monkeypatch, optio
     monkeypatch.chdir(folder)
     with pytest.raises(DataError, match=complaint):
         _run("train-temporal", "--cnn", "cnn.safetensors", "--output", tmp_path, *options)
+
+
+def test_the_whole_avec2012_path_from_its_files_to_figures(folder, media, tmp_path):
+    data = tmp_path / "avec2012"
+    for part, stem, video in (("train", "train", "single_face.mp4"), ("devel", "devel", "face_noface.mov")):
+        labels = data / "emotion labels" / part / f"FC_{part}_labels"
+        labels.mkdir(parents=True)
+        for dimension, phase in (("arousal", 0), ("valence", 2)):
+            values = [f"{np.sin(i / 40 + phase):.4f}" for i in range(140)]
+            (labels / f"labels_continuous_{stem}001_{dimension}.dat").write_text("\n".join(values))
+        (data / f"{stem}_video001{video[-4:]}").write_bytes((media / video).read_bytes())
+    which = ["--data", f"avec2012:{data}", "--label-delay", "0.4", "--cache", tmp_path / "features"]
+    _run("train-temporal", "--cnn", folder / "cnn.safetensors", *which, "--output", tmp_path, *TINY_RUN)
+    weights = ["--weights", tmp_path / "ast_net.safetensors"]
+    said = _run("evaluate-temporal", *weights, *which, "--output", tmp_path / "figures")
+    assert "valid: 1 recordings" in said
+    figures = json.loads((tmp_path / "figures" / "temporal_figures.json").read_text())["recorded"]
+    assert figures["accuracy"]["valence"]["concatenated"]["count"] >= 8
+    with pytest.raises(DataError, match="no usable recording has the split 'test'"):
+        _run("evaluate-temporal", *weights, *which, "--split", "test", "--output", tmp_path / "figures")
