@@ -49,6 +49,11 @@ _COMMANDS = {
         "ablate_command",
         "What each part of the network is worth, over several seeds.",
     ),
+    "bench": (
+        "ast_net_ros.evaluation.commands",
+        "bench",
+        "Measure the speed of the model and the pipeline on this machine.",
+    ),
 }
 
 
