@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
@@ -18,12 +18,14 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
+from ast_net_ros.ros.parameters import start_time_overrides
+
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks
 except ImportError:  # ROS 2 Humble
     from rclpy.qos_event import SubscriptionEventCallbacks
 
-ImageMessage = Image | CompressedImage
+ImageMessage: TypeAlias = Image | CompressedImage
 RAW_TYPE, COMPRESSED_TYPE = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 PROBLEM_PERIOD = 5.0  # seconds between two warnings of one camera
 NUMBERED = hasattr(Subscription, "CallbackType")  # Humble's callbacks get no message information
@@ -96,7 +98,7 @@ class Camera:
             self._callback(on_image),
             qos,
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=lambda event: on_incompatible(self)),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            qos_overriding_options=_overriding_options(node, self.topic),
         )
 
     def _callback(self, on_image: OnImage) -> Callable[..., None]:
@@ -162,6 +164,15 @@ def image_qos(reliability: str, depth: int) -> QoSProfile:
     """The profile that images are asked for with. reliability: "best_effort" or "reliable"."""
     policy = QoSReliabilityPolicy.RELIABLE if reliability == "reliable" else QoSReliabilityPolicy.BEST_EFFORT
     return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=policy)
+
+
+def _overriding_options(node: Node, topic: str) -> QoSOverridingOptions | None:
+    """The standard `qos_overrides` parameters, where the user gave some for this topic.
+
+    Not always, as they cannot be undeclared: the first profile would hold against later values of `qos_reliability`.
+    """
+    given = any(name.startswith(f"qos_overrides.{topic}.subscription.") for name in start_time_overrides(node))
+    return QoSOverridingOptions.with_default_policies() if given else None
 
 
 def _qos_difference(offered: QoSProfile, wanted: QoSProfile) -> str:

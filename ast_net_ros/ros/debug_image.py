@@ -9,7 +9,7 @@ from __future__ import annotations
 from rclpy.lifecycle import LifecyclePublisher
 
 from ast_net_ros.ros.estimation import Estimate
-from ast_net_ros.ros.messages import compressed_message, image_message
+from ast_net_ros.ros.image_messages import compressed_message, image_message
 from ast_net_ros.vision.drawing import AffectPlane, draw_faces
 
 

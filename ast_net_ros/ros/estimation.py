@@ -19,7 +19,8 @@ from std_msgs.msg import Header
 from ast_net_ros.pipeline import AffectPipeline, FaceAffect, Frame
 from ast_net_ros.ros.camera import Arrival, Camera, NewestImages
 from ast_net_ros.ros.diagnostics import RecentValues
-from ast_net_ros.ros.messages import NANOSECONDS, is_finite, nanoseconds, seconds
+from ast_net_ros.ros.image_messages import NANOSECONDS, nanoseconds, seconds
+from ast_net_ros.ros.messages import is_finite
 from ast_net_ros.vision.image_message import ImageError, decode_image
 
 

@@ -1,41 +1,20 @@
-"""Between the pipeline's values and ROS messages.
+"""Between the pipeline's estimates and the package's own messages.
 
-In: FaceAffect records, BGR pictures, stamps. Out: the package's own messages and sensor_msgs pictures,
-filled without a Python loop over pixels. Values that are not finite never become a message.
+In: FaceAffect records. Out: ValenceArousal and ValenceArousalArray, and back. Values stay within their bounds;
+`is_finite` tells what must never become a message.
 """
 
 from __future__ import annotations
 
 import math
-from array import array
 from collections.abc import Iterable
 
-import cv2
 import numpy as np
-from builtin_interfaces.msg import Time
-from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
+from sensor_msgs.msg import RegionOfInterest
 from std_msgs.msg import Header
 
 from ast_net_ros.msg import ValenceArousal, ValenceArousalArray
 from ast_net_ros.pipeline import FaceAffect
-
-NANOSECONDS = 1_000_000_000
-JPEG_QUALITY = 90
-
-
-def seconds(stamp: Time) -> float:
-    """A stamp as seconds (float)."""
-    return stamp.sec + stamp.nanosec / NANOSECONDS
-
-
-def nanoseconds(stamp: Time) -> int:
-    """A stamp as whole nanoseconds: exact, so fit for comparing."""
-    return stamp.sec * NANOSECONDS + stamp.nanosec
-
-
-def time_message(stamp_ns: int) -> Time:
-    """Whole nanoseconds as a stamp."""
-    return Time(sec=stamp_ns // NANOSECONDS, nanosec=stamp_ns % NANOSECONDS)
 
 
 def is_finite(face: FaceAffect) -> bool:
@@ -86,29 +65,6 @@ def region_of_interest(box: tuple[float, float, float, float], image_size: tuple
     left, right = (min(max(round(x), 0), image_size[0]) for x in (box[0], box[0] + box[2]))
     top, bottom = (min(max(round(y), 0), image_size[1]) for y in (box[1], box[1] + box[3]))
     return RegionOfInterest(x_offset=left, y_offset=top, width=right - left, height=bottom - top, do_rectify=False)
-
-
-def image_message(header: Header, image_bgr: np.ndarray) -> Image:
-    """A picture (H x W x 3 uint8 BGR) as a bgr8 message."""
-    height, width = image_bgr.shape[:2]
-    message = Image(header=header, height=height, width=width, encoding="bgr8", is_bigendian=0, step=3 * width)
-    message.data = _byte_array(image_bgr)
-    return message
-
-
-def compressed_message(header: Header, image_bgr: np.ndarray) -> CompressedImage:
-    """A picture (H x W x 3 uint8 BGR) as a JPEG message, labelled as image_transport labels it."""
-    _, encoded = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    message = CompressedImage(header=header, format="bgr8; jpeg compressed bgr8")
-    message.data = _byte_array(encoded)
-    return message
-
-
-def _byte_array(values: np.ndarray) -> array:
-    """The bytes of `values` as array('B'): the one type that a message takes without looking at each element."""
-    data = array("B")
-    data.frombytes(np.ascontiguousarray(values).data.cast("B"))
-    return data
 
 
 def _bounded(value: float, low: float) -> float:

@@ -206,7 +206,7 @@ class AstNetNode(LifecycleNode):
         self._images.put(camera, message, self._now_ns())
 
     def _on_incompatible(self, camera: Camera) -> None:
-        camera.say_problem(camera.obstacle(self) or "a publisher has an incompatible QoS", self.get_logger())
+        self._note_trouble(camera, camera.obstacle(self) or "a publisher has an incompatible QoS")
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         if self._estimation is None:
@@ -278,9 +278,7 @@ class AstNetNode(LifecycleNode):
             self._subscribe(camera)
             self.get_logger().info(f"camera {camera.topic}: its publisher sends {camera.message_type}")
         trouble = self._trouble(camera)
-        if trouble and trouble != camera.trouble:
-            self.get_logger().warning(f"camera {camera.topic}: {trouble}")
-        camera.trouble = trouble
+        self._note_trouble(camera, trouble)
         tracks = self._pipeline.track_count(camera.topic) if self._pipeline else 0
         name = f"{self.get_name()}: camera {camera.topic}"
         return camera_status(name, camera, self._histories[camera.topic], trouble, tracks, self._values)
@@ -296,6 +294,11 @@ class AstNetNode(LifecycleNode):
         if camera.publishers:
             return f"no image for {self._values['silence_warning']:g} s, though it has {camera.publishers} publishers"
         return "no publisher; start the camera, or remap the topic to its name"
+
+    def _note_trouble(self, camera: Camera, trouble: str) -> None:
+        if trouble and trouble != camera.trouble:
+            self.get_logger().warning(f"camera {camera.topic}: {trouble}")
+        camera.trouble = trouble
 
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds

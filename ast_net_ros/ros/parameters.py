@@ -249,7 +249,7 @@ def declare_parameters(node: Node) -> dict[str, Any]:
         try:
             value = node.declare_parameter(spec.name, spec.default, _descriptor(spec)).value
         except (InvalidParameterTypeException, InvalidParameterValueException) as error:
-            given = _override(node, spec.name)
+            given = start_time_overrides(node).get(spec.name)
             raise ValueError(refusal(spec.name, given) or f"parameter {spec.name} = {given!r}: {error}") from error
         value = list(value) if isinstance(spec.default, list) else value
         wrong = refusal(spec.name, value)
@@ -277,15 +277,16 @@ def _descriptor(spec: ParameterSpec) -> Any:
     return descriptor
 
 
-def _override(node: Node, name: str) -> object:
-    overrides = getattr(node, "_parameter_overrides", {})  # rclpy shows overrides in no public way
-    return overrides[name].value if name in overrides else None
+def start_time_overrides(node: Node) -> dict[str, Any]:
+    """Every parameter value given to `node` at start, declared or not."""
+    overrides = getattr(node, "_parameter_overrides", {})  # rclpy shows them in no public way
+    return {name: parameter.value for name, parameter in overrides.items()}
 
 
 def unknown_overrides(node: Node) -> list[str]:
     """A warning for every parameter given at start that the node does not have, with the nearest name that it has."""
     warnings = []
-    for name in getattr(node, "_parameter_overrides", {}):
+    for name in start_time_overrides(node):
         if node.has_parameter(name) or name.startswith(("qos_overrides.", "use_sim_time", "start_type_description")):
             continue
         near = difflib.get_close_matches(name, _BY_NAME, n=1)

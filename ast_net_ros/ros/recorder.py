@@ -17,7 +17,8 @@ from rclpy.subscription import Subscription
 
 from ast_net_ros.msg import ValenceArousalArray
 from ast_net_ros.pipeline import FaceAffect
-from ast_net_ros.ros.messages import face_affect, nanoseconds
+from ast_net_ros.ros.image_messages import nanoseconds
+from ast_net_ros.ros.messages import face_affect
 
 
 @dataclass(frozen=True)

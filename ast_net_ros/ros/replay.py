@@ -24,14 +24,13 @@ import rclpy
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import HistoryPolicy, QoSProfile, QoSReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from ast_net_ros.ros.messages import NANOSECONDS, compressed_message, image_message, time_message
+from ast_net_ros.ros.image_messages import NANOSECONDS, compressed_message, image_message, time_message
 from ast_net_ros.ros.replay_source import ReplaySource, open_source
-from ast_net_ros.ros.spinning import StopSignal
+from ast_net_ros.ros.spinning import StartError, StopSignal, init_ros
 from ast_net_ros.vision.video import VideoError
 
 STAMP_COLUMNS = ("loop", "frame", "seconds", "stamp_ns")
@@ -72,12 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         source = open_source(options.path, options.photo_rate)
         with ExitStack() as stack:
             stamps = _open_stamps(stack, options.stamps)
-            rclpy.init(args=given, signal_handler_options=SignalHandlerOptions.NO)
+            init_ros(given)
             stack.callback(rclpy.shutdown)
             node = Node("replay", start_parameter_services=False)
             stack.callback(node.destroy_node)
             summary = _replay(node, source, options, stamps, stop)
-    except (VideoError, OSError) as error:
+    except (VideoError, StartError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(json.dumps(asdict(summary)), flush=True)

@@ -26,6 +26,15 @@ class StartError(RuntimeError):
     """A node cannot start; the message is for the user and no traceback is shown."""
 
 
+def init_ros(arguments: Sequence[str] | None) -> None:
+    """rclpy.init without its signal handlers. Raises StartError for --ros-args that cannot be."""
+    try:
+        rclpy.init(args=None if arguments is None else list(arguments), signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:  # rclpy's RCLError is one
+        reason = str(error).partition(", at ")[0]
+        raise StartError(f"--ros-args: {reason}; write --ros-args -p NAME:=VALUE -r FROM:=TO") from error
+
+
 class StopSignal:
     """Set by SIGINT or SIGTERM once made (in the main thread), or by `set`.
 
@@ -100,12 +109,13 @@ def run_node(
     Returns the exit code: 0, or 1 after a StartError, which is printed.
     """
     stop = StopSignal()
-    rclpy.init(args=list(arguments) if arguments is not None else None, signal_handler_options=SignalHandlerOptions.NO)
     try:
+        init_ros(arguments)
         node = make_node()
     except StartError as error:
         print(f"error: {error}", file=sys.stderr)
-        rclpy.shutdown()
+        if rclpy.ok():
+            rclpy.shutdown()
         return 1
     spinner = Spinner(node, on_failure=stop.set)
     stop.wait()

@@ -19,6 +19,8 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from ament_index_python.packages import get_package_prefix, get_package_share_directory
 
+from ast_net_ros.ros.transports import FOR_IMAGES
+
 pytest.importorskip("launch_ros", reason="launch_ros is not installed; it comes with a ROS installation, not with pip")
 
 TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
@@ -152,7 +154,7 @@ def test_camera_launch_starts_the_chosen_driver_and_the_node_on_its_images(
     noted = json.loads(note.read_text())
     given = parameters_of(noted["arguments"])
     assert {name: given[name] for name in wanted} == wanted and given["video_device"] == "/dev/video7"
-    assert noted["transports"].startswith("LARGE_DATA"), "the driver's process needs them as well"
+    assert noted["transports"] == FOR_IMAGES, "the driver's process needs them as well"
     assert launched.end() == 0 and "Traceback" not in launched.log
 
 

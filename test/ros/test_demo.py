@@ -1,0 +1,54 @@
+"""The demo as a user runs it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+
+from ast_net_ros.evaluation.estimates import read_estimates
+
+
+def test_the_demo_leaves_rows_pictures_and_figures(start: Any, media: Path, tmp_path: Path) -> None:
+    demo = start("demo", "--video", str(media / "single_face.mp4"), "--output", str(tmp_path / "out"))
+    assert demo.process.wait(150) == 0, demo.log
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    estimates = read_estimates(tmp_path / "out" / "estimates.csv")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "estimates.csv",
+        "plot.png",
+        "overlay.png",
+        "summary.json",
+    }
+    assert summary["frames_published"] == 72
+    assert len(estimates) == summary["estimates"] >= 0.9 * summary["frames_processed"] > 0
+    assert summary["frames_processed"] + summary["frames_dropped"] <= 72
+    assert len({row.face_id for row in estimates}) == summary["faces"]
+    assert summary["latency_p95_ms"] >= summary["latency_median_ms"] > 0
+    assert summary["device"] in ("cpu", "cuda:0") and len(summary["weights_sha256"]) == 64
+    # Rows belong to the frames that they were made from: 30 frames a second, in order, none twice.
+    assert all(row.time == pytest.approx(row.frame / 30, abs=2e-3) for row in estimates)
+    assert [row.frame for row in estimates] == sorted({row.frame for row in estimates})
+    assert estimates[-1].valence > estimates[0].valence, "neutral to a grin"
+    for name in ("plot.png", "overlay.png"):
+        picture = cv2.imread(str(tmp_path / "out" / name))
+        assert picture is not None and picture.std() > 10
+    assert "72 frames published" in demo.log and summary["weights_sha256"][:12] in demo.log
+
+
+def test_the_demo_fails_loudly_when_no_estimate_arrives(start: Any, media: Path, tmp_path: Path) -> None:
+    demo = start("demo", "--video", str(media / "no_face.mp4"), "--output", str(tmp_path / "out"))
+    assert demo.process.wait(150) == 1
+    assert "error: no estimate arrived" in demo.log and "Traceback" not in demo.log
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_demo_refuses_what_is_no_video(start: Any, tmp_path: Path) -> None:
+    (tmp_path / "film.mp4").write_text("no video")
+    demo = start("demo", "--video", str(tmp_path / "film.mp4"), "--output", str(tmp_path / "out"))
+    assert demo.process.wait(60) == 1
+    assert demo.log.startswith(f"error: video {tmp_path / 'film.mp4'}")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,120 @@
+"""Node and replay as processes: how they start, end, and outlive each other."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rclpy.qos import QoSReliabilityPolicy
+
+
+@pytest.mark.parametrize(
+    "arguments, reason",
+    [
+        (["-p", "weights:=/nowhere.safetensors"], "weights '/nowhere.safetensors': no such file"),
+        (["-p", "track_timeout:=2"], "parameter track_timeout = 2: wanted a double (write 2.0, not 2)"),
+        (["-p", "device"], "--ros-args: "),
+    ],
+)
+def test_a_node_that_cannot_start_says_why_and_ends_with_an_error(
+    start: Any, arguments: list[str], reason: str
+) -> None:
+    node = start("ast_net_node", "--ros-args", *arguments)
+    assert node.process.wait(60) == 1
+    assert reason in node.log
+    assert "Traceback" not in node.log
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_working_node_in_order(
+    client: Any, start: Any, wait_until: Any, media: Path, number: int
+) -> None:
+    node = start("ast_net_node")
+    replay = start("replay", str(media / "single_face.mp4"), "--loop", "--wait-for-subscriber")
+    before = len(client.faces)
+    wait_until(lambda: len(client.faces) >= before + 5, "five estimates")
+    assert node.end(number) == 0
+    assert replay.end(number) == 0
+    assert "Traceback" not in node.log + replay.log
+    assert json.loads(replay.log.splitlines()[-1])["published"] >= 5
+
+
+def test_an_unknown_parameter_is_warned_of_with_the_nearest_name(start: Any) -> None:
+    node = start("ast_net_node", "--ros-args", "-p", "score_treshold:=0.5", "-p", "autostart:=false")
+    node.said("parameter score_treshold: unknown, it has no effect; did you mean score_threshold?")
+
+
+def test_the_standard_qos_overrides_are_heeded(client: Any, start: Any, wait_until: Any) -> None:
+    override = "qos_overrides./image.subscription.reliability:=reliable"
+    node = start("ast_net_node", "--ros-args", "-p", override)
+    node.said("waits for images")
+
+    def asked_for() -> set[Any]:
+        return {info.qos_profile.reliability for info in client.get_subscriptions_info_by_topic("/image")}
+
+    wait_until(lambda: QoSReliabilityPolicy.RELIABLE in asked_for(), "a reliable subscription")
+
+
+def test_node_and_replay_outlive_each_other(client: Any, start: Any, wait_until: Any, media: Path) -> None:
+    def play() -> Any:
+        return start("replay", str(media / "single_face.mp4"), "--loop")
+
+    def await_estimates() -> str:
+        """The id of a face in an estimate that comes from now on."""
+        seen = len(client.primary)
+        wait_until(lambda: len(client.primary) >= seen + 3, "three more estimates")
+        return client.primary[-1].face_id
+
+    node, replay = start("ast_net_node"), play()
+    first = await_estimates()
+    replay.process.kill()
+    replay.process.wait()
+    replay = play()
+    await_estimates()
+    node.process.kill()
+    node.process.wait()
+    client.primary.clear()
+    node = start("ast_net_node")
+    second = await_estimates()
+    assert second.rsplit("_", 1)[0] != first.rsplit("_", 1)[0], "ids of two runs of the node must not meet"
+    assert node.end() == 0 and replay.end() == 0
+
+
+def test_an_idle_node_leaves_the_processor_alone(start: Any) -> None:
+    node = start("ast_net_node")
+    node.said("waits for images")
+
+    def processor_seconds() -> float:
+        fields = Path(f"/proc/{node.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    time.sleep(1)
+    before = processor_seconds()
+    time.sleep(5)
+    used = processor_seconds() - before
+    assert used < 0.02 * 5, f"{used / 5:.1%} of a core"
+
+
+def test_estimates_of_a_replayed_video_fit_its_frames_exactly(
+    client: Any, start: Any, media: Path, tmp_path: Path, face_frames: list[np.ndarray]
+) -> None:
+    node = start("ast_net_node")
+    node.said("waits for images")
+    first = len(client.faces)
+    stamps = tmp_path / "stamps.csv"
+    replay = start("replay", str(media / "single_face.mp4"), "--wait-for-subscriber", "--stamps", str(stamps))
+    assert replay.process.wait(60) == 0
+    time.sleep(1)
+    sent = [line.split(",") for line in stamps.read_text().splitlines()[1:]]
+    stamped = {int(line[3]): int(line[1]) for line in sent}
+    received = [m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for m in client.faces[first:]]
+    assert len(stamped) == json.loads(replay.log.splitlines()[-1])["published"] == 72
+    assert set(received) <= set(stamped) and len(received) == len(set(received)) > 36
+    # The stamps are spaced as the video's frames are.
+    assert all(abs((int(b[3]) - int(a[3])) / 1e9 - (float(b[2]) - float(a[2]))) < 2e-6 for a, b in zip(sent, sent[1:]))

@@ -1,0 +1,65 @@
+"""Replay: when which picture is published, and what it refuses."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from ast_net_ros.ros.replay import main, schedule
+from ast_net_ros.ros.replay_source import ReplaySource, open_source
+
+
+def three_pictures() -> ReplaySource:
+    picture = np.zeros((4, 4, 3), np.uint8)
+    return ReplaySource("three", (4, 4), 0.1, lambda: iter([(0.0, picture), (0.1, picture), (0.25, picture)]))
+
+
+def test_loops_go_on_in_time_and_a_rate_divides_it() -> None:
+    frames = list(islice(schedule(three_pictures(), loop=True, rate=2.0, limit=None), 7))
+    assert [frame.due for frame in frames] == pytest.approx([0, 0.05, 0.125, 0.175, 0.225, 0.3, 0.35])
+    assert [(frame.loop, frame.frame) for frame in frames] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0)]
+
+
+def test_the_number_of_frames_can_be_limited() -> None:
+    assert len(list(schedule(three_pictures(), loop=True, rate=1.0, limit=4))) == 4
+    assert len(list(schedule(three_pictures(), loop=False, rate=1.0, limit=None))) == 3
+
+
+def test_a_photograph_is_repeated_at_its_rate(tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    cv2.imwrite(str(path), np.full((6, 8, 3), 7, np.uint8))
+    source = open_source(str(path), photo_rate=10.0)
+    frames = list(islice(source.play(), 3))
+    assert [seconds for seconds, _ in frames] == pytest.approx([0, 0.1, 0.2])
+    assert frames[2][1].shape == (6, 8, 3)
+
+
+@pytest.mark.parametrize("content", [b"", b"no video at all\n", bytes(range(256)) * 40])
+def test_what_is_no_video_is_refused_by_name_without_a_traceback(
+    tmp_path: Path, capsys: Any, start: Any, content: bytes
+) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(content)
+    replay = start("replay", str(path))
+    assert replay.process.wait(60) == 1
+    assert f"error: video {path}" in replay.log and "Traceback" not in replay.log
+
+
+def test_a_missing_file_is_refused(start: Any) -> None:
+    replay = start("replay", "/nowhere/film.mp4")
+    assert replay.process.wait(60) == 1
+    assert replay.log.startswith("error: video /nowhere/film.mp4: no such file")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["x.mp4", "--rate", "0"], ["x.mp4", "--size", "big"], ["x.mp4", "--rate", "nan"]]
+)
+def test_arguments_that_cannot_be_are_refused(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
