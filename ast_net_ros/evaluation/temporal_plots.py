@@ -35,13 +35,15 @@ def plot_confidence(figures: Mapping, path: Path) -> None:
 def plot_ablation(variants: Mapping[str, Mapping[str, Sequence[float | None]]], path: Path) -> None:
     """One panel a measure, one bar a variant: mean over the seeds, each seed a dot. {variant: {measure: values}}."""
     measures = list(next(iter(variants.values())))
-    figure = Figure(figsize=(3.1 * len(measures), 4.2), dpi=110, layout="constrained")
+    figure = Figure(figsize=(2.4 + 1.7 * len(measures), 0.9 + 0.35 * len(variants)), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    for axes, measure in zip(figure.subplots(1, len(measures), squeeze=False)[0], measures):
+    for axes, measure in zip(figure.subplots(1, len(measures), squeeze=False, sharey=True)[0], measures):
         for place, (name, values) in enumerate(variants.items()):
             seeds = [value for value in values[measure] if value is not None]
-            axes.bar(place, sum(seeds) / max(1, len(seeds)), color=_BLUE if "Siamese" in name else _GREY, alpha=0.6)
-            axes.plot([place] * len(seeds), seeds, "o", color=_ORANGE, markersize=4)
-        axes.set_xticks(range(len(variants)), list(variants), rotation=35, ha="right", fontsize=8)
-        axes.set_title(measure, fontsize=9)
+            axes.barh(place, sum(seeds) / max(1, len(seeds)), color=_BLUE if "Siamese" in name else _GREY, alpha=0.6)
+            axes.plot(seeds, [place] * len(seeds), "o", color=_ORANGE, markersize=3)
+        axes.set_yticks(range(len(variants)), list(variants), fontsize=8)
+        axes.tick_params(axis="x", labelsize=7)
+        axes.set_title(measure, fontsize=8)
+    axes.invert_yaxis()
     figure.savefig(path)
