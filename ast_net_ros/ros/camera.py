@@ -39,6 +39,7 @@ class CameraCounts:
 
     received: by the subscription. late: received, and replaced by a newer one before their turn. bad: not to be
     decoded. failed: lost to an error in the estimation. processed: the rest. faces: seen in those.
+    stamps_back: images with a stamp before that of the image before.
     lost: sent by the publisher and never received (the network dropped or the queue replaced them); None where
     the middleware does not number its messages or several publishers share the topic.
     """
@@ -49,6 +50,7 @@ class CameraCounts:
     bad: int = 0
     failed: int = 0
     faces: int = 0
+    stamps_back: int = 0
     lost: int | None = None
 
 
@@ -64,8 +66,9 @@ class Arrival:
 class Camera:
     """The subscription to one image topic and what is known of it.
 
-    topic: fully resolved. last_received: on the monotonic clock. last_problem: the last bad or failed image.
-    trouble: why nothing arrives, as last looked at. publishers: how many there were then.
+    topic: fully resolved. last_received: on the monotonic clock. last_stamp: of the last image taken up, in seconds.
+    last_problem: the last bad or failed image. trouble: why nothing arrives, as last looked at. publishers: how many
+    there were then.
     """
 
     def __init__(self, topic: str):
@@ -76,6 +79,7 @@ class Camera:
         self.trouble = ""
         self.zero_stamp_warned = False
         self.publishers = 0
+        self.last_stamp = 0.0
         self._last_said = -PROBLEM_PERIOD
         self._sequence_number: int | None = None
         self.message_type = COMPRESSED_TYPE if topic.endswith("/compressed") else RAW_TYPE

@@ -18,6 +18,7 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from ast_net_ros.ros.camera import Camera, CameraCounts
 
 WINDOW = 10.0  # seconds over which rates, means and percentiles are taken
+STAMPS_BACK_ALLOWED = 2  # in a window; a looped recording or a restarted camera does so once
 
 
 class RecentValues:
@@ -99,15 +100,9 @@ def camera_status(
     status = DiagnosticStatus(name=name, hardware_id=camera.topic)
     span, growth = history.tick(camera.counts)
     input_rate, output_rate = (count / span if span > 0 else 0.0 for count in (growth.received, growth.processed))
-    dropped = growth.late / growth.received if growth.received else 0.0
-    status.level, status.message = DiagnosticStatus.OK, f"{output_rate:.1f} images/s processed"
-    if trouble:
-        status.level, status.message = DiagnosticStatus.WARN, trouble
-    elif growth.bad or growth.failed:
-        status.level, status.message = DiagnosticStatus.WARN, camera.last_problem
-    elif dropped > values["dropped_warning"]:
-        status.level = DiagnosticStatus.WARN
-        status.message = f"{dropped:.0%} of the images come faster than they can be processed"
+    complaints = _complaints(camera, growth, span, trouble, values["dropped_warning"])
+    status.level = DiagnosticStatus.WARN if complaints else DiagnosticStatus.OK
+    status.message = "; ".join(complaints) or f"{output_rate:.1f} images/s processed"
     counts = camera.counts
     status.values = _key_values(
         {
@@ -122,12 +117,29 @@ def camera_status(
             "dropped, bad image": counts.bad,
             "dropped, estimation failed": counts.failed,
             "lost before receipt": "unknown" if counts.lost is None else counts.lost,
+            "stamps that went back": counts.stamps_back,
             "last problem": camera.last_problem,
             "faces": counts.faces,
             "tracks": tracks,
         }
     )
     return status
+
+
+def _complaints(camera: Camera, growth: CameraCounts, span: float, trouble: str, dropped_warning: float) -> list[str]:
+    """All that is wrong with a camera, by what its counts grew by within `span` seconds."""
+    complaints = [trouble] if trouble else []
+    if growth.bad or growth.failed:
+        complaints.append(camera.last_problem)
+    if growth.stamps_back > STAMPS_BACK_ALLOWED:
+        complaints.append(
+            f"stamps went back {growth.stamps_back} times in {span:.0f} s, which begins the states anew each time; "
+            f"{camera.publishers} publishers share the topic: give each its own"
+        )
+    dropped = growth.late / growth.received if growth.received else 0.0
+    if dropped > dropped_warning:
+        complaints.append(f"{dropped:.0%} of the images come faster than they can be processed")
+    return complaints
 
 
 def _milliseconds(name: str, recent: RecentValues) -> dict[str, object]:

@@ -59,6 +59,7 @@ class EstimationThread:
         clock_ns: Callable[[], int],
         logger: Any,
     ):
+        self.tracks: dict[str, int] = {}  # faces followed, by topic
         self.failures = 0
         self.failures_in_row = 0
         self.last_failure = ""
@@ -79,11 +80,13 @@ class EstimationThread:
         self._images.close()
         self._thread.join()
 
-    def reset(self) -> int:
-        """Forget every face's state; returns how many faces were followed."""
+    def reset(self, topic: str | None = None) -> int:
+        """Forget the state of every face, or of every face of one topic; returns how many were followed."""
         with self._busy:
-            forgotten = self._pipeline.track_count()
-            self._pipeline.reset()
+            forgotten = self._pipeline.track_count(topic)
+            self._pipeline.reset(topic)
+            for name in list(self.tracks) if topic is None else [topic]:
+                self.tracks.pop(name, None)
         return forgotten
 
     def _run(self) -> None:
@@ -126,6 +129,8 @@ class EstimationThread:
                     f"camera {camera.topic}: images have the stamp 0; their time of receipt drives the state, and the "
                     "estimates carry the 0 on; make the camera driver set header.stamp"
                 )
+        camera.counts.stamps_back += stamp < camera.last_stamp
+        camera.last_stamp = stamp
         return _Picture(camera, arrival, Frame(image, stamp, camera.topic))
 
     def _hand_over(self, picture: _Picture, faces: list[FaceAffect]) -> None:
@@ -135,6 +140,7 @@ class EstimationThread:
             camera.say_problem("an estimate was not finite: left out, and the camera's states begin anew", self._logger)
             self._pipeline.reset(camera.topic)
         self._publish(Estimate(camera, header, picture.frame.stamp, picture.frame.image, sound))
+        self.tracks[camera.topic] = self._pipeline.track_count(camera.topic)
         camera.counts.processed += 1
         camera.counts.faces += len(sound)
         self.latency.append(time.monotonic() - picture.arrival.received)

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
@@ -68,7 +69,8 @@ class AstNetNode(LifecycleNode):
         self._activated_at = 0.0
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", OUTPUT_DEPTH)
         self.create_service(Trigger, "~/reset", self._on_reset)
-        self.create_timer(1.0, self._on_tick)
+        # By the steady clock: with use_sim_time a simulation that stands still must not silence the diagnostics.
+        self.create_timer(1.0, self._on_tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def start(self) -> None:
         """Configure and activate. Raises StartError with the reason when that fails."""
@@ -267,7 +269,7 @@ class AstNetNode(LifecycleNode):
             failures_in_row=estimation.failures_in_row if estimation else 0,
             failures=estimation.failures if estimation else 0,
             last_failure=estimation.last_failure if estimation else "",
-            tracks=pipeline.track_count() if pipeline else 0,
+            tracks=sum(estimation.tracks.values()) if estimation else 0,
         )
         return estimation_status(f"{self.get_name()}: estimation", figures, self._values)
 
@@ -279,7 +281,7 @@ class AstNetNode(LifecycleNode):
             self.get_logger().info(f"camera {camera.topic}: its publisher sends {camera.message_type}")
         trouble = self._trouble(camera)
         self._note_trouble(camera, trouble)
-        tracks = self._pipeline.track_count(camera.topic) if self._pipeline else 0
+        tracks = self._estimation.tracks.get(camera.topic, 0) if self._estimation else 0
         name = f"{self.get_name()}: camera {camera.topic}"
         return camera_status(name, camera, self._histories[camera.topic], trouble, tracks, self._values)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import Header
+from std_msgs.msg import Header, String
 
 from ast_net_ros.ros.image_messages import compressed_message, image_message, nanoseconds, time_message
 
@@ -76,6 +76,7 @@ def test_reset_forgets_the_faces_and_gives_no_id_twice(client: Any, face_frames:
 def test_a_jump_of_the_stamps_begins_the_state_anew_and_is_logged(
     client: Any, node: Any, face_frames: list[np.ndarray], jump: float
 ) -> None:
+    time.sleep(1.1)  # a second jump within a second would be counted only
     assert [client.show(image) for image in face_frames[:4]][-1].faces[0].state_age > 0
     assert client.show(face_frames[4], step=jump).faces[0].state_age == 0
     assert f"stamps jumped by {jump:+.3f} s" in node.log
@@ -215,6 +216,24 @@ def test_a_flood_leaves_no_queue_and_every_image_is_accounted_for(client: Any, f
     assert counts["processed"] == len(stamps)
     assert counts["received"] == counts["processed"] + counts["dropped, newer came"]
     assert counts["received"] + counts["lost before receipt"] <= len(messages)
+
+
+def test_two_cameras_on_one_topic_are_noticed_and_do_not_flood_the_log(
+    client: Any, node: Any, face_frames: list[np.ndarray]
+) -> None:
+    lines = len(node.log.splitlines())
+    for index in range(20):
+        assert len(client.show(face_frames[index], step=1.0 if index % 2 else -0.9).faces) == 1
+    counts = client.camera()
+    assert int(counts["stamps that went back"]) >= 9
+    assert "publishers share the topic" in client.sentences["ast_net: camera /image"]
+    assert len(node.log.splitlines()) - lines <= 5
+
+
+def test_a_publisher_of_another_type_is_named(client: Any, node: Any) -> None:
+    publisher = client.create_publisher(String, "right/compressed", 1)
+    node.said("camera /right/compressed: publisher /client sends std_msgs/msg/String; wanted sensor_msgs/msg/Image")
+    client.destroy_publisher(publisher)
 
 
 def test_a_silent_camera_is_named_in_log_and_diagnostics(client: Any, node: Any) -> None:

@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 from rclpy.qos import QoSReliabilityPolicy
+from std_msgs.msg import Header
+
+from ast_net_ros.ros.image_messages import image_message, time_message
 
 
 @pytest.mark.parametrize(
@@ -84,6 +87,19 @@ def test_node_and_replay_outlive_each_other(client: Any, start: Any, wait_until:
     second = await_estimates()
     assert second.rsplit("_", 1)[0] != first.rsplit("_", 1)[0], "ids of two runs of the node must not meet"
     assert node.end() == 0 and replay.end() == 0
+
+
+def test_the_node_works_in_simulated_time_that_stands_still(
+    client: Any, start: Any, wait_until: Any, face_frames: list[np.ndarray]
+) -> None:
+    node = start("ast_net_node", "--ros-args", "-p", "use_sim_time:=true")
+    node.said("waits for images")
+    for second in (7, 8):
+        message = image_message(Header(stamp=time_message(second * 10**9)), face_frames[second])
+        answer = client.answer_to(message)
+        assert answer.header.stamp.sec == second and len(answer.faces) == 1
+    assert answer.faces[0].state_age == 1.0
+    assert client.camera()["processed"] == "2"
 
 
 def test_an_idle_node_leaves_the_processor_alone(start: Any) -> None:
