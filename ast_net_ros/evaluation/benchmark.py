@@ -11,12 +11,12 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from itertools import islice
 from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime
 import torch
 from tqdm import tqdm
 
@@ -56,7 +56,7 @@ def benchmark(video: Path, model: AffectModel, frames: int = 120, repeats: int =
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,
-            "onnxruntime": onnxruntime.__version__,
+            "onnxruntime": metadata.version("onnxruntime"),
             "opencv": cv2.__version__,
             "numpy": np.__version__,
         },
