@@ -20,6 +20,8 @@ PARAMETERS = {
     "device": "auto, cpu, cuda or cuda:N",
     "weights": "path of a .safetensors file",
     "autostart": "false leaves configure and activate to a lifecycle manager",
+    "face_source": "detector, or hri for the faces of another ROS4HRI detector",
+    "hri": "true publishes faces as REP-155 (ROS4HRI) describes",
     "debug_image": "false never draws ~/debug_image",
     "use_sim_time": "true takes the time from /clock",
 }

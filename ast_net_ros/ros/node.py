@@ -1,8 +1,9 @@
 """`ast_net_node`: image topics in, valence and arousal of every face out.
 
-In: `image` and the topics in `image_topics`. Out: `~/faces`, `~/valence_arousal`, `~/debug_image` (and
-`~/debug_image/compressed`), `/diagnostics`, and the service `~/reset`. The node only wires: images wait in
-ast_net_ros.ros.camera, are worked on in ast_net_ros.ros.estimation, by ast_net_ros.pipeline.
+In: `image` and the topics in `image_topics`, or the faces of a ROS4HRI detector. Out: `~/faces`,
+`~/valence_arousal`, `~/debug_image` (and `~/debug_image/compressed`), `/diagnostics`, on request ROS4HRI's topics,
+and the service `~/reset`. The node only wires: images wait in ast_net_ros.ros.camera, are worked on in
+ast_net_ros.ros.estimation, by ast_net_ros.pipeline.
 
 Lifecycle: configure loads the weights and warms up, activate subscribes, deactivate stops the work and forgets
 the faces but keeps the model, cleanup frees it. With `autostart` the node takes the first two steps by itself.
@@ -15,6 +16,7 @@ import secrets
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,7 @@ from ast_net_ros.ros.camera import Camera, ImageMessage, NewestImages, image_qos
 from ast_net_ros.ros.debug_image import DebugImages
 from ast_net_ros.ros.diagnostics import CountHistory, EstimationFigures, RecentValues, camera_status, estimation_status
 from ast_net_ros.ros.estimation import Estimate, EstimationThread
+from ast_net_ros.ros.hri import TRACKED, HriInput, HriMessages, HriOutput, load_hri_messages
 from ast_net_ros.ros.log_bridge import bridge_logging
 from ast_net_ros.ros.messages import affect_array, affect_message
 from ast_net_ros.ros.spinning import StartError, run_node
@@ -66,6 +69,9 @@ class AstNetNode(LifecycleNode):
         self._images = NewestImages()
         self._cameras: dict[str, Camera] = {}
         self._histories: dict[str, CountHistory] = {}
+        self._hri_messages: HriMessages | None = None
+        self._hri_input: HriInput | None = None
+        self._hri_output: HriOutput | None = None
         self._activated_at = 0.0
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", OUTPUT_DEPTH)
         self.create_service(Trigger, "~/reset", self._on_reset)
@@ -89,6 +95,8 @@ class AstNetNode(LifecycleNode):
         """Load the weights, warm up, offer the topics."""
         values = self._values
         try:
+            wants_hri = values["hri"] or values["face_source"] == "hri"
+            self._hri_messages = load_hri_messages() if wants_hri else None
             model = load_model(values["weights"] or None, values["device"])
             detector = FaceDetector(longest_side=values["detection_size"])
             # The ids of two runs must not meet in one recording or in one consumer's memory.
@@ -120,15 +128,18 @@ class AstNetNode(LifecycleNode):
         result = super().on_activate(state)
         try:
             for topic in self._topics():
-                self._cameras[topic] = Camera(topic)
-                self._histories[topic] = CountHistory()
-                self._subscribe(self._cameras[topic])
+                self._begin_camera(topic)
+            if self._values["face_source"] == "hri":
+                assert self._hri_messages is not None
+                self._hri_input = HriInput(
+                    self, self._hri_messages, self._begin_camera, self._end_camera, self._heard, self._max_faces
+                )
         except (ValueError, RuntimeError) as error:
             self._stop_work()
             super().on_deactivate(state)
             return self._refuse(f"cannot activate: {error}")
         self._state = "active"
-        self.get_logger().info(f"waits for images on {', '.join(self._cameras)}")
+        self.get_logger().info(f"waits for images on {', '.join(self._cameras) or 'the topics in ' + TRACKED}")
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -172,9 +183,14 @@ class AstNetNode(LifecycleNode):
         self._faces = offer(ValenceArousalArray, "~/faces")
         self._primary = offer(ValenceArousal, "~/valence_arousal")
         self._debug = DebugImages(offer(Image, "~/debug_image"), offer(CompressedImage, "~/debug_image/compressed"))
+        if self._values["hri"]:
+            assert self._hri_messages is not None
+            self._hri_output = HriOutput(self, self._hri_messages, self._values["face_source"] == "detector")
         self._offered = [self._faces, self._primary, *self._debug.publishers]
 
     def _topics(self) -> list[str]:
+        if self._values["face_source"] == "hri":
+            return []
         names = ["image", *filter(None, self._values["image_topics"])]
         return list(dict.fromkeys(self.resolve_topic_name(name) for name in names))
 
@@ -182,7 +198,26 @@ class AstNetNode(LifecycleNode):
         qos = image_qos(self._values["qos_reliability"], self._values["qos_depth"])
         camera.subscribe(self, qos, self._on_image, self._on_incompatible)
 
+    def _begin_camera(self, topic: str) -> None:
+        self._cameras[topic] = Camera(topic)
+        self._histories[topic] = CountHistory()
+        self._subscribe(self._cameras[topic])
+
+    def _end_camera(self, topic: str) -> None:
+        self._cameras.pop(topic).unsubscribe(self)
+        del self._histories[topic]
+        if self._estimation is not None:
+            self._estimation.reset(topic)
+
+    def _heard(self, topic: str) -> bool:
+        return self._cameras[topic].last_received is not None
+
+    def _max_faces(self) -> int:
+        return self._values["max_faces"]
+
     def _stop_work(self) -> None:
+        if self._hri_input is not None:
+            self._hri_input.stop()
         for camera in self._cameras.values():
             camera.unsubscribe(self)
         self._cameras.clear()
@@ -190,6 +225,9 @@ class AstNetNode(LifecycleNode):
         if self._estimation is not None:
             self._estimation.stop()
             self._estimation = None
+        self._hri_input = None
+        if self._hri_output is not None:
+            self._hri_output.clear()
         if self._pipeline is not None:
             self._pipeline.reset()
 
@@ -197,6 +235,9 @@ class AstNetNode(LifecycleNode):
         for publisher in getattr(self, "_offered", []):
             self.destroy_lifecycle_publisher(publisher)
         self._offered = []
+        if self._hri_output is not None:
+            self._hri_output.destroy()
+            self._hri_output = None
         self._pipeline = None
         gc.collect()
 
@@ -238,19 +279,33 @@ class AstNetNode(LifecycleNode):
     def _publish(self, estimate: Estimate) -> None:
         """Called by the estimation's thread."""
         height, width = estimate.image_bgr.shape[:2]
+        if self._hri_input is not None:
+            named = self._hri_input.named(estimate.camera.topic, estimate.faces)
+            if named is None:  # the face was lost while its picture was worked on
+                assert self._pipeline is not None
+                self._pipeline.reset(estimate.camera.topic)
+                return
+            estimate = replace(estimate, faces=named)
         header, faces = estimate.header, estimate.faces
         self._faces.publish(affect_array(header, estimate.camera.topic, faces, (width, height)))
         primary = primary_face(faces)
+        if primary is not None and self._hri_input is not None and primary.face_id != self._hri_input.primary():
+            primary = None
         if primary is not None:
             self._primary.publish(affect_message(header, primary, (width, height)))
         if self._values["debug_image"]:
             self._debug.publish(estimate)
+        if self._hri_output is not None:
+            self._hri_output.publish(estimate, self._values["track_timeout"], self._values["score_threshold"])
 
     def _on_tick(self) -> None:
         """Once a second: look after the cameras, publish the diagnostics."""
         message = DiagnosticArray()
         message.header.stamp = self.get_clock().now().to_msg()
-        message.status = [self._estimation_status(), *map(self._camera_status, self._cameras.values())]
+        if self._hri_output is not None:
+            self._hri_output.sweep(self._values["track_timeout"])
+        of_faces = [] if self._hri_input is None else [self._hri_input.status(self._values["silence_warning"])]
+        message.status = [self._estimation_status(), *of_faces, *map(self._camera_status, self._cameras.values())]
         self._diagnostics.publish(message)
 
     def _estimation_status(self) -> DiagnosticStatus:

@@ -97,6 +97,20 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         check=_check_topics,
     ),
     ParameterSpec(
+        "face_source",
+        "detector",
+        "Where faces come from: detector (found in the image topics), or hri (the single-face pictures of another "
+        "ROS4HRI detector, under its ids; the image topics are not used).",
+        Change.UNCONFIGURED,
+        choices=("detector", "hri"),
+    ),
+    ParameterSpec(
+        "hri",
+        False,
+        "Publish under `/humans/faces` as REP-155 (ROS4HRI) describes; needs the package hri_msgs.",
+        Change.UNCONFIGURED,
+    ),
+    ParameterSpec(
         "qos_reliability",
         "best_effort",
         "Reliability asked of image publishers; best_effort accepts every publisher.",

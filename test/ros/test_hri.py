@@ -1,0 +1,353 @@
+"""The running node among ROS4HRI nodes (REP-155), with the installed hri_msgs or, without one, one built here."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import importlib.util
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from lifecycle_msgs.msg import Transition
+from sensor_msgs.msg import Image, RegionOfInterest
+from std_msgs.msg import Header
+
+from ast_net_ros.model import EMOTIONS
+from ast_net_ros.ros import hri
+from ast_net_ros.ros.image_messages import image_message, nanoseconds, time_message
+from ast_net_ros.vision.detection import FaceDetector
+from ast_net_ros.vision.image_message import decode_image
+
+HEADER = "std_msgs/Header header\n"
+# The names and fields of hri_msgs 2, as far as they are used.
+MESSAGES = {
+    "IdsList": HEADER + "string[] ids\n",
+    "NormalizedRegionOfInterest2D": HEADER
+    + "".join(f"float32 {name}\n" for name in ("xmin", "ymin", "xmax", "ymax", "c")),
+    "Expression": HEADER
+    + "".join(
+        f'string {name.upper()}="{name}"\n'
+        for name in ("neutral", "angry", "sad", "happy", "surprised", "disgusted", "scared")
+    )
+    + "string expression\nfloat32 valence\nfloat32 arousal\nfloat32 confidence\n",
+}
+PACKAGE = """<package format="3"><name>hri_msgs</name><version>2.0.0</version><description>for a test</description>
+<maintainer email="nobody@example.org">nobody</maintainer><license>Apache-2.0</license>
+<buildtool_depend>ament_cmake</buildtool_depend><buildtool_depend>rosidl_default_generators</buildtool_depend>
+<depend>std_msgs</depend><exec_depend>rosidl_default_runtime</exec_depend>
+<member_of_group>rosidl_interface_packages</member_of_group><export><build_type>ament_cmake</build_type></export></package>
+"""
+CMAKE = """cmake_minimum_required(VERSION 3.16)
+project(hri_msgs)
+find_package(ament_cmake REQUIRED)
+find_package(rosidl_default_generators REQUIRED)
+find_package(std_msgs REQUIRED)
+rosidl_generate_interfaces(hri_msgs {files} DEPENDENCIES std_msgs)
+ament_package()
+"""
+
+
+def wait_until(condition: Callable[[], Any], what: str) -> Any:
+    deadline = time.monotonic() + 60
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within a minute: {what}"
+        time.sleep(0.02)
+    return value
+
+
+def build_hri_msgs(folder: Path) -> Path:
+    """The install folder of a message package of that name."""
+    source, install = folder / "src", folder / "install"
+    (source / "msg").mkdir(parents=True)
+    (source / "package.xml").write_text(PACKAGE)
+    (source / "CMakeLists.txt").write_text(CMAKE.format(files=" ".join(f'"msg/{name}.msg"' for name in MESSAGES)))
+    for name, text in MESSAGES.items():
+        (source / "msg" / f"{name}.msg").write_text(text)
+    done = subprocess.run(
+        [
+            "colcon", "--log-base", str(folder / "log"), "build", "--paths", str(source), "--merge-install",
+            "--build-base", str(folder / "build"), "--install-base", str(install), "--cmake-args",
+            "-DBUILD_TESTING=OFF", f"-DPython3_EXECUTABLE={sys.executable}", f"-DCMAKE_INSTALL_RPATH={install / 'lib'}",
+        ],
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return install
+
+
+@pytest.fixture(scope="module")
+def hri_msgs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The module hri_msgs.msg, for this process and those that it starts."""
+    if importlib.util.find_spec("hri_msgs"):
+        yield importlib.import_module("hri_msgs.msg")
+        return
+    install = build_hri_msgs(tmp_path_factory.mktemp("hri_msgs"))
+    packages = next(install.glob("lib/python*/*-packages"))
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, folder in (("AMENT_PREFIX_PATH", install), ("LD_LIBRARY_PATH", install / "lib")):
+            patch.setenv(variable, str(folder), prepend=os.pathsep)
+        patch.setenv("PYTHONPATH", str(packages), prepend=os.pathsep)
+        patch.syspath_prepend(str(packages))
+        for library in (install / "lib").glob("*.so"):
+            ctypes.CDLL(str(library))  # a running process looks nowhere new for libraries
+        yield importlib.import_module("hri_msgs.msg")
+
+
+class Human:
+    """Another node of a ROS4HRI robot: hears of the faces and follows each one's topics."""
+
+    def __init__(self, client: Any, hri_msgs: Any):
+        self.tracked: list[Any] = []
+        self.rois: dict[str, list[Any]] = {}
+        self.expressions: dict[str, list[Any]] = {}
+        self.client, self._messages = client, hri_msgs
+        self.subscriptions = [client.create_subscription(hri_msgs.IdsList, hri.TRACKED, self._on_tracked, 100)]
+
+    def _on_tracked(self, message: Any) -> None:
+        self.tracked.append(message)
+        for face_id in message.ids:
+            if face_id not in self.rois:
+                self.follow(face_id)
+
+    def follow(self, face_id: str) -> None:
+        rois, expressions = self.rois.setdefault(face_id, []), self.expressions.setdefault(face_id, [])
+        wanted = (
+            ("roi", self._messages.NormalizedRegionOfInterest2D, rois),
+            ("expression", self._messages.Expression, expressions),
+        )
+        self.subscriptions += [
+            self.client.create_subscription(kind, f"{hri.FACES}/{face_id}/{name}", kept.append, 100)
+            for name, kind, kept in wanted
+        ]
+
+    def topics(self) -> set[str]:
+        """Those that somebody publishes below /humans/faces."""
+        names = (name for name, _ in self.client.get_topic_names_and_types() if name.startswith(hri.FACES + "/"))
+        return {name for name in names if self.client.count_publishers(name)}
+
+    def end(self) -> None:
+        for subscription in self.subscriptions:
+            self.client.destroy_subscription(subscription)
+
+
+@pytest.fixture
+def human(client: Any, hri_msgs: Any) -> Iterator[Human]:
+    one = Human(client, hri_msgs)
+    yield one
+    one.end()
+
+
+def await_expression(human: Human, show: Callable[[], Any]) -> tuple[str, Any, Any]:
+    """Show pictures until a face's region and expression have come; the face's id, and both."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        show()
+        for face_id, expressions in human.expressions.items():
+            if expressions and human.rois[face_id]:
+                return face_id, human.rois[face_id][-1], expressions[-1]
+    pytest.fail("no expression within a minute")
+
+
+def test_faces_are_published_as_rep_155_wants_and_lost_ones_take_their_topics_along(
+    client: Any, start: Any, human: Human, face_frames: list[np.ndarray], empty_frames: list[np.ndarray]
+) -> None:
+    node = start("ast_net_node", "--ros-args", "-p", "hri:=true", "-p", "track_timeout:=0.5")
+    node.said("waits for images")
+    face_id, roi, expression = await_expression(human, lambda: client.show(face_frames[0], frame_id="optical"))
+
+    face = next(m for m in client.faces if m.header == expression.header).faces[0]
+    assert face.face_id == face_id and expression.header.frame_id == "optical"
+    assert (expression.valence, expression.arousal, expression.confidence) == (
+        face.valence, face.arousal, face.confidence
+    )  # fmt: skip
+    likeliest = EMOTIONS[int(np.argmax(face.emotions[:7]))]
+    assert expression.expression == getattr(human._messages.Expression, hri.EXPRESSIONS[likeliest])
+    height, width = face_frames[0].shape[:2]
+    pixels = [roi.xmin * width, roi.ymin * height, (roi.xmax - roi.xmin) * width, (roi.ymax - roi.ymin) * height]
+    assert pixels == pytest.approx([face.roi.x_offset, face.roi.y_offset, face.roi.width, face.roi.height], abs=8)
+    assert roi.c == pytest.approx(0.7)
+    wait_until(lambda: human.tracked[-1].ids == [face_id], "the face in the list")
+    own = {f"{hri.FACES}/{face_id}/{name}" for name in ("roi", "cropped", "expression")}
+    assert human.topics() == {hri.TRACKED, *own}
+
+    # The face's picture is there for whom asks for it.
+    pictures: list[Any] = []
+    human.subscriptions.append(client.create_subscription(Image, f"{hri.FACES}/{face_id}/cropped", pictures.append, 1))
+    while not pictures:
+        client.show(face_frames[0])
+    picture = decode_image(pictures[-1])
+    assert picture.shape == (128, 128, 3) and not picture[:, 0].any(), "a high face has black to its sides"
+    assert np.abs(picture.astype(int) - crop_of(face_frames[0])).mean() < 12
+    wait_until(lambda: human.tracked[-1].ids == [face_id], "still the same face")
+
+    # A short miss changes nothing, a long one ends the face.
+    client.show(empty_frames[0], step=0.1)
+    client.show(face_frames[1])
+    wait_until(lambda: nanoseconds(human.tracked[-1].header.stamp) == client._stamp_ns, "the list of this image")
+    assert human.tracked[-1].ids == [face_id]
+    for image in empty_frames:
+        client.show(image, step=0.1)
+    wait_until(lambda: human.tracked[-1].ids == [], "the list without the face")
+    wait_until(lambda: human.topics() == {hri.TRACKED}, "the face's topics taken back")
+
+    # A camera that dies takes its faces along, though no image tells of it.
+    client.show(face_frames[2])
+    wait_until(lambda: len(human.tracked[-1].ids) == 1 and human.tracked[-1].ids != [face_id], "a new face")
+    wait_until(lambda: human.tracked[-1].ids == [], "the silent camera's face is lost")
+
+    client.show(face_frames[3])
+    assert client.transition(Transition.TRANSITION_DEACTIVATE)
+    wait_until(lambda: human.topics() == {hri.TRACKED}, "an inactive node follows nobody")
+    assert client.transition(Transition.TRANSITION_CLEANUP)
+    wait_until(lambda: human.topics() == set(), "cleanup takes every topic back")
+    assert node.end() == 0 and "Traceback" not in node.log
+
+
+def crop_of(image: np.ndarray) -> np.ndarray:
+    """A face as REP-155's `cropped` has it: cut at its box, scaled and padded with black to 128 x 128."""
+    x, y, width, height = (round(value) for value in FaceDetector().detect(image)[0].box)
+    face = image[max(y, 0) : y + height, max(x, 0) : x + width]
+    scale = 128 / max(face.shape[:2])
+    face = cv2.resize(face, None, fx=scale, fy=scale)[:128, :128]
+    picture = np.zeros((128, 128, 3), np.uint8)
+    top, left = (128 - face.shape[0]) // 2, (128 - face.shape[1]) // 2
+    picture[top : top + face.shape[0], left : left + face.shape[1]] = face
+    return picture
+
+
+class Detector:
+    """A ROS4HRI face detector that looks at nothing: it tells of the faces that it is told of."""
+
+    def __init__(self, client: Any, hri_msgs: Any):
+        self.client, self.messages = client, hri_msgs
+        self._tracked = client.create_publisher(hri_msgs.IdsList, hri.TRACKED, 1)
+        self._pictures: dict[str, Any] = {}
+        self._others: list[Any] = [self._tracked]
+
+    def tell(self, *face_ids: str) -> None:
+        stamp = time_message(self.client._stamp_ns)
+        self._tracked.publish(self.messages.IdsList(header=Header(stamp=stamp), ids=list(face_ids)))
+
+    def show(self, face_id: str, crop: np.ndarray, name: str = "cropped") -> Any:
+        """Tell of the face and show its picture until it is answered."""
+        topic = f"{hri.FACES}/{face_id}/{name}"
+        if topic not in self._pictures:
+            self._pictures[topic] = self.client.create_publisher(Image, topic, 1)
+        deadline = time.monotonic() + 60
+        while not self._pictures[topic].get_subscription_count():
+            self.tell(*(key.split("/")[3] for key in self._pictures))  # again and again, as detectors do
+            assert time.monotonic() < deadline, f"nobody subscribes to {topic}"
+            time.sleep(0.1)
+        header = Header(stamp=time_message(self.client.next_stamp()), frame_id="optical")
+        return self.client.answer_to(image_message(header, crop), self._pictures[topic])
+
+    def measure(self, face_id: str, side: float) -> None:
+        """Publish the face's region, again and again until the node must have it."""
+        roi = self.messages.NormalizedRegionOfInterest2D(xmin=0.0, ymin=0.0, xmax=side, ymax=side)
+        publisher = self.client.create_publisher(type(roi), f"{hri.FACES}/{face_id}/roi", 1)
+        self._others.append(publisher)
+        wait_until(publisher.get_subscription_count, "a subscriber of the region")
+        for _ in range(3):
+            publisher.publish(roi)
+            time.sleep(0.2)
+
+    def end(self) -> None:
+        for publisher in (*self._others, *self._pictures.values()):
+            self.client.destroy_publisher(publisher)
+        self._others, self._pictures = [], {}
+
+
+@pytest.fixture
+def detector(client: Any, hri_msgs: Any) -> Iterator[Detector]:
+    one = Detector(client, hri_msgs)
+    yield one
+    one.end()
+
+
+def test_the_faces_of_another_detector_are_taken_under_its_ids(
+    client: Any, start: Any, detector: Detector, human: Human, face_frames: list[np.ndarray]
+) -> None:
+    node = start("ast_net_node", "--ros-args", "-p", "face_source:=hri", "-p", "hri:=true")
+    node.said(f"waits for images on the topics in {hri.TRACKED}")
+    assert client.count_subscribers("image") == 0
+    crops = [crop_of(image) for image in face_frames[:6]]
+    human.follow("anna")
+    answers = [detector.show("anna", crop) for crop in crops]
+    assert {answer.source for answer in answers} == {f"{hri.FACES}/anna/cropped"}
+    assert [face.face_id for answer in answers for face in answer.faces] == ["anna"] * len(crops)
+    ages = [answer.faces[0].state_age for answer in answers]
+    assert ages == sorted(ages) and ages[-1] > 0, "the state lives on from crop to crop"
+    wait_until(lambda: human.expressions["anna"], "the expression under the detector's id")
+    assert human.rois["anna"] == [], "regions are the detector's own to publish"
+
+    # A second face, of which only the aligned picture is offered, is larger and becomes the primary one.
+    assert detector.show("bert", crops[0], "aligned").faces[0].face_id == "bert"
+    detector.measure("anna", 0.1)
+    detector.measure("bert", 0.5)
+    client.primary.clear()
+    for crop in crops[:3]:
+        detector.show("anna", crop)
+        detector.show("bert", crop, "aligned")
+    wait_until(lambda: client.primary, "a primary face")
+    time.sleep(0.3)
+    assert {face.face_id for face in client.primary} == {"bert"}
+
+    # Who is no longer in the list is forgotten, and known by nothing when the id comes back.
+    detector.tell("bert")
+    wait_until(lambda: client.count_subscribers(f"{hri.FACES}/anna/cropped") == 0, "anna's topics are left")
+    assert detector.show("anna", crops[5]).faces[0].state_age == 0
+
+    # Ids that can be no topic, and a detector that dies.
+    detector.tell("anna", "1st", "no/good", "")
+    node.said("id '1st' cannot be part of a topic's name")
+    detector.end()
+    wait_until(lambda: client.count_subscribers(f"{hri.FACES}/anna/cropped") == 0, "nobody is followed any more")
+    node.said(f"{hri.TRACKED} has no publisher; start a ROS4HRI face detector")
+    assert node.end() == 0 and "Traceback" not in node.log
+
+
+@pytest.mark.skipif(importlib.util.find_spec("hri_msgs") is not None, reason="hri_msgs is installed here")
+@pytest.mark.parametrize("argument", ["hri:=true", "face_source:=hri"])
+def test_without_hri_msgs_the_options_are_refused_clearly(start: Any, argument: str, monkeypatch: Any) -> None:
+    # Another test of this run may have put it on the path.
+    for variable in ("PYTHONPATH", "AMENT_PREFIX_PATH"):
+        parts = os.environ[variable].split(os.pathsep)
+        monkeypatch.setenv(variable, os.pathsep.join(part for part in parts if "hri_msgs" not in part))
+    node = start("ast_net_node", "--ros-args", "-p", argument)
+    assert node.process.wait(60) == 1
+    assert "cannot configure: parameters hri and face_source: hri need the package hri_msgs" in node.log
+    assert "Traceback" not in node.log
+
+
+def test_a_region_is_in_pixels_where_hri_msgs_knows_no_normalised_one() -> None:
+    messages = hri.HriMessages(None, None, RegionOfInterest)
+    offered: list[Any] = []
+    node = SimpleNamespace(create_publisher=lambda *given: offered.append(given))
+    output = hri.HriOutput(node, messages, owns_faces=False)  # type: ignore[arg-type]
+    face: Any = SimpleNamespace(box=(10.0, 20.0, 30.0, 40.0))
+    roi = output._roi(Header(), face, (640, 480), 0.7)
+    assert (roi.x_offset, roi.y_offset, roi.width, roi.height) == (10, 20, 30, 40) and offered == []
+
+
+@pytest.mark.parametrize("box", [(0.0, 0.0, 0.0, 5.0), (600.0, 0.0, 40.0, 480.0), (639.6, 479.6, 0.3, 0.3)])
+def test_a_face_at_the_edge_still_has_a_picture(box: tuple[float, float, float, float]) -> None:
+    white = np.full((480, 640, 3), 255, np.uint8)
+    picture = hri.face_picture(white, box)
+    assert picture.shape == (128, 128, 3)
+    assert picture.any() == (box[2] > 1)
+
+
+@pytest.mark.parametrize("emotion", EMOTIONS)
+def test_every_emotion_becomes_an_expression_that_rep_155_lists(emotion: str) -> None:
+    likely = [0.9 if name == emotion else 0.3 if name == "sadness" else 0.0 for name in EMOTIONS]
+    assert hri.expression_of(likely) == hri.EXPRESSIONS.get(emotion, "SAD")
