@@ -11,7 +11,6 @@ import argparse
 import csv
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
 from ast_net_ros.evaluation.output_folder import whole_output
 from ast_net_ros.ros.demo_report import FILES, Recording, print_summary, summarise, write_pictures
+from ast_net_ros.ros.domain import reserve_domain
 from ast_net_ros.ros.recorder import Recorder
 from ast_net_ros.ros.spinning import Spinner
 from ast_net_ros.ros.transports import VARIABLE, environment_for_images
@@ -59,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     os.environ.update(environment_for_images())  # Fast DDS reads it when rclpy.init is called
     # Cameras of others on this network must not get into the picture, nor this one into theirs.
-    os.environ.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 100)))
+    if "ROS_DOMAIN_ID" not in os.environ:
+        os.environ["ROS_DOMAIN_ID"] = str(reserve_domain())
     try:
         video = _video(options.video)
         with whole_output(options.output, FILES) as folder:

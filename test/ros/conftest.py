@@ -29,6 +29,7 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from ast_net_ros.msg import ValenceArousal, ValenceArousalArray
+from ast_net_ros.ros.domain import reserve_domain
 from ast_net_ros.ros.image_messages import image_message, nanoseconds, time_message
 from ast_net_ros.ros.spinning import Spinner
 from ast_net_ros.ros.transports import environment_for_images
@@ -172,7 +173,7 @@ def wait_until_fixture() -> Callable[..., Any]:
 @pytest.fixture(scope="session", autouse=True)
 def own_domain() -> None:
     """Runs of these tests at the same time must not hear each other."""
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+    os.environ["ROS_DOMAIN_ID"] = str(reserve_domain())
     os.environ.update(environment_for_images())
 
 

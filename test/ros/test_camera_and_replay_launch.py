@@ -1,4 +1,4 @@
-"""The launch files for a camera and for a recording, run by the real launch library with real nodes.
+"""The launch files, run by the real launch library with real nodes.
 
 usb_cam, v4l2_camera and the command ros2 are not to be had everywhere, so programs of these names stand in for them:
 they note how they were called and in which environment, and play a video.
@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 from ament_index_python.packages import get_package_prefix, get_package_share_directory
+from rcl_interfaces.srv import GetParameters
 
 from ast_net_ros.ros.transports import FOR_IMAGES
 
@@ -122,6 +123,31 @@ def parameters_of(arguments: list[str]) -> dict[str, Any]:
     return given
 
 
+def test_node_launch_hands_its_arguments_on(client: Any, launch: Any, tmp_path: Path) -> None:
+    config = tmp_path / "robot.yaml"
+    config.write_text("/**:\n  ros__parameters:\n    detection_size: 96\n    max_faces: 3\n")
+    launched = launch(
+        "ast_net.launch.py", "namespace:=robot", "image:=/eye", "image_topics:=[left/raw]", f"config:={config}",
+        "device:=cpu", "log_level:=warn", "debug_image:=false",
+    )  # fmt: skip
+    wait_until(lambda: ("ast_net", "/robot") in client.get_node_names_and_namespaces(), launched)
+    values = {}
+    for name in ("detection_size", "max_faces", "debug_image", "device", "image_topics"):
+        values[name] = wait_until(lambda name=name: parameter(client, "robot/ast_net", name), launched)  # type: ignore[misc]
+    assert values["detection_size"].integer_value == 96 and values["max_faces"].integer_value == 3
+    assert values["debug_image"].bool_value is False and values["device"].string_value == "cpu"
+    wait_until(lambda: client.count_subscribers("/eye") and client.count_subscribers("/robot/left/raw"), launched)
+    assert launched.end() == 0
+    assert "[INFO] [" not in launched.log.replace("[INFO] [launch]", "").replace("[INFO] [ast_net_node-1]", "")
+
+
+def test_demo_launch_plays_a_video_through_the_node(client: Any, launch: Any, media: Path) -> None:
+    seen = len(client.faces)
+    launched = launch("demo.launch.py", f"video:={media / 'single_face.mp4'}", **{TRANSPORTS: None})
+    wait_until(lambda: sum(len(message.faces) for message in client.faces[seen:]) >= 80, launched)
+    assert launched.end() == 0 and "Traceback" not in launched.log
+
+
 @pytest.mark.parametrize(
     "driver, executable, wanted",
     [
@@ -223,16 +249,20 @@ def test_replay_launch_plays_a_bag_by_the_bags_own_time(client: Any, launch: Any
 
 def use_sim_time(client: Any) -> Any:
     """The node's parameter; None while there is no node."""
-    from rcl_interfaces.srv import GetParameters
+    value = parameter(client, "ast_net", "use_sim_time")
+    return value and value.bool_value
 
-    service = client.create_client(GetParameters, "ast_net/get_parameters")
+
+def parameter(client: Any, node: str, name: str) -> Any:
+    """The value of a node's parameter as a message; None while there is no such node."""
+    service = client.create_client(GetParameters, f"{node}/get_parameters")
     try:
         if not service.wait_for_service(0.5):
             return None
-        future = service.call_async(GetParameters.Request(names=["use_sim_time"]))
+        future = service.call_async(GetParameters.Request(names=[name]))
         deadline = time.monotonic() + 5
         while not future.done() and time.monotonic() < deadline:
             time.sleep(0.02)
-        return future.result().values[0].bool_value if future.done() else None
+        return future.result().values[0] if future.done() else None
     finally:
         client.destroy_client(service)
