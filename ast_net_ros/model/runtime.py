@@ -21,17 +21,24 @@ class DeviceError(ValueError):
     """A device that was asked for and is not there; the message names it and the mend."""
 
 
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
 class AffectModel:
     """A loaded AST-Net. Safe to share between threads: it keeps no state between calls.
 
-    device: where it runs. precision: of its arithmetic. info: path, SHA-256 and description of its weights.
+    device: where it runs. precision: of the CNN's arithmetic, a key of PRECISIONS; the small LSTM always runs in
+    float32, so that rounding does not add up over time. info: path, SHA-256 and description of its weights.
+    pad_batches: whether `encode` fills batches up to a power of two, so that a GPU, which plans anew for every size,
+    meets few sizes.
     """
 
-    def __init__(self, network: ASTNet, info: WeightsInfo, device: torch.device):
+    def __init__(self, network: ASTNet, info: WeightsInfo, device: torch.device, precision: str = "float32"):
         self.config: NetworkConfig = network.config
         self.info = info
         self.device = device
-        self.precision = "float32"
+        self.precision = precision
+        self.pad_batches = device.type == "cuda"
         network.eval()
         _fold_normalisation(network.cnn)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -54,8 +61,14 @@ class AffectModel:
     @torch.inference_mode()
     def encode(self, chips: Tensor) -> tuple[Tensor, Tensor]:
         """chips: N x S x S uint8 -> (N x F attributes on the device, N x 8 emotion probabilities on the CPU)."""
-        attributes, logits = self._network.encode(chips.to(self.device).unsqueeze(1))
-        return attributes, logits.softmax(dim=1).float().cpu()
+        count = len(chips)
+        if self.pad_batches:
+            filled = 1 << (count - 1).bit_length()
+            chips = torch.cat([chips, chips[:1].expand(filled - count, -1, -1)])
+        dtype = PRECISIONS[self.precision]
+        with torch.autocast(self.device.type, dtype, enabled=dtype is not torch.float32):
+            attributes, logits = self._network.encode(chips.to(self.device).unsqueeze(1))
+        return attributes[:count].float(), logits[:count].float().softmax(dim=1).cpu()
 
     @torch.inference_mode()
     def step(self, attributes: Tensor, state: LSTMState) -> tuple[AffectOutput, LSTMState]:
@@ -73,15 +86,30 @@ class AffectModel:
         self.step(attributes, self.initial_state(faces))
 
 
-def load_model(path: str | Path | None = None, device: str = "auto") -> AffectModel:
+def load_model(path: str | Path | None = None, device: str = "auto", precision: str = "auto") -> AffectModel:
     """Load weights (the packaged ones when `path` is None) onto `device`.
 
     device: "auto" (the first GPU, else the CPU), "cpu", "cuda" or "cuda:N".
-    Raises WeightsError for a file that cannot be used and DeviceError for a device that is not there.
+    precision: "auto" (float32), "float32", "bfloat16" or "float16"; float16 needs a GPU.
+    Raises WeightsError for a file that cannot be used and DeviceError for a device or a precision that is not there.
     """
     chosen = _choose_device(device)
+    arithmetic = _choose_precision(precision, chosen)
     network, info = load_weights(path or DEFAULT_WEIGHTS)
-    return AffectModel(network, info, chosen)
+    return AffectModel(network, info, chosen, arithmetic)
+
+
+def _choose_precision(name: str, device: torch.device) -> str:
+    if name == "auto":
+        # The network is small: no device gains enough from fewer bits to give up equal results.
+        return "float32"
+    if name not in PRECISIONS:
+        raise DeviceError(f"precision '{name}': unknown; use auto, {', '.join(PRECISIONS)}")
+    if name == "float16" and device.type == "cpu":
+        raise DeviceError("precision 'float16': not for the CPU; use float32, bfloat16, or a CUDA device")
+    if name == "bfloat16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise DeviceError(f"precision 'bfloat16': {device} does not support it; use float32 or float16")
+    return name
 
 
 def _choose_device(name: str) -> torch.device:
