@@ -18,6 +18,7 @@ from ast_net_ros.ros.transports import VARIABLE, environment_for_images
 PARAMETERS = {
     "image_topics": "further image topics, such as [/left/image_raw, /right/image_raw/compressed]",
     "device": "auto, cpu, cuda or cuda:N",
+    "precision": "auto, float32, bfloat16 or float16",
     "weights": "path of a .safetensors file",
     "autostart": "false leaves configure and activate to a lifecycle manager",
     "face_source": "detector, or hri for the faces of another ROS4HRI detector",

@@ -97,7 +97,7 @@ class AstNetNode(LifecycleNode):
         try:
             wants_hri = values["hri"] or values["face_source"] == "hri"
             self._hri_messages = load_hri_messages() if wants_hri else None
-            model = load_model(values["weights"] or None, values["device"])
+            model = load_model(values["weights"] or None, values["device"], values["precision"])
             detector = FaceDetector(longest_side=values["detection_size"])
             # The ids of two runs must not meet in one recording or in one consumer's memory.
             prefix = f"face_{secrets.token_hex(2)}_"

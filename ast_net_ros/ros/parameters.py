@@ -12,7 +12,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Union
 
@@ -88,6 +88,13 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         "Where the network runs: auto (the first GPU, else the CPU), cpu, cuda or cuda:N.",
         Change.UNCONFIGURED,
         check=_check_device,
+    ),
+    ParameterSpec(
+        "precision",
+        "auto",
+        "Arithmetic of the CNN: auto (float32), float32, bfloat16, or float16 (GPU only); the LSTM runs in float32.",
+        Change.UNCONFIGURED,
+        choices=("auto", "float32", "bfloat16", "float16"),
     ),
     ParameterSpec(
         "image_topics",
@@ -173,6 +180,24 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         unit="s",
         low=0.1,
         high=3600.0,
+    ),
+    ParameterSpec(
+        "detection_interval",
+        0.0,
+        "Time between two detections; faces are followed by the picture's motion in between. 0 detects in every image.",
+        Change.LIVE,
+        unit="s",
+        low=0.0,
+        high=10.0,
+    ),
+    ParameterSpec(
+        "smoothing",
+        0.0,
+        "Time constant of an exponential filter over valence and arousal; 0 leaves them as estimated.",
+        Change.LIVE,
+        unit="s",
+        low=0.0,
+        high=60.0,
     ),
     ParameterSpec("debug_image", True, "Draw `~/debug_image` while somebody subscribes to it.", Change.LIVE),
     ParameterSpec(
@@ -313,7 +338,7 @@ def pipeline_settings(values: Mapping[str, Any]) -> PipelineSettings:
     """The pipeline's settings among the parameter values."""
     from ast_net_ros.pipeline import PipelineSettings  # here, as it brings torch
 
-    names = ("score_threshold", "max_faces", "min_face_pixels", "track_timeout", "time_jump")
+    names = [field.name for field in fields(PipelineSettings)]
     return PipelineSettings(**{name: values[name] for name in names})
 
 
