@@ -144,7 +144,7 @@ def test_live_parameters_take_effect_on_the_next_frame(client: Any, face_frames:
         ("score_threshold", 1.5, "1.5"),
         ("score_threshold", float("nan"), "nan"),
         ("max_faces", 0, "0"),
-        ("track_timeout", 1, "DOUBLE"),
+        ("track_timeout", 1, "Wrong parameter type"),
         ("device", "cuda:0", "clean up"),
         ("autostart", False, "read"),
     ],
