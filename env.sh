@@ -58,8 +58,8 @@ END
     export VIRTUAL_ENV="$_ast_net_venv"
     _ast_net_prepend PATH "$_ast_net_venv/bin"
     _ast_net_prepend PATH "$_ast_net_install/lib/ast_net_ros"
-    # Fast DDS loses most best-effort images of 640x480 with its default transports.
-    export FASTDDS_BUILTIN_TRANSPORTS="${FASTDDS_BUILTIN_TRANSPORTS:-LARGE_DATA}"
+    # Room for images in shared memory, without which Fast DDS loses them: see ast_net_ros/ros/transports.py.
+    export FASTDDS_BUILTIN_TRANSPORTS="${FASTDDS_BUILTIN_TRANSPORTS:-DEFAULT?sockets_size=8MB}"
 }
 
 _ast_net_enter

@@ -26,6 +26,5 @@ FOR_IMAGES = "DEFAULT?sockets_size=8MB"
 
 
 def environment_for_images() -> dict[str, str]:
-    """This process's environment with room for images; what the user has set holds, except for the bare LARGE_DATA."""
-    chosen = os.environ.get(VARIABLE, "")
-    return {**os.environ, VARIABLE: FOR_IMAGES if chosen in ("", "LARGE_DATA") else chosen}
+    """This process's environment with room for images; what the user has set holds."""
+    return {**os.environ, VARIABLE: os.environ.get(VARIABLE) or FOR_IMAGES}
