@@ -1,0 +1,107 @@
+"""Several cameras at once, cameras that die and come back, recordings that loop: with real replays over real DDS."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from std_msgs.msg import Header
+
+from ast_net_ros.msg import ValenceArousalArray
+from ast_net_ros.ros.image_messages import image_message, nanoseconds, time_message
+
+CAMERAS = ("/cam1", "/cam2", "/cam3", "/cam4")
+
+
+@pytest.fixture(scope="module")
+def node(client: Any, start_for_module: Any) -> Any:
+    topics = ", ".join(CAMERAS)
+    executable = start_for_module("ast_net_node", "--ros-args", "-p", f"image_topics:=[{topics}]")
+    executable.said("waits for images on")
+    return executable
+
+
+@pytest.fixture
+def cameras(start: Any, media: Path, node: Any) -> Iterator[dict[str, Any]]:
+    """Four cameras of 640x480 at about 15 images a second, one face each."""
+    arguments = ("--size", "640x480", "--rate", "0.5", "--loop")
+    yield {topic: start("replay", str(media / "single_face.mp4"), *arguments, "--topic", topic) for topic in CAMERAS}
+
+
+def _by_camera(messages: list[ValenceArousalArray]) -> dict[str, list[ValenceArousalArray]]:
+    found = defaultdict(list)
+    for message in messages:
+        found[message.source].append(message)
+    return found
+
+
+def _ids(messages: list[ValenceArousalArray]) -> set[str]:
+    return {face.face_id for message in messages for face in message.faces}
+
+
+def test_four_cameras_share_the_node_evenly_and_no_face_changes_its_id(
+    client: Any, cameras: dict[str, Any], wait_until: Any
+) -> None:
+    wait_until(lambda: set(_by_camera(client.faces)) >= set(CAMERAS), "an answer to every camera")
+    time.sleep(1.0)
+    begin = len(client.faces)
+    time.sleep(8.0)
+    answers = _by_camera(client.faces[begin:])
+    counts = [len(answers[topic]) for topic in CAMERAS]
+    assert min(counts) >= 0.8 * max(counts) > 0, counts
+    ids = [_ids(answers[topic]) for topic in CAMERAS]
+    assert [len(i) for i in ids] == [1, 1, 1, 1], ids
+    assert len(set.union(*ids)) == 4, "an id stands for one face of one camera"
+    for messages in answers.values():
+        stamps = [nanoseconds(message.header.stamp) for message in messages]
+        assert stamps == sorted(set(stamps)), "images are answered once and in order"
+
+
+def test_a_camera_that_dies_and_returns_is_heard_again_and_disturbs_no_other(
+    client: Any, cameras: dict[str, Any], wait_until: Any, start: Any, media: Path
+) -> None:
+    lost, others = CAMERAS[1], (CAMERAS[0], *CAMERAS[2:])
+    begin = len(client.faces)
+    wait_until(lambda: set(_by_camera(client.faces[begin:])) >= set(CAMERAS), "an answer to every camera")
+    time.sleep(1.0)
+    begin = len(client.faces)
+    cameras[lost].process.send_signal(signal.SIGKILL)
+    time.sleep(3.0)
+    silent_from = len(client.faces)
+    time.sleep(2.0)
+    assert lost not in _by_camera(client.faces[silent_from:])
+    start("replay", str(media / "single_face.mp4"), "--size", "640x480", "--rate", "0.5", "--topic", lost)
+    wait_until(lambda: lost in _by_camera(client.faces[silent_from:]), "the camera's first image after its return")
+    time.sleep(1.0)
+    answers = _by_camera(client.faces[begin:])
+    for topic in others:
+        assert len(_ids(answers[topic])) == 1, "the tracks of the others never break"
+        received = [nanoseconds(message.header.stamp) / 1e9 for message in answers[topic]]
+        assert max(np.diff(received)) < 1.0, "the others are never kept waiting"
+
+
+def test_ten_loops_of_a_recording_give_ten_equal_trajectories(
+    client: Any, node: Any, face_frames: list[np.ndarray]
+) -> None:
+    """As `ros2 bag play --loop` does it: the recording's own stamps, over and over."""
+    first = client.next_stamp(100.0)
+    loops: list[list[tuple[float, float, float]]] = []
+    ids = set()
+    for _ in range(10):
+        trajectory = []
+        for number, image in enumerate(face_frames[:8]):
+            header = Header(stamp=time_message(first + number * 80_000_000), frame_id="camera")
+            answer = client.answer_to(image_message(header, image))
+            trajectory.append((answer.faces[0].valence, answer.faces[0].arousal, answer.faces[0].state_age))
+        loops.append(trajectory)
+        ids.add(answer.faces[0].face_id)
+    spread = np.ptp(np.array(loops), axis=0)
+    assert spread.max() < 0.02
+    assert np.ptp(np.array(loops)[:, :, 2], axis=1).min() > 0.5, "the state builds up inside a loop"
+    assert len(ids) == 10, "a face after the jump is another track"
