@@ -2,7 +2,7 @@
 
 In: a path. Out: sensor_msgs/Image (or CompressedImage) at the recording's own pace, and at the end one line
 of JSON with what was published. The stamps begin with now and are spaced as the recording's frames are
-(divided by the rate); they go on through loops, as those of a camera do.
+(divided by the rate); they go on through loops, as those of a camera do, or begin again with each, as a bag's do.
 """
 
 from __future__ import annotations
@@ -101,7 +101,8 @@ def _replay(
             if options.size is None
             else cv2.resize(frame.image_bgr, options.size, interpolation=cv2.INTER_AREA)
         )
-        stamp_ns = began_ns + round(frame.due * NANOSECONDS)
+        since = frame.seconds / options.rate if options.same_stamps else frame.due
+        stamp_ns = began_ns + round(since * NANOSECONDS)
         header = Header(stamp=time_message(stamp_ns), frame_id=options.frame_id)
         message = compressed_message(header, image) if options.compressed else image_message(header, image)
         if stop.wait(max(0.0, began + frame.due - time.monotonic())):
@@ -159,6 +160,11 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--topic", default="image", help="topic to publish on (default: %(default)s)")
     parser.add_argument("--frame-id", default="camera", help="frame_id of the headers (default: %(default)s)")
     parser.add_argument("--loop", action="store_true", help="begin anew at the end, until stopped")
+    parser.add_argument(
+        "--same-stamps",
+        action="store_true",
+        help="give every loop the first one's stamps, as `ros2 bag play --loop` does",
+    )
     parser.add_argument("--rate", type=_positive, default=1.0, help="speed, 2 plays twice as fast (default: 1)")
     parser.add_argument(
         "--photo-rate", type=_positive, default=24.0, help="pictures per second of a photograph (default: 24)"

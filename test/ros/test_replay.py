@@ -50,6 +50,22 @@ def test_what_is_no_video_is_refused_by_name_without_a_traceback(
     assert f"error: video {path}" in replay.log and "Traceback" not in replay.log
 
 
+@pytest.mark.parametrize("options, repeated", [([], False), (["--same-stamps"], True)])
+def test_loops_go_on_in_time_or_repeat_their_stamps(
+    start: Any, media: Path, tmp_path: Path, options: list[str], repeated: bool
+) -> None:
+    stamps = tmp_path / "stamps.csv"
+    arguments = ("--loop", "--rate", "10", "--size", "64x48", "--frames", "150", "--stamps", str(stamps))
+    replay = start("replay", str(media / "single_face.mp4"), *arguments, *options)
+    assert replay.process.wait(60) == 0, replay.log
+    rows = np.loadtxt(stamps, delimiter=",", skiprows=1, usecols=(0, 1, 3), dtype=np.int64)
+    first, second = (rows[rows[:, 0] == loop] for loop in (0, 1))
+    shared = min(len(first), len(second))
+    assert shared > 50
+    later = second[:shared, 2] - first[:shared, 2]
+    assert (later == 0).all() if repeated else later.min() > 0.1e9
+
+
 def test_a_missing_file_is_refused(start: Any) -> None:
     replay = start("replay", "/nowhere/film.mp4")
     assert replay.process.wait(60) == 1
