@@ -60,10 +60,15 @@ END
     _ast_net_prepend PATH "$_ast_net_install/lib/ast_net_ros"
     # Room for images in shared memory, without which Fast DDS loses them: see ast_net_ros/ros/transports.py.
     export FASTDDS_BUILTIN_TRANSPORTS="${FASTDDS_BUILTIN_TRANSPORTS:-DEFAULT?sockets_size=8MB}"
+    # A restarted process is found within a second: see config/fastdds.xml.
+    _ast_net_profile=$_ast_net_install/share/ast_net_ros/config/fastdds.xml
+    if [ -z "${FASTRTPS_DEFAULT_PROFILES_FILE:-}${FASTDDS_DEFAULT_PROFILES_FILE:-}" ]; then
+        export FASTRTPS_DEFAULT_PROFILES_FILE="$_ast_net_profile" FASTDDS_DEFAULT_PROFILES_FILE="$_ast_net_profile"
+    fi
 }
 
 _ast_net_enter
 _ast_net_status=$?
 unset -f _ast_net_prepend _ast_net_enter
-unset _ast_net_file _ast_net_shell _ast_net_root _ast_net_venv _ast_net_install _ast_net_list _ast_net_distro _ast_net_folder
+unset _ast_net_profile _ast_net_file _ast_net_shell _ast_net_root _ast_net_venv _ast_net_install _ast_net_list _ast_net_distro _ast_net_folder
 return $_ast_net_status 2>/dev/null
