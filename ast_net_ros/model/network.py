@@ -31,8 +31,8 @@ class NetworkConfig:
     """
 
     chip_side: int = 48
-    widths: tuple[int, ...] = (32, 64, 160)
-    depths: tuple[int, ...] = (2, 2, 2)
+    widths: tuple[int, ...] = (32, 64, 160, 256)
+    depths: tuple[int, ...] = (1, 2, 2, 2)
     attributes: int = 128
     hidden: int = 64
     layers: int = 2

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import hashlib
 import json
 import math
 import time
@@ -33,6 +34,9 @@ class AttributeTraining:
 
     unaligned_share: how often a face is shown as it stands in its picture instead of as its chip,
     so that a poor landmark does not lose the face.
+    final_strength: augmentation falls along a line from full strength to this share of it, so that
+    the last epochs see faces nearly as the camera does.
+    rare_exponent: a face is drawn in proportion to (how rare its emotions are) ** this; 0 draws all alike.
     """
 
     epochs: int = 30
@@ -41,6 +45,8 @@ class AttributeTraining:
     weight_decay: float = 5e-4
     average_decay: float = 0.998
     unaligned_share: float = 0.15
+    final_strength: float = 0.4
+    rare_exponent: float = 0.25
     seed: int = 1
 
 
@@ -51,8 +57,11 @@ def train_attributes(
     training: AttributeTraining | None = None,
     network: NetworkConfig | None = None,
     device: str = "cpu",
+    start: DiscreteEmotionCNN | None = None,
 ) -> float:
     """Train, or go on with the run in `output`; returns the best valid majority accuracy in [0, 1].
+
+    start: weights to begin with in place of random ones (see :mod:`~ast_net_ros.training.growth`).
 
     Interrupted and continued, a run ends with the same weights as one in a single go: each epoch's
     randomness depends on the seed and the epoch's number alone.
@@ -60,7 +69,7 @@ def train_attributes(
     training, network = training or AttributeTraining(), network or NetworkConfig()
     output.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(training.seed)
-    model = DiscreteEmotionCNN(network).to(device)
+    model = (start or DiscreteEmotionCNN(network)).to(device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(model).eval()
     decayed = [p for p in model.parameters() if p.ndim > 1]
@@ -71,18 +80,19 @@ def train_attributes(
         momentum=0.9,
         nesterov=True,
     )
-    settings = {"training": asdict(training), "network": asdict(network)}
+    settings = {"training": asdict(training), "network": asdict(network), "start": _fingerprint(start)}
     first_epoch, best = _resume(output / "last.safetensors", settings, model, average, optimizer)
 
     targets = torch.from_numpy(vote_distribution(train.votes))
-    usable = torch.from_numpy(np.flatnonzero((targets.sum(dim=1) > 0).numpy()))
+    weights = draw_weights(targets, training.rare_exponent)
+    usable = int((weights > 0).sum())
     pictures = torch.from_numpy(np.stack([train.chips, train.images])).unsqueeze(2)
-    steps = math.ceil(len(usable) / training.batch)
+    steps = math.ceil(usable / training.batch)
     for epoch in range(first_epoch, training.epochs):
         began = time.perf_counter()
         torch.manual_seed(training.seed * 100_003 + epoch)
         generator = torch.Generator().manual_seed(training.seed * 100_003 + epoch)
-        order = usable[torch.randperm(len(usable), generator=generator)]
+        order = draw_order(weights, usable, generator)
         model.train()
         total = 0.0
         progress = tqdm(order.split(training.batch), desc=f"epoch {epoch + 1}/{training.epochs}", unit="batch")
@@ -92,7 +102,8 @@ def train_attributes(
                 group["lr"] = _learning_rate(step, steps, training)
             unaligned = (torch.rand(len(chosen), generator=generator) < training.unaligned_share).long()
             chips = pictures[unaligned, chosen].to(device).float()
-            chips = augment(chips, generator).to(memory_format=torch.channels_last)
+            strength = 1 + (training.final_strength - 1) * step / (training.epochs * steps)
+            chips = augment(chips, generator, strength).to(memory_format=torch.channels_last)
             _, logits = model(chips)
             loss = -(targets[chosen].to(device) * torch.log_softmax(logits, dim=1)).sum(dim=1).mean()
             optimizer.zero_grad(set_to_none=True)
@@ -108,6 +119,29 @@ def train_attributes(
         _checkpoint(output / "last.safetensors", settings, epoch + 1, best, model, average, optimizer)
         _log(output / "epochs.csv", epoch + 1, total / steps, accuracy, time.perf_counter() - began)
     return best
+
+
+def draw_weights(targets: Tensor, rare_exponent: float) -> Tensor:
+    """N relative frequencies (float64) of drawing each face, from N x 8 targets; 0 where there is no target.
+
+    A face weighs the mean of (largest share / own share) ** rare_exponent over its emotions.
+    """
+    share = targets.double().sum(dim=0)
+    rarity = (share.max() / share.clamp(min=1)) ** rare_exponent
+    return targets.double() @ rarity
+
+
+def draw_order(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """`count` indices in random order, each about as often as its weight says.
+
+    Systematic sampling: the whole part of an expected number of draws is certain, so with equal weights every
+    face comes exactly once.
+    """
+    ends = torch.cumsum(weights * (count / weights.sum()), dim=0)
+    ends[-1] = count
+    offset = torch.rand(1, generator=generator, dtype=torch.float64)
+    drawn = torch.searchsorted(ends, torch.arange(count, dtype=torch.float64) + offset, right=True)
+    return drawn[torch.randperm(count, generator=generator)]
 
 
 def load_cnn(path: Path) -> tuple[NetworkConfig, DiscreteEmotionCNN]:
@@ -154,6 +188,15 @@ def _update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
             value.lerp_(theirs[name], 1 - decay)
         else:
             value.copy_(theirs[name])
+
+
+def _fingerprint(start: nn.Module | None) -> str | None:
+    if start is None:
+        return None
+    digest = hashlib.sha256()
+    for value in start.state_dict().values():
+        digest.update(value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _state(module: nn.Module, prefix: str) -> dict[str, Tensor]:

@@ -13,11 +13,11 @@ from torch.nn import functional
 
 
 def augment(chips: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
-    """Every chip changed by its own random draw; `strength` scales the geometric ranges."""
+    """Every chip changed by its own random draw; `strength` scales the ranges and how many are blurred or covered."""
     chips = _move(chips, generator, strength)
-    chips = _relight(chips, generator)
-    chips = _blur_some(chips, generator)
-    return _erase_some(chips, generator)
+    chips = _relight(chips, generator, strength)
+    chips = _blur_some(chips, generator, strength)
+    return _erase_some(chips, generator, strength)
 
 
 def _uniform(count: int, low: float, high: float, like: Tensor, generator: torch.Generator) -> Tensor:
@@ -41,33 +41,33 @@ def _move(chips: Tensor, generator: torch.Generator, strength: float) -> Tensor:
     return functional.grid_sample(chips, grid, padding_mode="border", align_corners=False)
 
 
-def _relight(chips: Tensor, generator: torch.Generator) -> Tensor:
+def _relight(chips: Tensor, generator: torch.Generator, strength: float) -> Tensor:
     """Gamma between 0.6 and 1.7 and a light falling off to one side (the network evens out the rest)."""
     n, _, side, _ = chips.shape
-    gamma = torch.exp(_uniform(n, -0.5, 0.5, chips, generator)).view(n, 1, 1, 1)
+    gamma = torch.exp(_uniform(n, -0.5, 0.5, chips, generator) * strength).view(n, 1, 1, 1)
     ramp = torch.linspace(-1, 1, side, device=chips.device)
-    slope = [(_uniform(n, -0.3, 0.3, chips, generator)).view(n, 1, 1, 1) for _ in range(2)]
+    slope = [(_uniform(n, -0.3, 0.3, chips, generator) * strength).view(n, 1, 1, 1) for _ in range(2)]
     light = 1 + slope[0] * ramp.view(1, 1, 1, side) + slope[1] * ramp.view(1, 1, side, 1)
     return 255 * (chips.clamp(0, 255) / 255).pow(gamma) * light
 
 
-def _blur_some(chips: Tensor, generator: torch.Generator) -> Tensor:
+def _blur_some(chips: Tensor, generator: torch.Generator, strength: float) -> Tensor:
     """A quarter of the chips loses detail, as a far or moving face does; all get a little noise."""
     n = len(chips)
     blurred = functional.avg_pool2d(functional.pad(chips, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    share = _uniform(n, 0, 1, chips, generator) * (_uniform(n, 0, 1, chips, generator) < 0.25)
+    share = _uniform(n, 0, 1, chips, generator) * (_uniform(n, 0, 1, chips, generator) < 0.25 * strength)
     chips = torch.lerp(chips, blurred, share.view(n, 1, 1, 1))
     noise = torch.randn(chips.shape, generator=generator).to(chips.device)
-    return chips + noise * _uniform(n, 0, 6, chips, generator).view(n, 1, 1, 1)
+    return chips + noise * _uniform(n, 0, 6 * strength, chips, generator).view(n, 1, 1, 1)
 
 
-def _erase_some(chips: Tensor, generator: torch.Generator) -> Tensor:
+def _erase_some(chips: Tensor, generator: torch.Generator, strength: float) -> Tensor:
     """Half of the chips get a rectangle (up to 40 % of each side) of one grey: hands, hair, microphones."""
     n, _, side, _ = chips.shape
     size = [_uniform(n, 0.08, 0.4, chips, generator) * side for _ in range(2)]
     corner = [_uniform(n, 0, 1, chips, generator) * (side - s) for s in size]
     place = torch.arange(side, device=chips.device).view(1, side)
     inside = [(place >= c.view(n, 1)) & (place < (c + s).view(n, 1)) for c, s in zip(corner, size)]
-    chosen = (_uniform(n, 0, 1, chips, generator) < 0.5).view(n, 1, 1)
+    chosen = (_uniform(n, 0, 1, chips, generator) < 0.5 * strength).view(n, 1, 1)
     mask = (inside[0].view(n, side, 1) & inside[1].view(n, 1, side) & chosen).unsqueeze(1)
     return torch.where(mask, _uniform(n, 0, 255, chips, generator).view(n, 1, 1, 1), chips)

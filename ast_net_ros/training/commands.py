@@ -13,6 +13,16 @@ _PART = "Of data that has parts: fer2013.csv, or a folder with train, valid and 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
+def _sizes(option: str, text: str) -> tuple[int, ...]:
+    try:
+        sizes = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        sizes = ()
+    if not sizes or min(sizes) < 1:
+        raise click.BadParameter(f"{text!r}: wanted whole numbers from 1 with commas between, as 32,64,160", None, None, option)
+    return sizes
+
+
 @click.command("train-attributes")
 @click.option(
     "--train",
@@ -28,6 +38,23 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--epochs", type=click.IntRange(1), default=30, show_default=True)
 @click.option("--batch", type=click.IntRange(1), default=128, show_default=True)
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.1, show_default=True)
+@click.option("--widths", default="32,64,160,256", show_default=True, help="Channels of each stage of the CNN.")
+@click.option("--depths", default="1,2,2,2", show_default=True, help="Residual blocks of each stage.")
+@click.option("--start-from", type=_FILE, help="Weights to begin with: cnn.safetensors or ast_net.safetensors.")
+@click.option(
+    "--final-strength",
+    type=click.FloatRange(0, 1),
+    default=0.4,
+    show_default=True,
+    help="Of the augmentation in the last epoch; it begins with 1.",
+)
+@click.option(
+    "--rare-exponent",
+    type=click.FloatRange(0, 1),
+    default=0.25,
+    show_default=True,
+    help="How much more often faces of rare emotions are shown; 0: not.",
+)
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 def train_attributes_command(
@@ -37,12 +64,19 @@ def train_attributes_command(
     epochs: int,
     batch: int,
     learning_rate: float,
+    widths: str,
+    depths: str,
+    start_from: Path | None,
+    final_strength: float,
+    rare_exponent: float,
     seed: int,
     device: str,
 ) -> None:
     """Stage 1: train the discrete-emotion CNN. A run that was interrupted goes on where it stopped."""
+    from ast_net_ros.model.network import NetworkConfig
     from ast_net_ros.training.attributes import AttributeTraining, train_attributes
     from ast_net_ros.training.face_sources import open_faces
+    from ast_net_ros.training.growth import grown_cnn
 
     train, valid = (
         open_faces(path, part, output, click.echo) for path, part in ((train_path, "train"), (valid_path, "valid"))
@@ -50,8 +84,17 @@ def train_attributes_command(
     click.echo(
         f"face found in {train.found.mean():.1%} of {len(train)} training and {valid.found.mean():.1%} of {len(valid)}"
     )
-    training = AttributeTraining(epochs=epochs, batch=batch, learning_rate=learning_rate, seed=seed)
-    best = train_attributes(train, valid, output, training, device=device)
+    network = NetworkConfig(widths=_sizes("--widths", widths), depths=_sizes("--depths", depths))
+    training = AttributeTraining(
+        epochs=epochs,
+        batch=batch,
+        learning_rate=learning_rate,
+        final_strength=final_strength,
+        rare_exponent=rare_exponent,
+        seed=seed,
+    )
+    start = grown_cnn(start_from, network) if start_from else None
+    best = train_attributes(train, valid, output, training, network, device, start)
     click.echo(f"best FER+ accuracy {best:.4f}: {output / 'cnn.safetensors'}")
 
 
