@@ -1,0 +1,240 @@
+"""What came of one recording: a folder with estimates.csv, frames.csv and recording.json.
+
+In: the faces of every frame, as the pipeline or the node gave them. Out: the folder, whole or not at all, and read back
+as a :class:`RecordingResult`. Everything that writes or reads such a folder does so here, so that offline and live
+results are the same kind of thing.
+
+    estimates.csv   every face of every frame, as evaluation/estimates.py defines it
+    frames.csv      one row a frame: the face that the labels speak of and its truth; empty fields where there is none
+    recording.json  where it came from, how it was made, what was odd
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shutil
+from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ast_net_ros.evaluation.estimates import EstimatedFace, EstimatesWriter
+
+ESTIMATES, FRAMES, ABOUT = "estimates.csv", "frames.csv", "recording.json"
+PARTIAL_SUFFIX = ".partial"
+"""Ends the name of a recording's folder that is still being written, or was left unfinished."""
+
+NOT_PROCESSED = -1
+"""`faces` of a frame that the node never answered (live mode only); 0 is a frame that was looked at and shows none."""
+
+_AFFECT = ("valence", "arousal", "confidence", "state_age")
+FRAME_COLUMNS = ("frame", "stamp_ns", "faces", "face_id", *_AFFECT, "truth_valence", "truth_arousal")
+"""The header of frames.csv. `faces` is empty for NOT_PROCESSED. Six decimals, as in estimates.csv."""
+
+
+class RecordingResultError(ValueError):
+    """A recording's results that cannot be read; the text names file, line and reason."""
+
+
+@dataclass(frozen=True, eq=False)
+class RecordingResult:
+    """One recording of N frames, in the order recorded.
+
+    mode: "offline" or "live". stamps_ns: N int64, every frame. face_ids: N names, "" where there is no face.
+    predicted: N x 2 (valence, arousal), NaN where there is no estimate. truth: N x 2, NaN where there is no label.
+    confidence, state_age (seconds): N, NaN where there is no estimate. faces: N int, NOT_PROCESSED where a live node
+    gave no answer. about: the content of recording.json.
+    """
+
+    name: str
+    path: str
+    topic: str
+    mode: str
+    stamps_ns: np.ndarray
+    face_ids: list[str]
+    predicted: np.ndarray
+    truth: np.ndarray
+    confidence: np.ndarray
+    state_age: np.ndarray
+    faces: np.ndarray
+    about: dict
+
+
+class RecordingWriter:
+    """Writes a recording's folder frame by frame. A context manager: the folder appears when the block ends well.
+
+        with RecordingWriter(folder, name, path, topic, "offline") as writer:
+            for each frame: writer.add(stamp_ns, faces)
+            writer.about.update(settings=..., key=..., problems=...)
+
+    The face in frames.csv is the largest of each frame until labels choose another (ground_truth.py). `about` is filled
+    with name, path, topic, mode, frames, first_stamp_ns and last_stamp_ns by itself.
+    """
+
+    def __init__(self, folder: Path, name: str, path: str, topic: str, mode: str):
+        self.about: dict = {
+            "name": name,
+            "path": path,
+            "topic": topic,
+            "mode": mode,
+            "partial": False,
+            "problems": [],
+            "processing_seconds": 0.0,
+            "settings": {},
+            "key": "",
+        }
+        self._output = _whole_folder(folder)
+        self._stamps, self._counts = array("q"), array("q")
+        self._face_ids: list[str] = []
+        self._affect = array("d")
+
+    def __enter__(self) -> RecordingWriter:
+        self._folder = self._output.__enter__()
+        self._estimates = EstimatesWriter(self._folder / ESTIMATES)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        try:
+            self._estimates.__exit__(kind, error, trace)
+            if kind is None:
+                write_recording(self._folder, self._result())
+        except BaseException as problem:
+            self._output.__exit__(type(problem), problem, problem.__traceback__)
+            raise
+        self._output.__exit__(kind, error, trace)  # type: ignore[arg-type]
+
+    def add(self, stamp_ns: int, faces: Sequence[EstimatedFace] | None) -> None:
+        """The next frame and its faces; None for one that a live node never answered."""
+        frame = len(self._stamps)
+        self._stamps.append(stamp_ns)
+        self._counts.append(NOT_PROCESSED if faces is None else len(faces))
+        if faces:
+            self._estimates.write(frame, seconds_since(stamp_ns, self._stamps[0]), faces)
+        chosen = max(faces or (), key=lambda face: face.box[2] * face.box[3], default=None)
+        self._face_ids.append(chosen.face_id if chosen else "")
+        self._affect.extend([getattr(chosen, field) if chosen else math.nan for field in _AFFECT])
+
+    def _result(self) -> RecordingResult:
+        affect = np.array(self._affect, np.float64).reshape(-1, len(_AFFECT))
+        about = self.about
+        about |= {
+            "frames": len(self._stamps),
+            "first_stamp_ns": self._stamps[0] if self._stamps else None,
+            "last_stamp_ns": self._stamps[-1] if self._stamps else None,
+        }
+        return RecordingResult(
+            about["name"], about["path"], about["topic"], about["mode"], np.array(self._stamps, np.int64),
+            self._face_ids, affect[:, :2], np.full((len(affect), 2), np.nan), affect[:, 2], affect[:, 3],
+            np.array(self._counts, np.int64), about,
+        )  # fmt: skip
+
+
+def seconds_since(stamp_ns: int, first_ns: int) -> float:
+    """Seconds from the first frame: what the pipeline and estimates.csv get as time."""
+    return (stamp_ns - first_ns) / 1e9
+
+
+def write_recording(folder: Path, result: RecordingResult) -> None:
+    """Writes frames.csv and recording.json into `folder`, which is being made; estimates.csv is there already."""
+    with (folder / FRAMES).open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(FRAME_COLUMNS)
+        rows.writerows(_frame_rows(result))
+    text = json.dumps(result.about, indent=2, ensure_ascii=False, allow_nan=False)
+    (folder / ABOUT).write_text(text + "\n", encoding="utf-8")
+
+
+def replace_recording(folder: Path, result: RecordingResult) -> None:
+    """Gives a whole folder other frames.csv and recording.json (other labels); the old stay until the new are whole."""
+    with _whole_folder(folder) as aside:
+        shutil.copyfile(folder / ESTIMATES, aside / ESTIMATES)
+        write_recording(aside, result)
+
+
+def read_recording(folder: Path) -> RecordingResult:
+    """A recording's results. Raises RecordingResultError for a folder that is unfinished, damaged or of another sort."""
+    if folder.name.endswith(PARTIAL_SUFFIX):
+        raise RecordingResultError(f"results {folder}: unfinished; run `ast_net evaluate` again to complete them")
+    about = read_about(folder)
+    path = folder / FRAMES
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = csv.reader(file)
+            header = tuple(next(rows, ()))
+            if header != FRAME_COLUMNS:
+                raise RecordingResultError(f"results {path}: the header must be {','.join(FRAME_COLUMNS)}")
+            return _read_frames(path, rows, about)
+    except OSError as error:
+        raise RecordingResultError(f"results {path}: cannot be read ({error.strerror})") from error
+
+
+def read_about(folder: Path) -> dict:
+    """The content of recording.json. Raises RecordingResultError."""
+    path = folder / ABOUT
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecordingResultError(f"results {path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise RecordingResultError(f"results {path}: not JSON ({error}); is the file whole?") from error
+    missing = [] if not isinstance(about, dict) else {"name", "path", "topic", "mode", "frames", "key"} - set(about)
+    if not isinstance(about, dict) or missing:
+        raise RecordingResultError(f"results {path}: not a recording.json (without {', '.join(sorted(missing))})")
+    return about
+
+
+def _frame_rows(result: RecordingResult) -> Iterator[list[str]]:
+    numbers = np.column_stack([result.predicted, result.confidence, result.state_age, result.truth]).tolist()
+    frames = zip(result.stamps_ns.tolist(), result.faces.tolist(), result.face_ids, numbers)
+    for index, (stamp, faces, face_id, values) in enumerate(frames):
+        count = "" if faces == NOT_PROCESSED else str(faces)
+        yield [str(index), str(stamp), count, face_id, *("" if v != v else f"{v:.6f}" for v in values)]
+
+
+def _read_frames(path: Path, rows: Iterator[list[str]], about: dict) -> RecordingResult:
+    stamps, counts, numbers = array("q"), array("q"), array("d")
+    face_ids: list[str] = []
+    line = 1
+    for line, row in enumerate(rows, 2):
+        try:
+            _, stamp, count, face_id, *values = row
+            if len(values) != len(FRAME_COLUMNS) - 4:
+                raise ValueError(f"{len(row)} fields where {len(FRAME_COLUMNS)} belong")
+            stamps.append(int(stamp))
+            counts.append(int(count) if count else NOT_PROCESSED)
+            numbers.extend([float(value) if value else math.nan for value in values])
+        except (ValueError, OverflowError) as error:
+            raise RecordingResultError(f"results {path}, line {line}: {error}; is the file whole?") from error
+        face_ids.append(face_id)
+    if len(stamps) != about["frames"]:
+        raise RecordingResultError(f"results {path}: {len(stamps)} frames, recording.json says {about['frames']}")
+    table = np.array(numbers, np.float64).reshape(-1, len(FRAME_COLUMNS) - 4)
+    return RecordingResult(
+        about["name"], about["path"], about["topic"], about["mode"], np.array(stamps, np.int64), face_ids,
+        table[:, :2], table[:, 4:], table[:, 2], table[:, 3], np.array(counts, np.int64), about,
+    )  # fmt: skip
+
+
+@contextmanager
+def _whole_folder(folder: Path) -> Iterator[Path]:
+    """Write into NAME.partial; it becomes `folder` when the block ends well, in place of an earlier one."""
+    aside = folder.with_name(folder.name + PARTIAL_SUFFIX)
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        yield aside
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    # A folder that is not empty cannot be replaced in one step; between the two renames there is none, never a mixture.
+    replaced = folder.with_name(folder.name + ".replaced" + PARTIAL_SUFFIX)
+    shutil.rmtree(replaced, ignore_errors=True)
+    if folder.exists():
+        folder.rename(replaced)
+    aside.rename(folder)
+    shutil.rmtree(replaced, ignore_errors=True)
