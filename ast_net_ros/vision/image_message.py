@@ -152,8 +152,11 @@ def _decode_compressed(message: CompressedImage, max_pixels: int) -> np.ndarray:
             f"format {format_name!r}: a depth picture has no face to read; subscribe to the colour or grey topic"
         )
     data = _bytes_of(message.data)
-    size = _declared_size(data.tobytes(), format_name)
+    stored = data.tobytes()
+    size = _declared_size(stored, format_name)
     _check_size(*size, max_pixels)
+    if stored.startswith(_JPEG_START):
+        _check_jpeg_effort(stored, size, format_name)
     try:
         image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
@@ -173,6 +176,12 @@ _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _JPEG_SCAN = 0xDA
 # Start-of-frame markers carry the size: C0 to CF without DHT (C4), JPG (C8) and DAC (CC).
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_HUFFMAN = frozenset((0xC0, 0xC1, 0xC2))  # baseline, extended, progressive: what cameras send
+# Markers without a length. A decoder reads on right behind one, and would find another size there than a reader that
+# takes what follows for a length.
+_JPEG_BARE = frozenset((0x00, 0x01, *range(0xD0, 0xDA)))
+_JPEG_MOST_SCANS = 64  # encoders make about ten; every further one costs a pass over the whole picture
+_JPEG_PIXELS_PER_BYTE = 512  # at least a bit for each block of 8 x 8: no Huffman code is shorter
 
 
 def _declared_size(data: bytes, format_name: str) -> tuple[int, int]:
@@ -205,6 +214,8 @@ def _declared_jpeg_size(data: bytes, format_name: str) -> tuple[int, int]:
         if marker == 0xFF:  # a fill byte
             position += 1
             continue
+        if marker in _JPEG_BARE:
+            raise ImageError(f"format {format_name!r}: marker FF {marker:02X} in the header; {_DAMAGED}")
         (length,) = struct.unpack_from(">H", data, position + 2)
         if marker == _JPEG_SCAN:
             # Inside a scan FF D9 can only be the end; before it, the end could be that of a thumbnail.
@@ -214,12 +225,31 @@ def _declared_jpeg_size(data: bytes, format_name: str) -> tuple[int, int]:
                 break
             return size
         if marker in _JPEG_FRAMES and position + 9 <= len(data):
+            if marker not in _JPEG_HUFFMAN:
+                raise ImageError(
+                    f"format {format_name!r}: JPEG of kind SOF{marker - 0xC0}; send baseline or progressive"
+                )
             if size is not None:
                 raise ImageError(f"format {format_name!r}: two sizes in one JPEG; {_DAMAGED}")
             height, width = struct.unpack_from(">HH", data, position + 5)
             size = (width, height)
         position += 2 + length
     raise ImageError(f"format {format_name!r}, {len(data)} bytes: {_CUT_OFF}")
+
+
+def _check_jpeg_effort(data: bytes, size: tuple[int, int], format_name: str) -> None:
+    """Refuses a JPEG that asks for far more memory or time than a picture of so few bytes can need."""
+    if size[0] * size[1] > len(data) * _JPEG_PIXELS_PER_BYTE:
+        raise ImageError(
+            f"format {format_name!r}: {len(data)} bytes cannot hold {size[0]}x{size[1]} pixels; {_DAMAGED}"
+        )
+    # In picture data a byte FF is always followed by 00, so that this counts none of it.
+    scans = data.count(bytes((0xFF, _JPEG_SCAN)))
+    if scans > _JPEG_MOST_SCANS:
+        raise ImageError(
+            f"format {format_name!r}: a JPEG of {scans} scans, more than the {_JPEG_MOST_SCANS} allowed; "
+            "set the sender to baseline or progressive with few scans"
+        )
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
