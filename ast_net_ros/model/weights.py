@@ -21,7 +21,10 @@ from ast_net_ros.model.network import ASTNet, NetworkConfig
 
 FORMAT = "ast_net/1"
 LARGEST_FILE = 512 * 2**20  # bytes; the default weights have about 5 MB
+LARGEST_HEADER = 2**20  # bytes; that of the default weights has 13 kB
+LONGEST_DESCRIPTION = 500  # characters that are shown; diagnostics repeat them every second
 _LARGEST_SIZE = 4096  # of any single number in a configuration
+_NUMBER_TYPES = {"F16", "BF16", "F32", "F64", "I64"}  # what PyTorch can hold, check and convert, whatever its version
 _MEND = "take the file again from its source, or save one with ast_net_ros.model.weights.save_weights"
 
 
@@ -31,7 +34,11 @@ class WeightsError(ValueError):
 
 @dataclass(frozen=True)
 class WeightsInfo:
-    """What a file says of itself. sha256: of configuration, description and tensors. description: free text."""
+    """What a file says of itself. sha256: of configuration, description and tensors.
+
+    description: free text on one line, fit for a terminal: at most about LONGEST_DESCRIPTION characters, none
+    of which controls it.
+    """
 
     path: Path
     sha256: str
@@ -48,7 +55,7 @@ def save_weights(network: ASTNet, path: str | Path, description: str) -> Weights
     aside = path.with_suffix(path.suffix + ".partial")
     save_file(tensors, aside, about)
     aside.replace(path)
-    return WeightsInfo(path, digest, description)
+    return WeightsInfo(path, digest, _shown(description))
 
 
 def load_weights(path: str | Path) -> tuple[ASTNet, WeightsInfo]:
@@ -64,13 +71,16 @@ def load_weights(path: str | Path) -> tuple[ASTNet, WeightsInfo]:
             f"weights '{path}': {path.stat().st_size} bytes, more than the {LARGEST_FILE} allowed; {_MEND}"
         )
     try:
+        _check_header(path)
         with safe_open(path, framework="pt") as stored:
             about = stored.metadata() or {}
             config = _read_config(path, about)
             with torch.device("meta"):
                 expected = ASTNet(config).state_dict()
             names = list(stored.keys())
-            _check_shapes(path, expected, {name: stored.get_slice(name).get_shape() for name in names})
+            slices = {name: stored.get_slice(name) for name in names}
+            _check_shapes(path, expected, {name: one.get_shape() for name, one in slices.items()})
+            _check_types(path, {name: one.get_dtype() for name, one in slices.items()})
             tensors = {name: stored.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"weights '{path}': not a whole safetensors file ({error}); {_MEND}") from error
@@ -84,7 +94,24 @@ def load_weights(path: str | Path) -> tuple[ASTNet, WeightsInfo]:
         raise WeightsError(f"weights '{path}': {broken[0]} holds NaN or infinity; {_MEND}")
     network = ASTNet(config)
     network.load_state_dict(tensors)
-    return network.eval(), WeightsInfo(path, digest, about.get("description", ""))
+    return network.eval(), WeightsInfo(path, digest, _shown(about.get("description", "")))
+
+
+def _check_header(path: Path) -> None:
+    """Refuses a header of a size that no such file needs, before it is read whole and taken apart."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+    if size > LARGEST_HEADER:
+        raise WeightsError(
+            f"weights '{path}': not a whole safetensors file (its header claims {size} bytes, more than the "
+            f"{LARGEST_HEADER} allowed); {_MEND}"
+        )
+
+
+def _shown(description: str) -> str:
+    """A description without line breaks and control characters, which could rewrite a terminal or a log."""
+    line = "".join(c if c.isprintable() else " " for c in description)
+    return line if len(line) <= LONGEST_DESCRIPTION else f"{line[:LONGEST_DESCRIPTION]}..."
 
 
 def parse_config(text: str) -> NetworkConfig:
@@ -124,6 +151,14 @@ def _check_shapes(path: Path, expected: dict[str, Tensor], found: dict[str, list
     for name, tensor in expected.items():
         if list(tensor.shape) != list(found[name]):
             raise WeightsError(f"weights '{path}': {name} is {found[name]}, wanted {list(tensor.shape)}; {_MEND}")
+
+
+def _check_types(path: Path, found: dict[str, str]) -> None:
+    for name, kind in found.items():
+        if kind not in _NUMBER_TYPES:
+            raise WeightsError(
+                f"weights '{path}': {name} is of type {kind}, wanted one of {', '.join(sorted(_NUMBER_TYPES))}; {_MEND}"
+            )
 
 
 def _digest(config: str, description: str, tensors: dict[str, Tensor]) -> str:
