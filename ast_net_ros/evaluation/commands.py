@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from ast_net_ros.evaluation.estimation import estimation_options, pipeline_maker, settings_from
 
 if TYPE_CHECKING:
     from ast_net_ros.evaluation.annotate import Annotation
@@ -23,34 +25,7 @@ if TYPE_CHECKING:
     help="Folder for estimates.csv, plot.png and overlay.mp4. Made if absent; an earlier run's files are replaced.",
 )
 @click.option("--overlay", is_flag=True, help="Also write overlay.mp4: the video with boxes, values and trails.")
-@click.option(
-    "--weights", metavar="PATH", type=click.Path(path_type=Path), help="Weights (safetensors).  [default: packaged]"
-)
-@click.option("--device", default="auto", metavar="NAME", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option(
-    "--max-faces",
-    metavar="N",
-    default=16,
-    show_default=True,
-    type=click.IntRange(1, 64),
-    help="The largest N faces of a frame are followed.",
-)
-@click.option(
-    "--score-threshold",
-    metavar="P",
-    default=0.7,
-    show_default=True,
-    type=click.FloatRange(0.05, 0.99),
-    help="Least certainty of a face detection.",
-)
-@click.option(
-    "--detection-side",
-    metavar="N",
-    default=320,
-    show_default=True,
-    type=click.IntRange(64, 4096),
-    help="Pixels of the longer side to which frames are reduced for detection; more finds smaller faces, slower.",
-)
+@estimation_options
 @click.option(
     "--seconds",
     metavar="S",
@@ -58,32 +33,14 @@ if TYPE_CHECKING:
     help="Stop after this much video.  [default: all of it]",
 )
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary.")
-def annotate(
-    video: str,
-    output: Path,
-    overlay: bool,
-    weights: Path | None,
-    device: str,
-    max_faces: int,
-    score_threshold: float,
-    detection_side: int,
-    seconds: float | None,
-    quiet: bool,
-) -> None:
+def annotate(video: str, output: Path, overlay: bool, seconds: float | None, quiet: bool, **estimation: Any) -> None:
     """Estimate valence and arousal of every face in VIDEO.
 
     VIDEO is a file, or the number of a webcam (0 is the first), which is read until Ctrl-C or --seconds.
     """
     from ast_net_ros.evaluation.annotate import annotate as annotate_video
-    from ast_net_ros.model import load_model
-    from ast_net_ros.pipeline import AffectPipeline, PipelineSettings
-    from ast_net_ros.vision.detection import FaceDetector
 
-    pipeline = AffectPipeline(
-        load_model(weights, device),
-        FaceDetector(longest_side=detection_side),
-        PipelineSettings(max_faces=max_faces, score_threshold=score_threshold),
-    )
+    pipeline = pipeline_maker(settings_from(estimation))()
     annotation = annotate_video(video, output, pipeline, overlay, seconds, show_progress=not quiet)
     if not quiet:
         _print_summary(annotation, pipeline, output)

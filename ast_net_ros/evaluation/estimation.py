@@ -1,0 +1,119 @@
+"""How recordings are estimated: one set of options for every command that sends frames through the pipeline.
+
+In: the options of `ast_net annotate` and `ast_net evaluate`, declared here once so that they mean the same and have the
+same defaults. Out: :class:`EstimationSettings`, and from them pipelines. Only click is imported here, so that help comes
+at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ast_net_ros.pipeline import AffectPipeline
+
+Command = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class EstimationSettings:
+    """What the estimates depend on besides the frames.
+
+    weights: path of a weights file; None for the packaged ones. device: auto, cpu, cuda or cuda:N.
+    detection_side: pixels of the longer side to which frames are reduced for detection. The others are those of
+    pipeline.PipelineSettings, in its units.
+    """
+
+    weights: str | None = None
+    device: str = "auto"
+    max_faces: int = 16
+    score_threshold: float = 0.7
+    detection_side: int = 320
+    detection_interval: float = 0.0
+    smoothing: float = 0.0
+
+
+_OPTIONS = (
+    click.option(
+        "--weights", metavar="PATH", type=click.Path(path_type=Path), help="Weights (safetensors).  [default: packaged]"
+    ),
+    click.option("--device", default="auto", metavar="NAME", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    click.option(
+        "--max-faces",
+        metavar="N",
+        default=EstimationSettings.max_faces,
+        show_default=True,
+        type=click.IntRange(1, 64),
+        help="The largest N faces of a frame are followed.",
+    ),
+    click.option(
+        "--score-threshold",
+        metavar="P",
+        default=EstimationSettings.score_threshold,
+        show_default=True,
+        type=click.FloatRange(0.05, 0.99),
+        help="Least certainty of a face detection.",
+    ),
+    click.option(
+        "--detection-side",
+        metavar="N",
+        default=EstimationSettings.detection_side,
+        show_default=True,
+        type=click.IntRange(64, 4096),
+        help="Pixels of the longer side to which frames are reduced for detection; more finds smaller faces, slower.",
+    ),
+    click.option(
+        "--detection-interval",
+        metavar="S",
+        default=EstimationSettings.detection_interval,
+        show_default=True,
+        type=click.FloatRange(0, 10),
+        help="Seconds between two detections; faces are followed by motion in between. 0 detects in every frame.",
+    ),
+    click.option(
+        "--smoothing",
+        metavar="S",
+        default=EstimationSettings.smoothing,
+        show_default=True,
+        type=click.FloatRange(0, 60),
+        help="Time constant in seconds of a filter over valence and arousal; 0 leaves them as estimated.",
+    ),
+)
+
+
+def estimation_options(command: Command) -> Command:
+    """Gives a click command the options of EstimationSettings, under the names of its fields."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def settings_from(options: dict[str, Any]) -> EstimationSettings:
+    """Takes the values of `estimation_options` out of a command's keyword arguments."""
+    values = {name: options.pop(name) for name in EstimationSettings.__dataclass_fields__}
+    return EstimationSettings(**values | {"weights": str(values["weights"]) if values["weights"] else None})
+
+
+def pipeline_maker(settings: EstimationSettings, threads: int = 0) -> Callable[[], AffectPipeline]:
+    """Loads the networks once; each call of what is returned gives a pipeline that has seen nothing yet.
+
+    threads: of the face detector; 0 lets it use all cores. Raises WeightsError and DeviceError.
+    """
+    from ast_net_ros.model import load_model
+    from ast_net_ros.pipeline import AffectPipeline, PipelineSettings
+    from ast_net_ros.vision.detection import FaceDetector
+
+    model = load_model(settings.weights, settings.device)
+    detector = FaceDetector(longest_side=settings.detection_side, threads=threads)
+    behaviour = PipelineSettings(
+        max_faces=settings.max_faces,
+        score_threshold=settings.score_threshold,
+        detection_interval=settings.detection_interval,
+        smoothing=settings.smoothing,
+    )
+    return lambda: AffectPipeline(model, detector, behaviour)
