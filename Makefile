@@ -1,7 +1,7 @@
 # The few commands of this project. Each does all the set-up that it needs; `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup media demo test lint format bench clean
+.PHONY: help setup extras media demo test docs lint format bench clean
 # A later target must not start before the set-up has ended.
 .NOTPARALLEL:
 
@@ -17,14 +17,21 @@ help: ## list the commands
 setup: ## make .venv with ROS 2 and the libraries, build the messages (quick when nothing changed)
 	@setup/setup.sh
 
+extras: setup
+	@setup/setup.sh docs viewer
+
 media: setup
 	@$(ENTER) python setup/fetch_media.py "$(AST_NET_MEDIA)"
 
 demo: media ## play a face video as a camera through the node; results in out/demo
 	@$(ENTER) demo --output out/demo
 
-test: media ## run the tests; PYTEST_ARGS="-k tracking -x" chooses
+test: media extras ## run the tests; PYTEST_ARGS="-k tracking -x" chooses
 	@$(ENTER) pytest $(PYTEST_ARGS)
+
+docs: setup ## build the documentation into out/site, with its links and spelling checked
+	@setup/setup.sh docs
+	@$(ENTER) setup/docs/build.sh out/site
 
 lint: setup ## check format, style and types
 	@$(ENTER) ruff format --check . && ruff check . && mypy

