@@ -1,8 +1,8 @@
 """How recordings are estimated: one set of options for every command that sends frames through the pipeline.
 
 In: the options of `ast_net annotate` and `ast_net evaluate`, declared here once so that they mean the same and have the
-same defaults. Out: :class:`EstimationSettings`, and from them pipelines. Only click is imported here, so that help comes
-at once.
+same defaults. Out: :class:`EstimationSettings`, and from them pipelines. Only click is imported here, so that help
+comes at once.
 """
 
 from __future__ import annotations
