@@ -19,7 +19,9 @@ def _sizes(option: str, text: str) -> tuple[int, ...]:
     except ValueError:
         sizes = ()
     if not sizes or min(sizes) < 1:
-        raise click.BadParameter(f"{text!r}: wanted whole numbers from 1 with commas between, as 32,64,160", None, None, option)
+        raise click.BadParameter(
+            f"{text!r}: wanted whole numbers from 1 with commas between, as 32,64,160", None, None, option
+        )
     return sizes
 
 
@@ -78,13 +80,16 @@ def train_attributes_command(
     from ast_net_ros.training.face_sources import open_faces
     from ast_net_ros.training.growth import grown_cnn
 
+    network = NetworkConfig(widths=_sizes("--widths", widths), depths=_sizes("--depths", depths))
+    if len(network.widths) != len(network.depths):
+        raise click.BadParameter(f"{widths!r} are {len(network.widths)} stages, {depths!r} {len(network.depths)}")
+    start = grown_cnn(start_from, network) if start_from else None
     train, valid = (
         open_faces(path, part, output, click.echo) for path, part in ((train_path, "train"), (valid_path, "valid"))
     )
     click.echo(
         f"face found in {train.found.mean():.1%} of {len(train)} training and {valid.found.mean():.1%} of {len(valid)}"
     )
-    network = NetworkConfig(widths=_sizes("--widths", widths), depths=_sizes("--depths", depths))
     training = AttributeTraining(
         epochs=epochs,
         batch=batch,
@@ -93,7 +98,6 @@ def train_attributes_command(
         rare_exponent=rare_exponent,
         seed=seed,
     )
-    start = grown_cnn(start_from, network) if start_from else None
     best = train_attributes(train, valid, output, training, network, device, start)
     click.echo(f"best FER+ accuracy {best:.4f}: {output / 'cnn.safetensors'}")
 
@@ -168,6 +172,15 @@ def evaluate_attributes_command(
 @click.option(
     "--branch-noise", type=click.FloatRange(0), default=0.0, show_default=True, help="Of each clip, relative."
 )
+@click.option(
+    "--fine-tune",
+    "cnn_share",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    metavar="SHARE",
+    help="Train the CNN along, at this share of the learning rate (--data alone); 0 keeps it frozen.",
+)
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=2e-3, show_default=True)
 @click.option("--versions", type=click.IntRange(1), default=4, show_default=True, help="Disturbed copies of each face.")
 @click.option("--seed", type=int, default=1, show_default=True)
@@ -192,6 +205,7 @@ def train_temporal_command(
     agreement: float,
     own_looks: bool,
     branch_noise: float,
+    cnn_share: float,
     learning_rate: float,
     versions: int,
     seed: int,
@@ -204,10 +218,13 @@ def train_temporal_command(
 
     Give --data, or --train and --valid, or both. A run that was interrupted goes on where it stopped.
     """
+    import torch
+
     from ast_net_ros.model.network import ASTNet
     from ast_net_ros.model.weights import save_weights
     from ast_net_ros.training.attributes import load_cnn
     from ast_net_ros.training.engine import start_engine
+    from ast_net_ros.training.fine_tuning import fine_tune
     from ast_net_ros.training.sources import Sources, open_sources
     from ast_net_ros.training.temporal import TemporalTraining, temporal_figures, train_temporal
 
@@ -219,11 +236,21 @@ def train_temporal_command(
         settle_steps=settle_steps,
         agreement=agreement,
         branch_noise=branch_noise,
+        cnn_share=cnn_share,
         learning_rate=learning_rate,
         seed=seed,
     )
     sources = Sources(
-        data, train_path, valid_path, pairs, cache or output / "features", label_delay, versions, seed, own_looks
+        data,
+        train_path,
+        valid_path,
+        pairs,
+        cache or output / "features",
+        label_delay,
+        versions,
+        seed,
+        own_looks,
+        chips=cnn_share > 0,
     )
     network, cnn = load_cnn(cnn_path)
     engine = start_engine(devices, nodes, device)
@@ -233,12 +260,17 @@ def train_temporal_command(
     drawn = open_sources(sources, cnn, network, output, click.echo if engine.rank == 0 else lambda _: None)
     if not engine.rank:
         engine.wait()
-    temporal = train_temporal(drawn.train, network, training, output, drawn.valid, engine)
+    trained: torch.nn.Module
+    if cnn_share:
+        whole = fine_tune(cnn, drawn.train, network, training, output, drawn.valid, engine)
+        trained, cnn, temporal = whole, whole.cnn, whole.temporal
+    else:
+        trained = temporal = train_temporal(drawn.train, network, training, output, drawn.valid, engine)
     if engine.rank:
         return
+    figures = temporal_figures(trained, drawn.valid) if drawn.valid else {}
     net = ASTNet(network)
     net.cnn, net.temporal = cnn.cpu(), temporal.cpu()
-    figures = temporal_figures(net.temporal, drawn.valid) if drawn.valid else {}
     info = save_weights(net, output / "ast_net.safetensors", description)
     (output / "figures.json").write_text(json.dumps({**figures, "weights_sha256": info.sha256}, indent=2) + "\n")
     click.echo(f"on held-out people: {figures or 'nobody was held out'}\nwritten: {info.path}")

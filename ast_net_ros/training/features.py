@@ -2,7 +2,8 @@
 
 In: a :class:`Recording` and a CNN. Out: a :class:`FaceSequence`: attribute features of the largest face of each frame,
 found, aligned and encoded by the functions that the running node uses. The cache is keyed by the CNN's weights and by
-the recording's files; a change of either makes a new entry, and an entry is whole or absent.
+the recording's files; a change of either makes a new entry, and an entry is whole or absent. Without a CNN, as its
+weights are about to change, the chips themselves are kept.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _CROP_SIDE, _CROP_MARGIN = 144, 24
 
 def clips_of(
     opened: RecordingSet,
-    cnn: DiscreteEmotionCNN,
+    cnn: DiscreteEmotionCNN | None,
     network: NetworkConfig,
     cache: Path,
     label_delay: float = 0.0,
@@ -86,8 +87,10 @@ def _remarks(recording: Recording, seen: FaceSequence, clips: Sequence[StepClip]
         )
 
 
-def weights_key(cnn: DiscreteEmotionCNN, network: NetworkConfig) -> str:
+def weights_key(cnn: DiscreteEmotionCNN | None, network: NetworkConfig) -> str:
     """A name for these weights: changes when any of their values or the chip's side does."""
+    if cnn is None:
+        return f"{_FORMAT} chips of {network.chip_side}"
     digest = hashlib.sha256(f"{_FORMAT} {network.chip_side}".encode())
     for name, value in sorted(cnn.state_dict().items()):
         digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
@@ -96,7 +99,7 @@ def weights_key(cnn: DiscreteEmotionCNN, network: NetworkConfig) -> str:
 
 def cached_features(
     recording: Recording,
-    cnn: DiscreteEmotionCNN,
+    cnn: DiscreteEmotionCNN | None,
     network: NetworkConfig,
     cache: Path,
     detector: FaceDetector,
@@ -137,11 +140,11 @@ def _read(path: Path, about: str) -> FaceSequence | None:
 
 @torch.inference_mode()
 def encode_recording(
-    recording: Recording, cnn: DiscreteEmotionCNN, network: NetworkConfig, detector: FaceDetector
+    recording: Recording, cnn: DiscreteEmotionCNN | None, network: NetworkConfig, detector: FaceDetector
 ) -> FaceSequence:
     """Look at every frame. A frame that cannot be decoded, or shows no face, is passed over and counted."""
-    cnn.eval()
-    device = next(cnn.parameters()).device
+    if cnn:
+        cnn.eval()
     stamps: list[float] = []
     parts: list[np.ndarray] = []
     chips: list[np.ndarray] = []
@@ -149,8 +152,8 @@ def encode_recording(
     frames = 0
 
     def encode() -> None:
-        batch = torch.from_numpy(np.stack(chips)).unsqueeze(1).to(device)
-        parts.append(cnn(batch)[0].float().cpu().numpy())
+        batch = np.stack(chips)
+        parts.append(_attributes(cnn, batch) if cnn else batch)
         chips.clear()
 
     for stamp, name, frame in tqdm(recording.frames(), recording.name, unit="frame", leave=False):
@@ -168,8 +171,14 @@ def encode_recording(
         encode()
     if len(broken) > _NAMED:
         broken = [*broken[:_NAMED], f"{len(broken) - _NAMED} more"]
-    features = np.concatenate(parts) if parts else np.zeros((0, network.attributes), np.float32)
+    nothing = np.zeros((0, network.attributes), np.float32)
+    features = np.concatenate(parts) if parts else nothing
     return FaceSequence(np.array(stamps, np.float64), features, frames, tuple(broken))
+
+
+def _attributes(cnn: DiscreteEmotionCNN, chips: np.ndarray) -> np.ndarray:
+    batch = torch.from_numpy(chips).unsqueeze(1).to(next(cnn.parameters()).device)
+    return cnn(batch)[0].float().cpu().numpy()
 
 
 def _chip(frame: np.ndarray, detector: FaceDetector, network: NetworkConfig) -> np.ndarray | None:

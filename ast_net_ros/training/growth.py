@@ -38,8 +38,8 @@ def grown_cnn(path: Path, network: NetworkConfig) -> DiscreteEmotionCNN:
         )
     cnn = DiscreteEmotionCNN(network)
     pairs: list[tuple[nn.Module, nn.Module]] = [(cnn.stem, source.stem), (cnn.stem_norm, source.stem_norm)]
-    for ours, theirs in zip(_stages(cnn, network), _stages(source, sizes)):
-        pairs += list(zip(ours, theirs))
+    for stage, stored in zip(_stages(cnn, network), _stages(source, sizes)):
+        pairs += list(zip(stage, stored))
     pairs += [(cnn.attributes, source.attributes), (cnn.emotions, source.emotions)]
     for ours, theirs in pairs:
         if _shapes(ours) == _shapes(theirs):

@@ -126,6 +126,7 @@ def bounded_labels(values: np.ndarray, what: str) -> tuple[np.ndarray, tuple[str
 class FaceSequence:
     """What AST-Net's CNN saw of a recording's face: stamps K (seconds, rising), features K x F float32.
 
+    Where the CNN is still to be trained, what it is to see: chips K x S x S uint8 in place of features.
     frames: how many there were. undecodable: names of those that could not be decoded, at most a few, then a count.
     """
 
@@ -137,7 +138,10 @@ class FaceSequence:
 
 @dataclass(frozen=True)
 class StepClip:
-    """An unbroken sight of a face in model steps. features: T x F; labels: T x 2, NaN where there is none."""
+    """An unbroken sight of a face in model steps.
+
+    features: T x F, or chips T x S x S. labels: T x 2, NaN where there is none.
+    """
 
     recording: str
     person: str
@@ -159,11 +163,11 @@ def step_clips(
     borders = np.flatnonzero(np.diff(seen.stamps) > TRACK_TIMEOUT) + 1
     clips = []
     for stamps, features in zip(np.split(seen.stamps, borders), np.split(seen.features, borders)):
-        averaged = features_by_step(stamps, features, step_seconds)
-        ends = stamps[0] + step_seconds * np.arange(1, len(averaged) + 1)
+        by_step = (features_by_step if features.ndim == 2 else chips_by_step)(stamps, features, step_seconds)
+        ends = stamps[0] + step_seconds * np.arange(1, len(by_step) + 1)
         labels = labels_at(ends + label_delay, recording.label_stamps, recording.labels)
         if np.isfinite(labels).any():
-            clips.append(StepClip(recording.name, recording.person, float(stamps[0]), averaged, labels))
+            clips.append(StepClip(recording.name, recording.person, float(stamps[0]), by_step, labels))
     return tuple(clips)
 
 
@@ -172,12 +176,27 @@ def features_by_step(stamps: np.ndarray, features: np.ndarray, step_seconds: flo
 
     The same rule by which model/temporal.py advances a face's state.
     """
+    step, first, counts = _steps_of(stamps, step_seconds)
+    means = np.add.reduceat(features.astype(np.float64), first, axis=0) / counts[:, None]
+    return means[_filled(step, first)].astype(np.float32)
+
+
+def chips_by_step(stamps: np.ndarray, chips: np.ndarray, step_seconds: float) -> np.ndarray:
+    """K x S x S chips -> T x S x S: the middle one of each model step; an empty step repeats the one before."""
+    step, first, counts = _steps_of(stamps, step_seconds)
+    return chips[(first + counts // 2)[_filled(step, first)]]
+
+
+def _steps_of(stamps: np.ndarray, step_seconds: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The model step of each stamp; of each step that has any, the first one's index and how many there are."""
     step = np.floor((stamps - stamps[0] + _STAMP_TOLERANCE) / step_seconds).astype(int)
     first = np.flatnonzero(np.diff(step, prepend=-1))
-    counts = np.diff(np.append(first, len(step)))
-    means = np.add.reduceat(features.astype(np.float64), first, axis=0) / counts[:, None]
-    filled = np.searchsorted(step[first], np.arange(step[-1] + 1), side="right") - 1
-    return means[filled].astype(np.float32)
+    return step, first, np.diff(np.append(first, len(step)))
+
+
+def _filled(step: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """For every model step the last one with a sight, as an index into `first`."""
+    return np.searchsorted(step[first], np.arange(step[-1] + 1), side="right") - 1
 
 
 def labels_at(times: np.ndarray, label_stamps: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from ast_net_ros.training.datasets import open_recordings
 from ast_net_ros.training.face_sources import open_faces
 from ast_net_ros.training.faces import DataError
 from ast_net_ros.training.features import clips_of
+from ast_net_ros.training.fine_tuning import own_looks
 from ast_net_ros.training.mixture import mixture, same_look
 from ast_net_ros.training.pairs import pair_recordings
 from ast_net_ros.training.recorded_clips import RecordedClips
@@ -30,7 +31,8 @@ class Sources:
     """data: "NAME:PATH" each. train, valid: faces of simulated recordings. pairs: folder of smiles. cache: of features.
 
     label_delay: seconds. versions: disturbed copies of each simulated face. own_looks: each Siamese branch sees
-    simulated recordings with jitter, light and blur of its own.
+    recordings with jitter, light and blur of its own, where a recording offers them: simulated ones, and chips.
+    chips: recordings give chips in place of features, for a CNN that is trained along.
     """
 
     data: tuple[str, ...]
@@ -42,6 +44,7 @@ class Sources:
     versions: int = 4
     seed: int = 1
     own_looks: bool = False
+    chips: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ def open_sources(
         raise DataError("simulated recordings need both --train and --valid, with faces of different people")
     if sources.pairs and not sources.train:
         raise DataError("--pairs adds to simulated recordings; give --train and --valid too")
+    if sources.chips and sources.train:
+        raise DataError("a CNN is trained along on --data alone: simulated recordings (--train) are made of features")
     learnt: list[tuple[DrawClips, float]] = []
     watched: list[tuple[DrawClips, float]] = []
     if sources.data:
@@ -76,7 +81,8 @@ def open_sources(
         if not clips["train"]:
             raise DataError("no recording to learn from: none of the usable ones has the split 'train'")
         draw = RecordedClips(clips["train"]).draw
-        learnt.append((same_look(draw) if sources.own_looks else draw, 1.0))
+        looks = own_looks if sources.chips else same_look
+        learnt.append((looks(draw) if sources.own_looks else draw, 1.0))
         if clips["valid"]:
             watched.append((RecordedClips(clips["valid"]).draw, 1.0))
     if sources.train and sources.valid:
@@ -100,7 +106,9 @@ def recorded_clips(
     """The real recordings of all data sets in model steps, by split."""
     clips: dict[str, list[StepClip]] = {"train": [], "valid": [], "test": []}
     for which in sources.data:
-        found = clips_of(open_recordings(which), cnn, network, sources.cache, sources.label_delay, tell)
+        found = clips_of(
+            open_recordings(which), None if sources.chips else cnn, network, sources.cache, sources.label_delay, tell
+        )
         for split, those in found.items():
             clips[split] += those
     for split, those in clips.items():

@@ -29,7 +29,8 @@ from ast_net_ros.training.objective import agreement_loss, concordance, regressi
 DrawClips = Callable[[int, int, torch.Generator], tuple[Tensor, Tensor]]
 """(count, steps, generator) -> features (count x steps x F) and labels (count x steps x 2, NaN for none).
 
-For training, features may be 2 x count x steps x F: each Siamese branch's own look at the same moments.
+For training, features may be 2 x count x steps x F: each Siamese branch's own look at the same moments. Where the
+CNN is trained along, chips (S x S) stand in place of the features (F).
 """
 
 Trained = TypeVar("Trained", bound=nn.Module)
@@ -44,6 +45,7 @@ class TemporalTraining:
     agreement: weight of the Siamese term; 0 trains without it. settle_steps: see objective.agreement_loss.
     branch_noise: relative noise (standard deviation) on the features, each branch's its own, as if each had looked for
         itself; without it both see the very same features of a moment, and to agree asks for no calm under noise.
+    cnn_share: of the learning rate, at which the CNN is trained along (fine_tuning.py); 0 keeps it frozen.
     batch: clips of each process. learning_rate rises over the first tenth, then falls along a cosine.
     check_every: iterations from one line of the log (and one state to go on from) to the next.
     """
@@ -55,6 +57,7 @@ class TemporalTraining:
     settle_steps: int = 5
     agreement: float = 1.0
     branch_noise: float = 0.0
+    cnn_share: float = 0.0
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     seed: int = 1
@@ -67,6 +70,11 @@ class TemporalTraining:
             raise DataError(
                 f"clips of {self.clip_steps} steps shifted by up to {self.largest_shift} leave nothing to agree on "
                 f"after {self.settle_steps} steps of settling; lengthen clip_steps or lower largest_shift"
+            )
+        if self.branch_noise and self.cnn_share:
+            raise DataError(
+                f"branch_noise is {self.branch_noise} while the CNN is trained along: it is noise on features, and "
+                "there are none; let each clip have its own look instead"
             )
 
 
@@ -95,12 +103,17 @@ def train_model(
     output: Path | None = None,
     valid: DrawClips | None = None,
     engine: Engine | None = None,
+    parameter_groups: Callable[[Trained], list[dict]] | None = None,
 ) -> Trained:
-    """`train_temporal` for anything that is called like a StackedLSTM."""
+    """`train_temporal` for anything that is called like a StackedLSTM.
+
+    parameter_groups: the optimizer's groups; "share" of one is that of its learning rate.
+    """
     training, engine = training or TemporalTraining(), engine or SingleProcess()
     torch.manual_seed(training.seed)
     model = make_model(network).to(engine.device)
-    optimizer = torch.optim.AdamW(model.parameters(), training.learning_rate, weight_decay=training.weight_decay)
+    groups = parameter_groups(model) if parameter_groups else [{"params": list(model.parameters())}]
+    optimizer = torch.optim.AdamW(groups, training.learning_rate, weight_decay=training.weight_decay)
     settings = {"training": asdict(training), "network": asdict(network), "processes": engine.processes}
     state = output / "temporal_state.safetensors" if output else None
     first = _resume(state, settings, model, optimizer) if state else 0
@@ -111,7 +124,7 @@ def train_model(
     for iteration in progress:
         model.train()
         for group in optimizer.param_groups:
-            group["lr"] = _learning_rate(iteration, training)
+            group["lr"] = _learning_rate(iteration, training) * group.get("share", 1.0)
         generator = torch.Generator().manual_seed(
             (training.seed * 1_000_003 + iteration) * engine.processes + engine.rank
         )
@@ -135,7 +148,8 @@ def _siamese_loss(
     shift = int(torch.randint(1, training.largest_shift + 1, (1,), generator=generator))
     features, labels = (t.to(device) for t in draw(training.batch, training.clip_steps + shift, generator))
     # Both branches in one batch: the same weights by construction, and one pass for several processes to follow.
-    looks = features if features.ndim == 4 else torch.stack([features, features])
+    one_look = features.shape[:2] == labels.shape[:2]
+    looks = torch.stack([features, features]) if one_look else features
     seen = torch.cat([looks[0, :, :-shift], looks[1, :, shift:]])
     if training.branch_noise:
         seen = seen * (1 + training.branch_noise * torch.randn(seen.shape, generator=generator).to(device))
@@ -183,10 +197,11 @@ def _resume(path: Path, settings: dict, model: nn.Module, optimizer: torch.optim
         raise DataError(f"{path} belongs to a run with {before}, this one has {now}; choose another output folder")
     model.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")})
     for name, parameter in model.named_parameters():
-        optimizer.state[parameter] = {
-            key: tensors[f"{key}.{name}"].to("cpu" if key == "step" else parameter.device)
-            for key in ("step", "exp_avg", "exp_avg_sq")
-        }
+        if f"step.{name}" in tensors:  # a parameter that is held has none
+            optimizer.state[parameter] = {
+                key: tensors[f"{key}.{name}"].to("cpu" if key == "step" else parameter.device)
+                for key in ("step", "exp_avg", "exp_avg_sq")
+            }
     return int(about["iterations"])
 
 

@@ -1,0 +1,166 @@
+"""Stage 2 with the CNN trained along: it moves, learns, is continued, and still tells emotions apart."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from ast_net_ros.model import load_model
+from ast_net_ros.model.network import ASTNet, DiscreteEmotionCNN, NetworkConfig
+from ast_net_ros.training import temporal
+from ast_net_ros.training.attributes import _state
+from ast_net_ros.training.commands import train_temporal_command
+from ast_net_ros.training.faces import DataError
+from ast_net_ros.training.fine_tuning import FineTunedNetwork, fine_tune, own_looks, refit_emotions
+from ast_net_ros.training.recorded_clips import RecordedClips
+from ast_net_ros.training.recordings import StepClip, chips_by_step
+from ast_net_ros.training.temporal import TemporalTraining, temporal_figures
+
+SMALL = NetworkConfig(widths=(8, 8), depths=(1, 1), attributes=8, hidden=8)
+SHORT = TemporalTraining(
+    iterations=6, batch=3, clip_steps=12, largest_shift=3, settle_steps=2, check_every=2, cnn_share=0.5
+)
+
+
+def _clips(count: int, seed: int) -> list[StepClip]:
+    """Gratings whose direction is the valence: 40 steps each."""
+    generator = np.random.default_rng(seed)
+    across, down = np.meshgrid(np.arange(48), np.arange(48))
+    clips = []
+    for index in range(count):
+        valence = np.clip(np.cumsum(generator.normal(0, 0.2, 40)), -0.9, 0.9)
+        angle = (valence * np.pi / 2)[:, None, None]
+        chips = (127 + 90 * np.sin(0.6 * (across * np.cos(angle) + down * np.sin(angle)))).astype(np.uint8)
+        labels = np.stack([valence, -valence], axis=1)
+        clips.append(StepClip(f"clip {index}", f"person {index}", 0.0, chips, labels))
+    return clips
+
+
+@pytest.fixture
+def cnn():
+    torch.manual_seed(3)
+    torch.set_num_threads(1)
+    return DiscreteEmotionCNN(SMALL).eval()
+
+
+def test_the_cnn_moves_only_when_it_is_asked_to_and_the_given_one_never(cnn):
+    before = {name: value.clone() for name, value in cnn.state_dict().items()}
+    trained = fine_tune(cnn, RecordedClips(_clips(4, 0)).draw, SMALL, SHORT)
+    torch.testing.assert_close(cnn.state_dict(), before, atol=0, rtol=0)
+    after = trained.cnn.state_dict()
+    assert not torch.equal(after["stem.weight"], before["stem.weight"])
+    torch.testing.assert_close(after["stem_norm.running_mean"], before["stem_norm.running_mean"], atol=0, rtol=0)
+
+
+def test_it_fits_better_than_with_the_cnn_frozen(cnn):
+    draw = RecordedClips(_clips(12, 1)).draw
+    longer = TemporalTraining(iterations=40, batch=4, clip_steps=16, largest_shift=5, learning_rate=5e-3, cnn_share=0.5)
+    rmse = {}
+    for share in (0.5, 1e-9):
+        trained = fine_tune(cnn, draw, SMALL, TemporalTraining(**{**vars(longer), "cnn_share": share}))
+        rmse[share] = temporal_figures(trained, draw, count=12, steps=30)["rmse_valence"]
+    assert rmse[0.5] < 0.8 * rmse[1e-9]
+
+
+def test_gradients_are_those_of_the_two_parts_run_in_one(cnn):
+    whole = FineTunedNetwork(cnn, SMALL).train()
+    chips = torch.from_numpy(_clips(1, 2)[0].features)[None, :6]
+    whole(chips)[0].affect.sum().backward()
+    kept = whole.cnn.stem.weight.grad.clone()
+    whole.zero_grad()
+    attributes, _ = whole.cnn(chips.flatten(0, 1).unsqueeze(1))
+    whole.temporal(attributes.unflatten(0, (1, 6)))[0].affect.sum().backward()
+    torch.testing.assert_close(whole.cnn.stem.weight.grad, kept)
+
+
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(cnn, tmp_path, monkeypatch):
+    draw = RecordedClips(_clips(4, 0)).draw
+    whole = fine_tune(cnn, draw, SMALL, SHORT, tmp_path / "whole")
+    real, calls = temporal._siamese_loss, []
+
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(temporal, "_siamese_loss", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(cnn, draw, SMALL, SHORT, tmp_path / "cut")
+    monkeypatch.undo()
+    resumed = fine_tune(cnn, draw, SMALL, SHORT, tmp_path / "cut")
+    torch.testing.assert_close(resumed.state_dict(), whole.state_dict(), atol=0, rtol=0)
+
+
+def test_emotions_are_told_as_before_though_the_features_moved(cnn):
+    chips = torch.from_numpy(np.concatenate([clip.features for clip in _clips(4, 5)]))
+    moved = DiscreteEmotionCNN(SMALL).eval()
+    moved.load_state_dict(cnn.state_dict())
+    with torch.no_grad():
+        turn = torch.linalg.qr(torch.randn(8, 8))[0].abs()
+        moved.attributes.weight.copy_(turn @ moved.attributes.weight)
+
+    @torch.no_grad()
+    def apart() -> float:
+        return float((moved(chips.unsqueeze(1))[1] - cnn(chips.unsqueeze(1))[1]).abs().mean())
+
+    before = apart()
+    refit_emotions(cnn, moved, chips)
+    assert apart() < 0.5 * before
+
+
+def test_each_branch_sees_the_same_moments_with_a_look_of_its_own():
+    clips = RecordedClips(_clips(3, 0))
+    looks, labels = own_looks(clips.draw)(2, 10, torch.Generator().manual_seed(0))
+    plain, same_labels = clips.draw(2, 10, torch.Generator().manual_seed(0))
+    assert looks.shape == (2, 2, 10, 48, 48)
+    assert not torch.equal(looks[0], looks[1])
+    torch.testing.assert_close(labels, same_labels)
+    assert 1 < float((looks[0] - plain.float()).abs().mean()) < 60
+
+
+def test_a_step_shows_its_middle_chip_and_an_empty_one_the_last_before():
+    chips = np.arange(7, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
+    stamps = np.array([0.0, 0.05, 0.1, 0.25, 0.7, 0.72, 0.79])
+    assert chips_by_step(stamps, chips, 0.2)[:, 0, 0].tolist() == [1, 3, 3, 5]
+
+
+def test_noise_on_features_is_refused_where_there_are_none():
+    with pytest.raises(DataError, match="own look"):
+        TemporalTraining(branch_noise=0.3, cnn_share=0.1)
+
+
+def test_the_command_trains_the_cnn_along_on_a_video(cnn, media, tmp_path):
+    from safetensors.torch import save_file
+
+    save_file(_state(cnn, ""), tmp_path / "cnn.safetensors", {"network": json.dumps(vars(SMALL))})
+    labels = "time,valence,arousal\n" + "".join(f"{i / 10},{i / 40 - 0.3:.3f},0.1\n" for i in range(31))
+    (tmp_path / "labels.csv").write_text(labels)
+    (tmp_path / "list.csv").write_text(
+        "frames,labels,split,person,name,rate\n" + f"{media / 'single_face.mp4'},labels.csv,train,anna,,\n"
+    )
+    arguments = [
+        "--cnn",
+        tmp_path / "cnn.safetensors",
+        "--data",
+        f"manifest:{tmp_path / 'list.csv'}",
+        "--fine-tune",
+        0.5,
+    ]
+    arguments += ["--output", tmp_path / "out", "--iterations", 2, "--batch", 2, "--clip-steps", 8, "--own-looks"]
+    arguments += ["--largest-shift", 2, "--settle-steps", 1]
+    answer = CliRunner().invoke(train_temporal_command, list(map(str, arguments)), catch_exceptions=False)
+    assert answer.exit_code == 0, answer.output
+    model = load_model(tmp_path / "out" / "ast_net.safetensors", "cpu")
+    assert model.config == SMALL
+    trained = {name for name, value in _weights(tmp_path).items() if not torch.equal(value, cnn.state_dict()[name])}
+    assert {"stem.weight", "emotions.weight"} <= trained
+
+
+def _weights(folder):
+    from ast_net_ros.model.weights import load_weights
+
+    net: ASTNet = load_weights(folder / "out" / "ast_net.safetensors")[0]
+    return net.cnn.state_dict()

@@ -1,0 +1,64 @@
+"""A CNN that starts from stored weights takes over what fits, and says so when nothing does."""
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from ast_net_ros.model.network import ASTNet, DiscreteEmotionCNN, NetworkConfig
+from ast_net_ros.model.weights import save_weights
+from ast_net_ros.training.commands import train_attributes_command
+from ast_net_ros.training.faces import DataError
+from ast_net_ros.training.growth import grown_cnn, open_cnn
+
+SMALL = NetworkConfig(widths=(8, 16), depths=(2, 1), attributes=8, hidden=4)
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    torch.manual_seed(0)
+    net = ASTNet(SMALL)
+    path = tmp_path_factory.mktemp("weights") / "ast_net.safetensors"
+    save_weights(net, path, "for a test")
+    return path, net.cnn.eval()
+
+
+def test_of_the_same_sizes_it_answers_as_the_stored_one(stored):
+    path, cnn = stored
+    grown = grown_cnn(path, SMALL).eval()
+    chips = torch.rand(3, 1, 48, 48) * 255
+    torch.testing.assert_close(grown(chips), cnn(chips), atol=0, rtol=0)
+    assert open_cnn(path)[0] == SMALL
+
+
+def test_a_deeper_and_wider_one_keeps_each_stages_first_blocks(stored):
+    path, cnn = stored
+    wanted = NetworkConfig(widths=(8, 16, 24), depths=(1, 2, 1), attributes=8, hidden=4)
+    fresh = DiscreteEmotionCNN(wanted).state_dict()
+    grown = grown_cnn(path, wanted).state_dict()
+    taken = {"stem.weight": "stem.weight", "blocks.0.first.weight": "blocks.0.first.weight"}
+    taken["blocks.1.second.weight"] = "blocks.2.second.weight"  # the second stage begins a block earlier
+    taken["emotions.weight"] = "emotions.weight"
+    for ours, theirs in taken.items():
+        torch.testing.assert_close(grown[ours], cnn.state_dict()[theirs], atol=0, rtol=0)
+    assert grown["attributes.weight"].shape == fresh["attributes.weight"].shape == (8, 24)
+
+
+def test_where_nothing_fits_it_is_refused_by_name(stored):
+    path, _ = stored
+    with pytest.raises(DataError, match=r"stem of 8 channels; the network to train has 48 and 12"):
+        grown_cnn(path, NetworkConfig(widths=(12, 16), depths=(1, 1), attributes=8, hidden=4))
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path):
+    path = tmp_path / "notes.safetensors"
+    path.write_bytes(b"nothing of the kind")
+    with pytest.raises(DataError, match=r"notes\.safetensors"):
+        open_cnn(path)
+
+
+def test_sizes_that_are_no_numbers_are_refused(tmp_path):
+    (tmp_path / "x.npz").write_bytes(b"")
+    arguments = ["--train", tmp_path / "x.npz", "--valid", tmp_path / "x.npz", "--output", tmp_path / "out"]
+    answer = CliRunner().invoke(train_attributes_command, [*map(str, arguments), "--widths", "32,x"])
+    assert answer.exit_code == 2
+    assert "'32,x': wanted whole numbers" in answer.output
