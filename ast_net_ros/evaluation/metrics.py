@@ -17,7 +17,13 @@ DIMENSIONS = ("valence", "arousal")
 AGREEMENT_TOLERANCE = 0.05
 """A cold-started state has caught up with a warm one once both dimensions stay within this."""
 
-_MEASURES = ("r", "ccc", "rmse", "mae", "sagr")
+CONFIDENCE_RADIUS = 0.25
+"""Confidence is the probability that valence and arousal both lie within this of the truth."""
+
+MEASURES = ("r", "ccc", "rmse", "mae", "sagr")
+"""What `agreement` computes."""
+
+_CALIBRATION_BINS = 10
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ def agreement(predicted: np.ndarray, truth: np.ndarray) -> dict:
     predicted, truth = predicted[labelled], truth[labelled]
     if not np.isfinite(predicted).all():
         raise ValueError(f"{int((~np.isfinite(predicted)).sum())} predictions are not finite; leave these moments out")
-    figures: dict = {"count": len(truth), "left_out": int((~labelled).sum()), **dict.fromkeys(_MEASURES), "remarks": []}
+    figures: dict = {"count": len(truth), "left_out": int((~labelled).sum()), **dict.fromkeys(MEASURES), "remarks": []}
     if len(truth) == 0:
         figures["remarks"].append("no moment with a label")
         return figures
@@ -80,14 +86,18 @@ def _correlations(predicted: np.ndarray, truth: np.ndarray) -> tuple[float | Non
     return float(np.clip(r, -1, 1)), float(ccc), []
 
 
-def change_per_second(values: np.ndarray, step_seconds: float) -> np.ndarray:
-    """Mean absolute change a second of T x 2 (or T) evenly spaced values, one figure a dimension; 0 for one moment.
+def change_per_second(values: np.ndarray, step_seconds: float | np.ndarray) -> np.ndarray:
+    """Mean absolute change a second of T x 2 (or T) values, one figure a dimension; 0 for one moment.
 
-    Steps from or to NaN do not count.
+    step_seconds: of every step, or T - 1 of them where they differ. Steps from or to NaN do not count, nor do steps
+    whose time is NaN, zero or less.
     """
     steps = np.abs(np.diff(np.asarray(values, np.float64), axis=0))
-    known = np.isfinite(steps)
-    return np.where(known, steps, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1) / step_seconds
+    seconds = np.broadcast_to(np.asarray(step_seconds, np.float64), len(steps))
+    seconds = np.broadcast_to(seconds.reshape(-1, *[1] * (steps.ndim - 1)), steps.shape)
+    known = np.isfinite(steps) & (seconds > 0)
+    spent = np.where(known, seconds, 0).sum(axis=0)
+    return np.where(known, steps, 0).sum(axis=0) / np.where(spent > 0, spent, 1)
 
 
 def catch_up_seconds(
@@ -116,16 +126,17 @@ def course_figures(courses: Sequence[Course]) -> dict:
             np.concatenate([getattr(c, side)[:, index] for c in courses] or [[]]) for side in ("predicted", "truth")
         ]
         figures[dimension] = {
-            "mean_of_recordings": _mean_of(list(single.values())),
+            "mean_of_recordings": mean_of_recordings(list(single.values())),
             "concatenated": agreement(*joined),
             "smoothness": _smoothness(courses, index),
         }
     return figures
 
 
-def _mean_of(single: Sequence[dict]) -> dict:
+def mean_of_recordings(single: Sequence[dict]) -> dict:
+    """The mean of each measure over the `agreement` of several recordings that have a value, and how many have one."""
     mean: dict = {"recordings_with": {}}
-    for measure in _MEASURES:
+    for measure in MEASURES:
         values = [figures[measure] for figures in single if figures[measure] is not None]
         mean[measure] = float(np.mean(values)) if values else None
         mean["recordings_with"][measure] = len(values)
@@ -163,3 +174,31 @@ def _mean_ranks(values: np.ndarray) -> np.ndarray:
     _, place, count = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(count)
     return (last - (count - 1) / 2)[place.reshape(-1)]
+
+
+def confidence_calibration(confidence: np.ndarray, error: np.ndarray) -> dict:
+    """Whether confidence speaks the truth, and whether errors fall as it rises. confidence: N; error: N x 2.
+
+    rank_correlation: Spearman's, between confidence and the larger of both dimensions' absolute errors; -1 would be
+    perfect order. bins: a tenth of the moments each, by rising confidence: mean confidence, share within the radius
+    that confidence speaks of (equal when calibrated), RMSE of both dimensions together. calibration_error: mean
+    distance of the two. Fewer moments than bins give no figures.
+    """
+    confidence, error = np.asarray(confidence, np.float64), np.abs(np.asarray(error, np.float64))
+    if len(confidence) < _CALIBRATION_BINS:
+        return {"count": len(confidence), "rank_correlation": None, "calibration_error": None, "bins": []}
+    largest = error.max(axis=1)
+    bins = [
+        {
+            "confidence": float(confidence[chosen].mean()),
+            "within": float((largest[chosen] <= CONFIDENCE_RADIUS).mean()),
+            "rmse": float(np.sqrt(np.square(error[chosen]).mean())),
+        }
+        for chosen in np.array_split(np.argsort(confidence, kind="stable"), _CALIBRATION_BINS)
+    ]
+    return {
+        "count": len(confidence),
+        "rank_correlation": rank_correlation(confidence, largest),
+        "calibration_error": float(np.mean([abs(b["confidence"] - b["within"]) for b in bins])),
+        "bins": bins,
+    }

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ast_net_ros.evaluation.metrics import Course, catch_up_seconds, course_figures, rank_correlation
+from ast_net_ros.evaluation.metrics import Course, catch_up_seconds, confidence_calibration, course_figures
 from ast_net_ros.model.network import AffectOutput, confidence
 from ast_net_ros.model.runtime import AffectModel
 from ast_net_ros.model.temporal import FaceState, advance
@@ -26,7 +26,6 @@ RATES = (50.0, 25.0, 12.5, 8.0)
 """Frames per second that must give one trajectory; the first is the reference."""
 
 LARGEST_RATE_RMSE = 0.05
-_BINS = 10
 
 
 @torch.inference_mode()
@@ -70,36 +69,18 @@ def catch_up_figures(
 
 
 def confidence_figures(output: AffectOutput, labels: Tensor) -> dict:
-    """Whether errors fall as confidence rises. Moments with labels of all recordings together.
+    """metrics.confidence_calibration of the moments with labels of all recordings together.
 
-    rank_correlation: Spearman's, between confidence and the larger of both dimensions' absolute errors; -1 would be
-    perfect order. bins: a tenth of the moments each, by rising confidence: mean confidence, share
-    within the radius that confidence speaks of (equal when calibrated), RMSE of both dimensions together.
-    within_one_sigma: 0.683 for normal errors whose size is known.
+    within_one_sigma: share of errors below the stated sigma, for each dimension; 0.683 for normal errors whose size is
+    known.
     """
     labelled = torch.isfinite(labels).all(dim=-1)
     affect, sigma, labels = (t[labelled].double().cpu() for t in (output.affect, output.sigma, labels))
-    if len(labels) < _BINS:
-        return {"count": len(labels), "rank_correlation": None, "calibration_error": None, "bins": []}
     error = (affect - labels).abs()
-    largest = error.amax(dim=1).numpy()
-    certainty = confidence(sigma).numpy()
-    bins = []
-    for chosen in np.array_split(np.argsort(certainty, kind="stable"), _BINS):
-        bins.append(
-            {
-                "confidence": float(certainty[chosen].mean()),
-                "within": float((largest[chosen] <= 0.25).mean()),
-                "rmse": float(error[torch.from_numpy(chosen)].square().mean().sqrt()),
-            }
-        )
-    return {
-        "count": len(labels),
-        "rank_correlation": rank_correlation(certainty, largest),
-        "calibration_error": float(np.mean([abs(b["confidence"] - b["within"]) for b in bins])),
-        "within_one_sigma": (error <= sigma).double().mean(dim=0).tolist(),
-        "bins": bins,
-    }
+    figures = confidence_calibration(confidence(sigma).numpy(), error.numpy())
+    if figures["bins"]:
+        figures["within_one_sigma"] = (error <= sigma).double().mean(dim=0).tolist()
+    return figures
 
 
 def rate_figures(model: AffectModel, features: Tensor, seconds_per_frame: float, loss: float = 0.3) -> dict:

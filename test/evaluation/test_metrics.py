@@ -2,6 +2,7 @@
 
 import json
 
+import audmetric
 import numpy as np
 import pytest
 from scipy import stats
@@ -11,6 +12,7 @@ from ast_net_ros.evaluation.metrics import (
     agreement,
     catch_up_seconds,
     change_per_second,
+    confidence_calibration,
     course_figures,
     rank_correlation,
 )
@@ -35,6 +37,43 @@ def test_measures_equal_independent_implementations(seed):
     assert figures["mae"] == pytest.approx(np.mean([abs(p - t) for p, t in zip(predicted, truth)]), abs=1e-6)
     assert figures["sagr"] == pytest.approx(np.mean([(p > 0) == (t > 0) for p, t in zip(predicted, truth)]), abs=1e-6)
     assert figures["remarks"] == []
+
+
+def _awkward_pairs() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    truth = np.linspace(-1, 1, 50)
+    return {
+        **{f"random {seed}": _pair(seed, 10**seed) for seed in (1, 2, 3, 4)},
+        "constant prediction": (np.full(50, 1 / 3), truth),
+        "constant truth": (truth, np.full(50, -0.1)),
+        "both constant": (np.zeros(50), np.full(50, 0.5)),
+        "the truth": (truth, truth),
+        "its opposite": (-truth, truth),
+        "two moments": (np.array([0.1, 0.2]), np.array([0.4, -0.3])),
+        "one moment": (np.array([0.1]), np.array([0.4])),
+        "far off": (truth + 1e3, truth + 1e3 + 0.1 * truth**2),
+        "nearly constant": (0.3 + 1e-7 * truth, truth),
+        "steps": (np.sign(truth), np.round(truth)),
+    }
+
+
+@pytest.mark.filterwarnings("ignore")  # of the other implementations, about what is constant
+@pytest.mark.parametrize("name", list(_awkward_pairs()))
+def test_measures_equal_another_librarys_on_random_and_degenerate_data(name):
+    predicted, truth = _awkward_pairs()[name]
+    figures = agreement(predicted, truth)
+    varies = len(truth) > 1 and np.ptp(predicted) > 0 and np.ptp(truth) > 0
+    if varies:
+        assert figures["r"] == pytest.approx(audmetric.pearson_cc(truth, predicted), abs=1e-6)
+        assert figures["r"] == pytest.approx(stats.pearsonr(predicted, truth).statistic, abs=1e-6)
+        assert figures["ccc"] == pytest.approx(audmetric.concordance_cc(truth, predicted), abs=1e-6)
+    else:  # the others divide by zero there, or leave it to chance
+        assert figures["r"] is None and figures["ccc"] == 0 and "constant" in figures["remarks"][0]
+    errors = np.asarray(predicted) - truth
+    assert figures["rmse"] == pytest.approx(np.sqrt(stats.tmean(errors**2)), abs=1e-6)
+    assert figures["mae"] == pytest.approx(np.linalg.norm(errors, 1) / len(errors), abs=1e-6)
+    agree = [(0 < p) - (p < 0) == (0 < t) - (t < 0) for p, t in zip(predicted.tolist(), truth.tolist())]
+    assert figures["sagr"] == pytest.approx(sum(agree) / len(agree), abs=1e-6)
+    json.dumps(figures, allow_nan=False)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -96,6 +135,30 @@ def test_change_per_second_counts_seconds_and_not_steps():
     ramp = np.stack([0.1 * times, np.arange(len(times)) % 2.0], axis=1)
     assert change_per_second(ramp, 0.2) == pytest.approx([0.1, 5.0], abs=1e-6)
     assert change_per_second(ramp[:1], 0.2).tolist() == [0, 0]
+
+
+def test_change_per_second_weighs_steps_of_unequal_length_by_their_time():
+    values = np.array([0.0, 0.2, 0.2, 0.7, np.nan, 0.1, 0.1])
+    seconds = np.array([0.1, 0.3, 0.6, 0.1, 0.1, 0.0])
+    assert change_per_second(values, seconds) == pytest.approx(0.7 / 1.0)
+    both = np.stack([values, np.nan_to_num(values)], 1)
+    assert change_per_second(both, seconds) == pytest.approx([0.7, (0.7 + 0.7 + 0.1) / 1.2])
+
+
+def test_calibration_bins_hold_a_tenth_each_by_rising_confidence():
+    confidence = np.linspace(0, 1, 100)[::-1]
+    error = np.where(confidence < 0.5, 0.4, 0.1)[:, None] * [1.0, -0.5]
+    figures = confidence_calibration(confidence, error)
+    assert [b["within"] for b in figures["bins"]] == [0.0] * 5 + [1.0] * 5
+    assert figures["bins"][0]["confidence"] == pytest.approx(0.045, abs=0.001)
+    assert figures["bins"][9]["rmse"] == pytest.approx(np.sqrt((0.1**2 + 0.05**2) / 2))
+    assert figures["rank_correlation"] == pytest.approx(stats.spearmanr(confidence, np.abs(error).max(1)).statistic)
+    assert confidence_calibration(confidence[:9], error[:9]) == {
+        "count": 9,
+        "rank_correlation": None,
+        "calibration_error": None,
+        "bins": [],
+    }
 
 
 def test_catch_up_is_the_last_moment_apart():
