@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -97,6 +97,11 @@ def read_estimates(path: Path) -> list[FaceEstimate]:
 
     Raises EstimatesError for another header, a missing field or a value that is no finite number.
     """
+    return list(iterate_estimates(path))
+
+
+def iterate_estimates(path: Path) -> Iterator[FaceEstimate]:
+    """As read_estimates, row by row, for files of which a few rows are wanted."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = csv.reader(file)
         try:
@@ -106,7 +111,8 @@ def read_estimates(path: Path) -> list[FaceEstimate]:
                     f"estimates {path}: the header is {','.join(header)[:200]!r}; "
                     f"it must be {','.join(ESTIMATE_COLUMNS)}"
                 )
-            return [_parse_row(path, rows.line_num, row) for row in rows]
+            for row in rows:
+                yield _parse_row(path, rows.line_num, row)
         except (csv.Error, UnicodeDecodeError) as error:
             raise EstimatesError(f"estimates {path}, line {rows.line_num + 1}: not a CSV file ({error})") from error
 
