@@ -192,8 +192,7 @@ def _declared_size(data: bytes, format_name: str) -> tuple[int, int]:
     if data.startswith(_PNG_START):
         if data[12:16] != b"IHDR" or len(data) < 24:
             raise ImageError(f"format {format_name!r}: {_DAMAGED}")
-        if data.find(b"IEND", 24) < 0:
-            raise ImageError(f"format {format_name!r}, {len(data)} bytes: {_CUT_OFF}")
+        _check_png_chunks(data, format_name)
         return struct.unpack_from(">II", data, 16)
     if data.startswith(_JPEG_START):
         return _declared_jpeg_size(data, format_name)
@@ -201,6 +200,17 @@ def _declared_size(data: bytes, format_name: str) -> tuple[int, int]:
         f"format {format_name!r}, data starting {data[:4].hex() or 'nowhere'}: neither JPEG nor PNG; "
         "set the sender's compression to jpeg or png"
     )
+
+
+def _check_png_chunks(data: bytes, format_name: str) -> None:
+    """Refuses a PNG that lacks a part or its end: OpenCV takes memory for the length of a chunk before it reads it."""
+    position = len(_PNG_START)
+    while position + 12 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, position)
+        position += 12 + length  # length, name and checksum have four bytes each
+        if name == b"IEND" and position <= len(data):
+            return
+    raise ImageError(f"format {format_name!r}, {len(data)} bytes: {_CUT_OFF}")
 
 
 def _declared_jpeg_size(data: bytes, format_name: str) -> tuple[int, int]:
