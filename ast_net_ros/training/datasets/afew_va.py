@@ -56,7 +56,7 @@ def _recording(path: Path) -> Recording:
         frames = {int(name): (one["valence"], one["arousal"]) for name, one in stored["frames"].items()}
         numbers = np.array(sorted(frames), int)
         values = np.array([frames[n] for n in numbers], np.float64).reshape(-1, 2) / _SCALE
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(f"{path}: not a label file of AFEW-VA ({type(error).__name__}: {error})") from error
     pictures = [picture for picture in pictures_in(path.parent) if picture.stem.isdecimal()]
     if not len(numbers) or not pictures:

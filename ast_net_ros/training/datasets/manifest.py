@@ -30,6 +30,7 @@ from ast_net_ros.training.recordings import (
     video_frames,
 )
 
+_LOWEST_RATE, _HIGHEST_RATE = 0.001, 100_000.0  # pictures a second; beyond them stamps lose their meaning
 _COLUMNS = {"frames", "labels", "split", "person"}
 _SPLIT_NAMES = {"dev": "valid", "devel": "valid", "val": "valid", "validation": "valid", "tests": "test"}
 
@@ -56,7 +57,7 @@ def read_manifest(path: Path) -> RecordingSet:
 
 def _recording(manifest: Path, row: dict[str, str]) -> Recording:
     frames, labels = (manifest.parent / row[column] for column in ("frames", "labels"))
-    if not frames.exists():
+    if not _is_there(frames):
         raise DataError(f"frames '{row['frames']}': no such file or folder beside {manifest.name}")
     name = row.get("name") or Path(row["frames"]).stem
     stamps, values, remarks = read_labels(labels)
@@ -74,12 +75,20 @@ def _recording(manifest: Path, row: dict[str, str]) -> Recording:
     )
 
 
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file or folder; a name that cannot be one (too long, say) is not there."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def _rate(row: dict[str, str]) -> float:
     try:
         rate = float(row.get("rate") or "nan")
     except ValueError:
         rate = math.nan
-    if not 0 < rate < math.inf:
+    if not _LOWEST_RATE <= rate <= _HIGHEST_RATE:
         raise DataError(
             f"frames '{row['frames']}' is a folder, and its rate is '{row.get('rate', '')}'; give pictures a second"
         )
@@ -88,7 +97,7 @@ def _rate(row: dict[str, str]) -> float:
 
 def read_labels(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Times (M seconds), labels (M x 2, NaN for none) and remarks of a CSV file with time, valence, arousal."""
-    if not path.is_file():
+    if not _is_there(path) or not path.is_file():
         raise DataError(f"labels '{path}': no such file")
     rows = _read_table(path, {"time", "valence", "arousal"})
     if not rows:
