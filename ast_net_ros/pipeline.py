@@ -231,7 +231,11 @@ class AffectPipeline:
             if track.number not in source.names:
                 source.names[track.number] = f"{self._id_prefix}{next(self._numbers)}"
             sighting.face_id = source.names[track.number]
-            sighting.state = source.states.setdefault(sighting.face_id, FaceState(frame.stamp))
+            state = source.states.get(sighting.face_id)
+            # A followed face is as good as unseen while the estimation fails.
+            if state is None or frame.stamp - state.last > source.tracker.timeout:
+                state = source.states[sighting.face_id] = FaceState(frame.stamp)
+            sighting.state = state
         alive = {track.number for track in source.tracker.tracks}
         for number in [n for n in source.names if n not in alive]:
             ended = source.names.pop(number)

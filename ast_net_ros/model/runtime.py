@@ -5,6 +5,7 @@ In: uint8 chips as tensors. Out: attribute features, emotion probabilities, affe
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from ast_net_ros.model.network import AffectOutput, ASTNet, LSTMState, NetworkConfig, ResidualBlock
 from ast_net_ros.model.weights import WeightsInfo, load_weights
 
+logger = logging.getLogger(__name__)
 DEFAULT_WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "ast_net.safetensors"
 
 
@@ -25,12 +27,12 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": t
 
 
 class AffectModel:
-    """A loaded AST-Net. Safe to share between threads: it keeps no state between calls.
+    """A loaded AST-Net. Safe to share between threads: between calls it keeps nothing but a count.
 
     device: where it runs. precision: of the CNN's arithmetic, a key of PRECISIONS; the small LSTM always runs in
     float32, so that rounding does not add up over time. info: path, SHA-256 and description of its weights.
     pad_batches: whether `encode` fills batches up to a power of two, so that a GPU, which plans anew for every size,
-    meets few sizes.
+    meets few sizes. halvings: how often a batch was too large for the device's memory and went in two halves.
     """
 
     def __init__(self, network: ASTNet, info: WeightsInfo, device: torch.device, precision: str = "float32"):
@@ -39,6 +41,7 @@ class AffectModel:
         self.device = device
         self.precision = precision
         self.pad_batches = device.type == "cuda"
+        self.halvings = 0
         network.eval()
         _fold_normalisation(network.cnn)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -60,7 +63,24 @@ class AffectModel:
 
     @torch.inference_mode()
     def encode(self, chips: Tensor) -> tuple[Tensor, Tensor]:
-        """chips: N x S x S uint8 -> (N x F attributes on the device, N x 8 emotion probabilities on the CPU)."""
+        """chips: N x S x S uint8 -> (N x F attributes on the device, N x 8 emotion probabilities on the CPU).
+
+        What does not fit into the device's memory goes in halves; OutOfMemoryError when a single chip does not.
+        """
+        try:
+            return self._encode_at_once(chips)
+        except torch.cuda.OutOfMemoryError:
+            if len(chips) == 1:
+                raise
+        # Outside of the except clause, as the error holds on to the memory of the attempt.
+        self.halvings += 1
+        logger.warning("%s has no memory for a batch of %d faces: it goes in halves", self.device, len(chips))
+        torch.cuda.empty_cache()
+        half = (len(chips) + 1) // 2
+        halves = self.encode(chips[:half]), self.encode(chips[half:])
+        return torch.cat([halves[0][0], halves[1][0]]), torch.cat([halves[0][1], halves[1][1]])
+
+    def _encode_at_once(self, chips: Tensor) -> tuple[Tensor, Tensor]:
         count = len(chips)
         if self.pad_batches:
             filled = 1 << (count - 1).bit_length()

@@ -53,6 +53,9 @@ def advance(
     A stamp at or before the face's last one counts into the current step. Gaps must have been bounded by the
     caller (a track that was lost is a new face): every missed step costs one step of the LSTM.
     """
+    for face, stamp in zip(faces, stamps):
+        if face._sum is None:  # evidence begins now, also where earlier frames of the face were lost to an error
+            face.start = face.last = stamp
     steps = [_step_index(model, face, stamp) for face, stamp in zip(faces, stamps)]
     missed = [max(0, step - face._step - 1) for face, step in zip(faces, steps)]
     for face, step in zip(faces, steps):

@@ -158,6 +158,19 @@ class Camera:
                 return f"{who} {difference}"
         return ""
 
+    def trouble_now(self, node: Node, since: float, patience: float, needed: bool) -> str:
+        """Why no image comes; empty when one came lately, or nothing can be said yet.
+
+        since: when it could begin to come, on the monotonic clock. patience: seconds of silence that are no trouble.
+        needed: whether it is one when nobody publishes.
+        """
+        obstacle = self.obstacle(node)
+        if obstacle or time.monotonic() - (self.last_received or since) < patience:
+            return obstacle
+        if self.publishers:
+            return f"no image for {patience:g} s, though it has {self.publishers} publishers"
+        return "no publisher; start the camera, or remap the topic to its name" if needed else ""
+
 
 def offered_types(node: Node, topic: str) -> set[str]:
     """The message types of the topic's present publishers."""

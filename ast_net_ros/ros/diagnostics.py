@@ -10,12 +10,16 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from ast_net_ros.ros.camera import Camera, CameraCounts
+
+if TYPE_CHECKING:
+    from ast_net_ros.pipeline import AffectPipeline
+    from ast_net_ros.ros.estimation import EstimationThread
 
 WINDOW = 10.0  # seconds over which rates, means and percentiles are taken
 STAMPS_BACK_ALLOWED = 2  # in a window; a looped recording or a restarted camera does so once
@@ -56,9 +60,11 @@ class CountHistory:
 
 @dataclass(frozen=True)
 class EstimationFigures:
-    """What the estimation's status is made of."""
+    """What the estimation's status is made of. stopped_by: what took the node out of its work, empty when nothing did.
+    halvings: batches that were too large for the device's memory and went in halves."""
 
     state: str
+    stopped_by: str
     about: Mapping[str, str]
     latency: RecentValues
     age: RecentValues
@@ -67,6 +73,31 @@ class EstimationFigures:
     failures: int
     last_failure: str
     tracks: int
+    halvings: int
+
+
+def estimation_figures(
+    state: str, stopped_by: str, pipeline: AffectPipeline | None, estimation: EstimationThread | None
+) -> EstimationFigures:
+    """The figures of now. pipeline: None while unconfigured. estimation: None while not active."""
+    about: dict[str, str] = {}
+    if pipeline is not None:
+        model = pipeline.model
+        about = {"device": str(model.device), "precision": model.precision, "weights": model.weights_path}
+        about |= {"weights SHA-256": model.weights_hash, "weights description": model.description}
+    return EstimationFigures(
+        state=state,
+        stopped_by=stopped_by,
+        about=about,
+        latency=estimation.latency if estimation else RecentValues(),
+        age=estimation.age if estimation else RecentValues(),
+        stages=dict(estimation.stages) if estimation else {},
+        failures_in_row=estimation.failures_in_row if estimation else 0,
+        failures=estimation.failures if estimation else 0,
+        last_failure=estimation.last_failure if estimation else "",
+        tracks=sum(list(estimation.tracks.values())) if estimation else 0,
+        halvings=pipeline.model.halvings if pipeline else 0,
+    )
 
 
 def estimation_status(name: str, figures: EstimationFigures, values: Mapping[str, Any]) -> DiagnosticStatus:
@@ -74,7 +105,10 @@ def estimation_status(name: str, figures: EstimationFigures, values: Mapping[str
     status = DiagnosticStatus(name=name, hardware_id=figures.about.get("device", ""))
     latency = figures.latency.summary()
     status.level, status.message = DiagnosticStatus.OK, figures.state
-    if figures.failures_in_row:
+    if figures.stopped_by:
+        status.level = DiagnosticStatus.ERROR
+        status.message = f"{figures.state}: {figures.stopped_by}; configure and activate the node to go on"
+    elif figures.failures_in_row:
         status.level = DiagnosticStatus.ERROR
         status.message = f"estimation fails: {figures.last_failure}"
     elif latency is not None and latency[1] > values["latency_error"]:
@@ -84,7 +118,8 @@ def estimation_status(name: str, figures: EstimationFigures, values: Mapping[str
         status.level = DiagnosticStatus.WARN
         status.message = f"latency of {latency[1]:.3f} s exceeds {values['latency_warning']} s"
     pairs: dict[str, object] = {"state": figures.state, **figures.about}
-    pairs |= {"tracks": figures.tracks, "failed batches": figures.failures}
+    pairs |= {"tracks": figures.tracks, "failed batches": figures.failures, "last failure": figures.last_failure}
+    pairs |= {"batches halved for want of memory": figures.halvings}
     pairs |= _milliseconds("receipt to publish", figures.latency)
     pairs |= _milliseconds("stamp to publish", figures.age)
     for stage, recent in figures.stages.items():

@@ -1,7 +1,8 @@
 """The thread in which images become estimates, off the subscription callbacks.
 
 In: the newest image of every camera. Out: a call of `publish` for each processed image, in this thread.
-Whatever one image or one batch does wrong is counted and said, and the next goes on.
+Whatever one image or one batch does wrong is counted and said, and the next goes on; when too many batches in a row
+have failed, the thread gives up and says so once.
 """
 
 from __future__ import annotations
@@ -46,9 +47,10 @@ class _Picture:
 
 
 class EstimationThread:
-    """Takes the newest images, estimates, publishes, until stopped.
+    """Takes the newest images, estimates, publishes, until stopped or until too much has failed.
 
-    clock_ns: the present ROS time in nanoseconds. logger: an rclpy logger.
+    clock_ns: the present ROS time in nanoseconds. logger: an rclpy logger. failure_limit: failed batches in a row after
+    which the thread calls `on_give_up` as its last act; 0 for never. gave_up: the reason, empty while it works.
     """
 
     def __init__(
@@ -58,7 +60,10 @@ class EstimationThread:
         publish: Callable[[Estimate], None],
         clock_ns: Callable[[], int],
         logger: Any,
+        failure_limit: Callable[[], int],
+        on_give_up: Callable[[], None],
     ):
+        self.gave_up = ""
         self.tracks: dict[str, int] = {}  # faces followed, by topic
         self.failures = 0
         self.failures_in_row = 0
@@ -71,6 +76,9 @@ class EstimationThread:
         self._publish = publish
         self._clock_ns = clock_ns
         self._logger = logger
+        self._failure_limit = failure_limit
+        self._on_give_up = on_give_up
+        self._unanswered: set[Camera] = set()  # whose image of the present batch has no fate yet
         self._busy = threading.Lock()  # the pipeline is no place for two threads
         self._thread = threading.Thread(target=self._run, name="estimation", daemon=True)
         self._thread.start()
@@ -91,19 +99,27 @@ class EstimationThread:
 
     def _run(self) -> None:
         while arrivals := self._images.take_all():
+            self._unanswered = set(arrivals)
             try:
                 with self._busy:
-                    self._process(arrivals)
-                self.failures_in_row = 0
+                    estimated = self._process(arrivals)
+                if estimated:
+                    self.failures_in_row = 0
             except Exception as error:
-                self._note_failure(error, arrivals)
+                self._note_failure(error)
+                if 0 < self._failure_limit() <= self.failures_in_row:
+                    self.gave_up = f"gave up after {self.failures_in_row} failed batches in a row: {self.last_failure}"
+                    self._images.close()
+                    self._on_give_up()
+                    return
 
-    def _process(self, arrivals: dict[Camera, Arrival]) -> None:
+    def _process(self, arrivals: dict[Camera, Arrival]) -> bool:
+        """Estimate and publish; whether there was an image that could be decoded."""
         began = time.perf_counter()
         pictures = [p for camera, arrival in arrivals.items() if (p := self._decode(camera, arrival)) is not None]
         self.stages["decode"].append(time.perf_counter() - began)
         if not pictures:
-            return
+            return False
         results = self._pipeline.process_batch([picture.frame for picture in pictures])
         for stage, duration in self._pipeline.timings.items():
             self.stages[stage].append(duration)
@@ -111,6 +127,7 @@ class EstimationThread:
         for picture, faces in zip(pictures, results):
             self._hand_over(picture, faces)
         self.stages["publish"].append(time.perf_counter() - began)
+        return True
 
     def _decode(self, camera: Camera, arrival: Arrival) -> _Picture | None:
         message = arrival.message
@@ -118,6 +135,7 @@ class EstimationThread:
             image = decode_image(message)
         except ImageError as error:
             camera.counts.bad += 1
+            self._unanswered.discard(camera)
             camera.say_problem(f"dropped an image: {error}", self._logger)
             return None
         stamp = seconds(message.header.stamp)
@@ -142,15 +160,16 @@ class EstimationThread:
         self._publish(Estimate(camera, header, picture.frame.stamp, picture.frame.image, sound))
         self.tracks[camera.topic] = self._pipeline.track_count(camera.topic)
         camera.counts.processed += 1
+        self._unanswered.discard(camera)
         camera.counts.faces += len(sound)
         self.latency.append(time.monotonic() - picture.arrival.received)
         if nanoseconds(header.stamp):
             self.age.append((self._clock_ns() - nanoseconds(header.stamp)) / NANOSECONDS)
 
-    def _note_failure(self, error: Exception, arrivals: dict[Camera, Arrival]) -> None:
+    def _note_failure(self, error: Exception) -> None:
         self.failures += 1
         self.failures_in_row += 1
         self.last_failure = f"{type(error).__name__}: {error}"
-        for camera in arrivals:
+        for camera in self._unanswered:
             camera.counts.failed += 1
             camera.say_problem(f"dropped an image: the estimation failed: {self.last_failure}", self._logger)

@@ -36,7 +36,7 @@ from ast_net_ros.pipeline import AffectPipeline, primary_face
 from ast_net_ros.ros import parameters
 from ast_net_ros.ros.camera import Camera, ImageMessage, NewestImages, image_qos
 from ast_net_ros.ros.debug_image import DebugImages
-from ast_net_ros.ros.diagnostics import CountHistory, EstimationFigures, RecentValues, camera_status, estimation_status
+from ast_net_ros.ros.diagnostics import CountHistory, camera_status, estimation_figures, estimation_status
 from ast_net_ros.ros.estimation import Estimate, EstimationThread
 from ast_net_ros.ros.hri import TRACKED, HriInput, HriMessages, HriOutput, load_hri_messages
 from ast_net_ros.ros.log_bridge import bridge_logging
@@ -64,6 +64,7 @@ class AstNetNode(LifecycleNode):
             self.get_logger().warning(warning)
         self.add_on_set_parameters_callback(self._on_parameters)
         self._state = "unconfigured"
+        self._stopped_by = ""  # what ended the work, until the next configuration
         self._pipeline: AffectPipeline | None = None
         self._estimation: EstimationThread | None = None
         self._images = NewestImages()
@@ -75,6 +76,8 @@ class AstNetNode(LifecycleNode):
         self._activated_at = 0.0
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", OUTPUT_DEPTH)
         self.create_service(Trigger, "~/reset", self._on_reset)
+        # Transitions belong to the executor's thread, giving up happens in the estimation's.
+        self._given_up = self.create_guard_condition(self._on_given_up)
         # By the steady clock: with use_sim_time a simulation that stands still must not silence the diagnostics.
         self.create_timer(1.0, self._on_tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -110,7 +113,7 @@ class AstNetNode(LifecycleNode):
             self._free()
             return self._refuse(f"cannot configure: {error}")
         self._pipeline = pipeline
-        self._state = "inactive"
+        self._state, self._stopped_by = "inactive", ""
         self.get_logger().info(
             f"runs on {model.device} in {model.precision}; weights {model.weights_path}, "
             f"SHA-256 {model.weights_hash[:12]}: {model.description}"
@@ -123,7 +126,13 @@ class AstNetNode(LifecycleNode):
         self._images = NewestImages()
         self._activated_at = time.monotonic()
         self._estimation = EstimationThread(
-            self._pipeline, self._images, self._publish, self._now_ns, self.get_logger()
+            self._pipeline,
+            self._images,
+            self._publish,
+            self._now_ns,
+            self.get_logger(),
+            failure_limit=lambda: self._values["failure_limit"],
+            on_give_up=self._given_up.trigger,
         )
         result = super().on_activate(state)
         try:
@@ -143,7 +152,10 @@ class AstNetNode(LifecycleNode):
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop work, forget the faces, keep the model."""
+        """Stop work, forget the faces, keep the model. An estimation that gave up leads to the error processing."""
+        if self._estimation is not None and self._estimation.gave_up:
+            self._stopped_by = self._estimation.gave_up
+            return TransitionCallbackReturn.ERROR
         self._stop_work()
         self._state = "inactive"
         return super().on_deactivate(state)
@@ -161,9 +173,11 @@ class AstNetNode(LifecycleNode):
         return super().on_shutdown(state)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """After an error in a transition: begin anew from unconfigured."""
+        """After an error in a transition, or when the estimation gave up: begin anew from unconfigured."""
+        self._stopped_by = self._stopped_by or "a transition failed"
         self.end()
         self._state = "unconfigured"
+        self.get_logger().error(f"{self._stopped_by}; the node is unconfigured: configure and activate it to go on")
         return TransitionCallbackReturn.SUCCESS
 
     def _refuse(self, reason: str) -> TransitionCallbackReturn:
@@ -241,6 +255,10 @@ class AstNetNode(LifecycleNode):
         self._pipeline = None
         gc.collect()
 
+    def _on_given_up(self) -> None:
+        if self._estimation is not None and self._estimation.gave_up:  # else a client has deactivated by now
+            self.trigger_deactivate()
+
     # What comes in
 
     def _on_image(self, camera: Camera, message: ImageMessage) -> None:
@@ -305,28 +323,10 @@ class AstNetNode(LifecycleNode):
         if self._hri_output is not None:
             self._hri_output.sweep(self._values["track_timeout"])
         of_faces = [] if self._hri_input is None else [self._hri_input.status(self._values["silence_warning"])]
-        message.status = [self._estimation_status(), *of_faces, *map(self._camera_status, self._cameras.values())]
+        figures = estimation_figures(self._state, self._stopped_by, self._pipeline, self._estimation)
+        status = estimation_status(f"{self.get_name()}: estimation", figures, self._values)
+        message.status = [status, *of_faces, *map(self._camera_status, self._cameras.values())]
         self._diagnostics.publish(message)
-
-    def _estimation_status(self) -> DiagnosticStatus:
-        estimation, pipeline = self._estimation, self._pipeline
-        about: dict[str, str] = {}
-        if pipeline is not None:
-            model = pipeline.model
-            about = {"device": str(model.device), "precision": model.precision, "weights": model.weights_path}
-            about |= {"weights SHA-256": model.weights_hash, "weights description": model.description}
-        figures = EstimationFigures(
-            state=self._state,
-            about=about,
-            latency=estimation.latency if estimation else RecentValues(),
-            age=estimation.age if estimation else RecentValues(),
-            stages=dict(estimation.stages) if estimation else {},
-            failures_in_row=estimation.failures_in_row if estimation else 0,
-            failures=estimation.failures if estimation else 0,
-            last_failure=estimation.last_failure if estimation else "",
-            tracks=sum(estimation.tracks.values()) if estimation else 0,
-        )
-        return estimation_status(f"{self.get_name()}: estimation", figures, self._values)
 
     def _camera_status(self, camera: Camera) -> DiagnosticStatus:
         camera.publishers = self.count_publishers(camera.topic)
@@ -334,23 +334,13 @@ class AstNetNode(LifecycleNode):
             camera.unsubscribe(self)
             self._subscribe(camera)
             self.get_logger().info(f"camera {camera.topic}: its publisher sends {camera.message_type}")
-        trouble = self._trouble(camera)
+        # Who names other topics need not use `image`.
+        needed = len(self._cameras) == 1 or camera.topic != self.resolve_topic_name("image")
+        trouble = camera.trouble_now(self, self._activated_at, self._values["silence_warning"], needed)
         self._note_trouble(camera, trouble)
         tracks = self._estimation.tracks.get(camera.topic, 0) if self._estimation else 0
         name = f"{self.get_name()}: camera {camera.topic}"
         return camera_status(name, camera, self._histories[camera.topic], trouble, tracks, self._values)
-
-    def _trouble(self, camera: Camera) -> str:
-        """Why no image comes from a camera; empty when one came lately, or nothing can be said yet."""
-        silence = time.monotonic() - (camera.last_received or self._activated_at)
-        obstacle = camera.obstacle(self)
-        if obstacle or silence < self._values["silence_warning"]:
-            return obstacle
-        if camera.topic == self.resolve_topic_name("image") and len(self._cameras) > 1 and not camera.publishers:
-            return ""  # who names other topics need not use this one
-        if camera.publishers:
-            return f"no image for {self._values['silence_warning']:g} s, though it has {camera.publishers} publishers"
-        return "no publisher; start the camera, or remap the topic to its name"
 
     def _note_trouble(self, camera: Camera, trouble: str) -> None:
         if trouble and trouble != camera.trouble:
