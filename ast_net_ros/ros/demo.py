@@ -11,22 +11,18 @@ import argparse
 import csv
 import json
 import os
-import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import rclpy
-from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
 from ast_net_ros.evaluation.output_folder import whole_output
 from ast_net_ros.ros.demo_report import FILES, Recording, print_summary, summarise, write_pictures
 from ast_net_ros.ros.domain import reserve_domain
+from ast_net_ros.ros.executables import ExecutableError, RunningExecutable, running
 from ast_net_ros.ros.recorder import Recorder
 from ast_net_ros.ros.spinning import Spinner
 from ast_net_ros.ros.transports import VARIABLE, environment_for_images
@@ -38,20 +34,6 @@ _START_SECONDS, _LINGER_SECONDS = 90.0, 15.0
 
 class DemoError(RuntimeError):
     """The demo cannot go on; the message is for the user."""
-
-
-@dataclass(frozen=True)
-class _Process:
-    """One of the demo's processes and the file that its log goes to."""
-
-    name: str
-    popen: subprocess.Popen[str]
-    log: Path
-
-    def failure(self, what: str) -> DemoError:
-        """What went wrong with it, with the end of its log."""
-        lines = self.log.read_text(errors="replace").splitlines()[-15:]
-        return DemoError("\n".join([f"{self.name} {what}; its log ends:", *(f"  {line}" for line in lines)]))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             estimates = write_pictures(recording, folder)
             summary = summarise(recording, estimates)
             (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-    except (DemoError, VideoError, OSError) as error:
+    except (DemoError, ExecutableError, VideoError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -111,11 +93,11 @@ def _run(video: Path, folder: Path) -> Recording:
         recorder = Recorder("ast_net/faces")
         spinner = Spinner(recorder, on_failure=lambda: None)
         try:
-            with _process("ast_net_node", [], scratch) as node:
+            with running("ast_net_node", [], scratch) as node:
                 _await_node(node, recorder)
                 print(f"the node is up; playing {video.name} at its own pace ...", flush=True)
                 play = [str(video), "--wait-for-subscriber", "--stamps", str(stamps)]
-                with _process("replay", play, scratch) as replay:
+                with running("replay", play, scratch) as replay:
                     _await_replay(replay, node)
                 _await_counts(recorder)
             if node.popen.returncode != 0:
@@ -129,45 +111,18 @@ def _run(video: Path, folder: Path) -> Recording:
     return Recording(video, frames, tuple(recorder.received), dict(recorder.diagnostics))
 
 
-@contextmanager
-def _process(name: str, arguments: Sequence[str], scratch: Path) -> Iterator[_Process]:
-    """Runs one of the package's executables; at the end of the block it is interrupted, as Ctrl-C would."""
-    try:
-        executable = Path(get_package_prefix("ast_net_ros")) / "lib" / "ast_net_ros" / name
-    except PackageNotFoundError:
-        raise DemoError(
-            "package ast_net_ros is not in this shell: source env.sh or the workspace's setup.bash"
-        ) from None
-    log = scratch / f"{name}.log"
-    with log.open("w") as file:
-        command = [sys.executable, str(executable), *arguments]
-        popen = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, text=True)
-    try:
-        yield _Process(name, popen, log)
-    finally:
-        if popen.poll() is None:
-            popen.send_signal(signal.SIGINT)
-        try:
-            popen.wait(_LINGER_SECONDS)
-        except subprocess.TimeoutExpired:
-            popen.kill()
-            popen.wait()
-
-
-def _await_node(node: _Process, recorder: Recorder) -> None:
+def _await_node(node: RunningExecutable, recorder: Recorder) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while not recorder.node_is_there():
-        if node.popen.poll() is not None:
-            raise node.failure(f"ended with code {node.popen.returncode} at its start")
+        node.check("at its start")
         if time.monotonic() > deadline:
             raise node.failure(f"published no topic within {_START_SECONDS:.0f} s")
         time.sleep(0.1)
 
 
-def _await_replay(replay: _Process, node: _Process) -> None:
+def _await_replay(replay: RunningExecutable, node: RunningExecutable) -> None:
     while replay.popen.poll() is None:
-        if node.popen.poll() is not None:
-            raise node.failure(f"ended with code {node.popen.returncode} in the middle")
+        node.check("in the middle")
         time.sleep(0.1)
     if replay.popen.returncode != 0:
         raise replay.failure(f"ended with code {replay.popen.returncode}")

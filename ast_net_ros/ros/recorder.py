@@ -26,11 +26,13 @@ class ReceivedImage:
     """One message of `ast_net/faces`. Times in nanoseconds of this machine's clock.
 
     stamp_ns: the image's own. published_ns: when the node handed the message to the middleware; where the
-    middleware does not tell (ROS 2 Humble), the time of receipt, which is later.
+    middleware does not tell (ROS 2 Humble), the time of receipt, which is later. received_ns: when it arrived here, on
+    the monotonic clock.
     """
 
     stamp_ns: int
     published_ns: int
+    received_ns: int
     faces: tuple[FaceAffect, ...]
 
 
@@ -58,9 +60,10 @@ class Recorder(Node):
         return lambda message, info: self._on_faces(message, info)
 
     def _on_faces(self, message: ValenceArousalArray, info: dict[str, Any]) -> None:
+        received_ns = time.monotonic_ns()
         published_ns = info.get("source_timestamp") or time.time_ns()
         faces = tuple(face_affect(face) for face in message.faces)
-        self.received.append(ReceivedImage(nanoseconds(message.header.stamp), published_ns, faces))
+        self.received.append(ReceivedImage(nanoseconds(message.header.stamp), published_ns, received_ns, faces))
         self.last_receipt = time.monotonic()
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
