@@ -33,14 +33,21 @@ def predict(model: AffectModel, chips: np.ndarray, batch: int = 256) -> tuple[np
     return torch.cat(attributes).float().cpu().numpy(), torch.cat(emotions).numpy()
 
 
-def archive_figures(model: AffectModel, faces: Faces) -> dict:
-    """Figures of an archive of labelled faces, with and without pictures that are duplicates of training ones."""
+def archive_figures(model: AffectModel, faces: Faces, mirrored: bool = False) -> dict:
+    """Figures of an archive of labelled faces, with and without pictures that are duplicates of training ones.
+
+    mirrored: the mean of each face's and its mirror picture's probabilities, for twice the cost. The node does not
+    do so; published figures sometimes do.
+    """
     _, emotions = predict(model, faces.chips)
+    if mirrored:
+        emotions = (emotions + predict(model, np.ascontiguousarray(faces.chips[:, :, ::-1]))[1]) / 2
     truth = majority_emotion(faces.votes)
     counted = truth >= 0
     return {
         "pictures": len(faces),
         "faces_found": int(faces.found.sum()),
+        "mirrored": mirrored,
         "weights_sha256": model.weights_hash,
         "with_duplicates": classification_figures(truth[counted], emotions[counted]),
         "without_duplicates": classification_figures(

@@ -37,6 +37,7 @@ class AttributeTraining:
     final_strength: augmentation falls along a line from full strength to this share of it, so that
     the last epochs see faces nearly as the camera does.
     rare_exponent: a face is drawn in proportion to (how rare its emotions are) ** this; 0 draws all alike.
+    precision: "float32", or "bfloat16" for convolutions in fewer bits; the weights stay float32.
     """
 
     epochs: int = 30
@@ -47,6 +48,7 @@ class AttributeTraining:
     unaligned_share: float = 0.15
     final_strength: float = 0.4
     rare_exponent: float = 0.25
+    precision: str = "float32"
     seed: int = 1
 
 
@@ -104,8 +106,9 @@ def train_attributes(
             chips = pictures[unaligned, chosen].to(device).float()
             strength = 1 + (training.final_strength - 1) * step / (training.epochs * steps)
             chips = augment(chips, generator, strength).to(memory_format=torch.channels_last)
-            _, logits = model(chips)
-            loss = -(targets[chosen].to(device) * torch.log_softmax(logits, dim=1)).sum(dim=1).mean()
+            with torch.autocast(chips.device.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
+                _, logits = model(chips)
+            loss = -(targets[chosen].to(device) * torch.log_softmax(logits.float(), dim=1)).sum(dim=1).mean()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 5.0)

@@ -1,5 +1,6 @@
 """Stage 1: training learns, resumes to the same result, and its figures are right."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -10,8 +11,20 @@ from safetensors.torch import load_file
 
 from ast_net_ros.model import load_model
 from ast_net_ros.model.network import NetworkConfig
-from ast_net_ros.training.attribute_figures import calibration_error, classification_figures, still_affect
-from ast_net_ros.training.attributes import AttributeTraining, load_cnn, majority_accuracy, train_attributes
+from ast_net_ros.training.attribute_figures import (
+    archive_figures,
+    calibration_error,
+    classification_figures,
+    still_affect,
+)
+from ast_net_ros.training.attributes import (
+    AttributeTraining,
+    draw_order,
+    draw_weights,
+    load_cnn,
+    majority_accuracy,
+    train_attributes,
+)
 from ast_net_ros.training.augmentation import augment
 from ast_net_ros.training.commands import evaluate_attributes_command
 from ast_net_ros.training.faces import DataError, Faces
@@ -148,3 +161,53 @@ def test_evaluate_attributes_works_on_raw_pictures_and_writes_json(tmp_path):
     assert figures["with_duplicates"]["count"] == 12
     assert figures["without_duplicates"]["count"] == 10
     assert 0 <= figures["without_duplicates"]["accuracy"] <= 1
+
+
+def test_faces_of_rare_emotions_are_drawn_more_often_and_without_boost_each_once():
+    targets = torch.zeros(1000, 8)
+    targets[:900, 0] = 1
+    targets[900:990, 1] = 1  # the last ten have no target
+    generator = torch.Generator().manual_seed(0)
+    plain = draw_order(draw_weights(targets, 0.0), 990, generator)
+    assert sorted(plain.tolist()) == list(range(990))
+    order = draw_order(draw_weights(targets, 0.5), 990, generator)
+    counts = torch.bincount(order, minlength=1000)
+    assert counts[990:].sum() == 0
+    assert float(counts[900:990].float().mean() / counts[:900].float().mean()) == pytest.approx(10**0.5, rel=0.02)
+    assert not torch.equal(order, draw_order(draw_weights(targets, 0.5), 990, generator))
+
+
+def test_weaker_augmentation_changes_pictures_less():
+    chips = torch.from_numpy(_striped_faces(64, 2).chips).unsqueeze(1).float()
+    change = [
+        float((augment(chips, torch.Generator().manual_seed(1), strength) - chips.clamp(0, 255)).abs().mean())
+        for strength in (0.0, 0.4, 1.0)
+    ]
+    change_by_mirror_alone = change[0]
+    assert change_by_mirror_alone < change[1] < change[2]
+
+
+def test_training_in_bfloat16_learns_as_well(run, tmp_path):
+    _, training, _ = run
+    fewer_bits = dataclasses.replace(training, precision="bfloat16")
+    reached = train_attributes(_striped_faces(400, 0), _striped_faces(64, 1), tmp_path, fewer_bits, SMALL)
+    assert reached > 0.9
+    assert load_file(tmp_path / "cnn.safetensors")["stem.weight"].dtype == torch.float32
+
+
+def test_training_goes_on_from_given_weights(run, tmp_path):
+    output, training, best = run
+    _, cnn = load_cnn(output / "cnn.safetensors")
+    gentle = dataclasses.replace(training, epochs=1, learning_rate=1e-6)
+    train, valid = _striped_faces(64, 0), _striped_faces(64, 1)
+    assert train_attributes(train, valid, tmp_path, gentle, SMALL, start=cnn) == pytest.approx(best, abs=0.05)
+    with pytest.raises(DataError, match="another output folder"):
+        train_attributes(train, valid, tmp_path, gentle, SMALL)
+
+
+def test_judging_with_the_mirror_picture_does_not_depend_on_which_side_is_shown():
+    model, faces = load_model(device="cpu"), _striped_faces(6, 3)
+    turned = dataclasses.replace(faces, chips=np.ascontiguousarray(faces.chips[:, :, ::-1]))
+    both = [archive_figures(model, shown, mirrored=True)["with_duplicates"] for shown in (faces, turned)]
+    assert both[0]["confusion"] == both[1]["confusion"]
+    assert both[0]["calibration_error"] == pytest.approx(both[1]["calibration_error"], abs=1e-4)
