@@ -19,9 +19,10 @@ SOURCE = ROOT / "ast_net_ros"
 ALLOWED = {
     "model": set(),
     "vision": set(),
+    "labels": set(),
     "pipeline": {"model", "vision"},
-    "training": {"model", "vision"},
-    "evaluation": {"model", "vision", "pipeline"},
+    "training": {"labels", "model", "vision"},
+    "evaluation": {"labels", "model", "vision", "pipeline"},
     "ros": {"model", "vision", "pipeline", "evaluation"},
     "experiments": {"model", "vision", "evaluation", "training"},
     "cli": {"model", "vision", "pipeline", "evaluation", "training", "experiments"},

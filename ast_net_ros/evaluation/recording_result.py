@@ -88,14 +88,18 @@ class RecordingWriter:
             "settings": {},
             "key": "",
         }
-        self._output = _whole_folder(folder)
+        self._output = whole_folder(folder)
         self._stamps, self._counts = array("q"), array("q")
         self._face_ids: list[str] = []
         self._affect = array("d")
 
     def __enter__(self) -> RecordingWriter:
         self._folder = self._output.__enter__()
-        self._estimates = EstimatesWriter(self._folder / ESTIMATES)
+        try:
+            self._estimates = EstimatesWriter(self._folder / ESTIMATES)
+        except OSError as problem:
+            self._output.__exit__(type(problem), problem, problem.__traceback__)
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
@@ -151,13 +155,13 @@ def write_recording(folder: Path, result: RecordingResult) -> None:
 
 def replace_recording(folder: Path, result: RecordingResult) -> None:
     """Gives a whole folder other frames.csv and recording.json (other labels); the old stay until the new are whole."""
-    with _whole_folder(folder) as aside:
+    with whole_folder(folder) as aside:
         shutil.copyfile(folder / ESTIMATES, aside / ESTIMATES)
         write_recording(aside, result)
 
 
 def read_recording(folder: Path) -> RecordingResult:
-    """A recording's results. Raises RecordingResultError for a folder that is unfinished, damaged or of another sort."""
+    """A recording's results. Raises RecordingResultError for a folder that is unfinished, damaged or another."""
     if folder.name.endswith(PARTIAL_SUFFIX):
         raise RecordingResultError(f"results {folder}: unfinished; run `ast_net evaluate` again to complete them")
     about = read_about(folder)
@@ -221,7 +225,7 @@ def _read_frames(path: Path, rows: Iterator[list[str]], about: dict) -> Recordin
 
 
 @contextmanager
-def _whole_folder(folder: Path) -> Iterator[Path]:
+def whole_folder(folder: Path) -> Iterator[Path]:
     """Write into NAME.partial; it becomes `folder` when the block ends well, in place of an earlier one."""
     aside = folder.with_name(folder.name + PARTIAL_SUFFIX)
     shutil.rmtree(aside, ignore_errors=True)

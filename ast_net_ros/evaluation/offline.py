@@ -1,0 +1,147 @@
+"""Offline evaluation of one recording: every frame once through the pipeline, by its stamp.
+
+In: a bag or video. Out: its results folder (evaluation/recording_result.py), without labels yet. Frames are streamed:
+memory does not grow with the recording, apart from a hundred bytes a frame. One thread computes, so that the
+same recording gives the same bytes wherever and beside whatever it is evaluated.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+
+import cv2
+import torch
+
+from ast_net_ros.evaluation.estimation import EstimationSettings, pipeline_maker
+from ast_net_ros.evaluation.recording_result import RecordingWriter, seconds_since
+from ast_net_ros.evaluation.recordings import RecordingError, open_recording
+from ast_net_ros.pipeline import AffectPipeline
+
+Tell = Callable[[int], None]
+"""Hears how many frames were added since it was last called."""
+
+LIBRARIES = ("ast_net_ros", "numpy", "onnxruntime", "opencv-python", "rosbags", "torch")
+"""Whose versions go into results and keys: what computes or decodes the frames."""
+
+_TELL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class RecordingJob:
+    """One recording to evaluate, complete enough to be sent to another process or machine.
+
+    folder: of its results. topic: None takes the recording's only one. key: see `key_of`.
+    """
+
+    name: str
+    path: str
+    folder: str
+    topic: str | None
+    settings: EstimationSettings
+    key: str = ""
+
+
+def evaluate_recording(job: RecordingJob, tell: Tell | None = None) -> None:
+    """Writes the results of one recording; its folder appears whole or not at all.
+
+    Raises RecordingError for what cannot be read, WeightsError, DeviceError, and OSError for what cannot be written.
+    """
+    began = time.monotonic()
+    with one_thread(), open_recording(Path(job.path), job.topic) as recording:
+        pipeline = _pipelines(job.settings)()
+        with RecordingWriter(Path(job.folder), job.name, job.path, recording.topic, "offline") as writer:
+            first_ns, told_at, untold = None, began, 0
+            for frame in recording.frames():
+                first_ns = frame.stamp_ns if first_ns is None else first_ns
+                seconds = seconds_since(frame.stamp_ns, first_ns)
+                writer.add(frame.stamp_ns, pipeline.process(frame.image, seconds, job.name))
+                untold += 1
+                if tell and time.monotonic() - told_at > _TELL_SECONDS:
+                    tell(untold)
+                    told_at, untold = time.monotonic(), 0
+            if first_ns is None:
+                problems = f" ({'; '.join(recording.problems)})" if recording.problems else ""
+                raise RecordingError(f"recording {job.path}: no frame of it can be read{problems}")
+            if tell:
+                tell(untold)
+            writer.about |= {
+                "partial": recording.partial,
+                "problems": list(recording.problems),
+                "processing_seconds": round(time.monotonic() - began, 3),
+                "settings": _described(job.settings, pipeline),
+                "key": job.key,
+            }
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for torch and OpenCV inside the block. The detector has its own setting, see `_pipelines`."""
+    torch_before, opencv_before = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(torch_before)
+        cv2.setNumThreads(opencv_before)
+
+
+@functools.lru_cache(maxsize=1)
+def _pipelines(settings: EstimationSettings) -> Callable[[], AffectPipeline]:
+    """A worker meets the same settings again and again; the networks are loaded once."""
+    return pipeline_maker(settings, threads=1)
+
+
+def _described(settings: EstimationSettings, pipeline: AffectPipeline) -> dict:
+    """What ran, for recording.json."""
+    model = pipeline.model
+    return asdict(settings) | {
+        "weights": model.weights_path,
+        "weights_sha256": model.weights_hash,
+        "weights_description": model.description,
+        "device": str(model.device),
+        "precision": model.precision,
+        "versions": library_versions(),
+    }
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of what is installed of LIBRARIES."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # installed by other means than pip
+            module = {"opencv-python": "cv2"}.get(name, name)
+            if importlib.util.find_spec(module) is not None:
+                found[name] = str(getattr(importlib.import_module(module), "__version__", "unknown"))
+    return found
+
+
+def key_of(path: Path, topic: str | None, settings: EstimationSettings, weights_sha256: str, **more: object) -> str:
+    """What a recording's results depend on, as 64 hex digits: they are made anew when it changes.
+
+    A recording's files count with their names, sizes and times of change. more: further options, ready for JSON.
+    """
+    parts = {
+        "recording": str(path.resolve()),
+        "files": [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in _files_of(path)],
+        "topic": topic,
+        "settings": asdict(settings) | {"weights": weights_sha256},
+        "versions": library_versions(),
+        **more,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _files_of(path: Path) -> list[Path]:
+    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]

@@ -1,0 +1,174 @@
+"""Files of continuous valence and arousal labels, as raters and data sets give them. Pure parsing, no video.
+
+In: a CSV (time, valence, arousal), the .dat files of AVEC 2012, the JSON of an AFEW-VA clip. Out: arrays of times and
+of values in [-1, 1], NaN where a label is missing. Training and evaluation read labels here, so that both mean the
+same.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+AVEC_LABEL_SECONDS = 0.02
+"""Seconds from one value of an AVEC 2012 label file to the next."""
+AFEW_VA_FRAME_RATE = 25.0
+"""Frames a second of the films that AFEW-VA's clips come from."""
+_AFEW_VA_SCALE = 10.0
+
+_TIME_COLUMNS = ("time", "timestamp", "stamp", "t")
+_LARGEST_BELIEVABLE = 1.5  # beyond it, values are of another scale rather than a little out of range
+
+
+class DataError(ValueError):
+    """Labelled data that cannot be used; the text names the file, the reason and the mend."""
+
+
+@dataclass(frozen=True, eq=False)
+class LabelRows:
+    """The rows of a label file, all of one face.
+
+    face_id: whose labels they are, "" where the file does not say. times: M seconds as the file has them, rising.
+    values: M x 2 (valence, arousal) in [-1, 1], NaN for none. remarks: what was found odd while reading.
+    """
+
+    face_id: str
+    times: np.ndarray
+    values: np.ndarray
+    remarks: tuple[str, ...] = ()
+
+
+def bounded_labels(values: np.ndarray, what: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """`values` clipped to [-1, 1], and a remark where that changed any. Infinite values become NaN.
+
+    Raises DataError when they are plainly of another scale.
+    """
+    values = np.where(np.isinf(values), np.nan, values)
+    largest = float(np.nanmax(np.abs(values), initial=0.0)) if np.isfinite(values).any() else 0.0
+    if largest > _LARGEST_BELIEVABLE:
+        raise DataError(f"{what}: holds {largest:g}; wanted valence and arousal in [-1, 1]")
+    outside = int((np.abs(values) > 1).sum())
+    return np.clip(values, -1, 1), (f"{what}: {outside} values outside [-1, 1] clipped",) if outside else ()
+
+
+def read_avec2012_values(path: Path) -> np.ndarray:
+    """One value a line; NaN stays NaN."""
+    values = []
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            values.append(float(line))
+        except ValueError:
+            raise DataError(f"{path}, line {number}: '{line.strip()[:40]}' is no number; is the file whole?") from None
+    if not values:
+        raise DataError(f"{path}: holds no value")
+    return np.array(values)
+
+
+def read_avec2012_pair(valence: Path, arousal: Path, name: str) -> LabelRows:
+    """The two .dat files of one session. Where one is longer, what it has more is left out, and a remark says so."""
+    columns = [read_avec2012_values(path) for path in (valence, arousal)]
+    length = min(map(len, columns))
+    remarks: tuple[str, ...] = ()
+    if length < max(map(len, columns)):
+        remarks = (
+            f"{name}: {len(columns[0])} valence and {len(columns[1])} arousal labels; the first {length} are used",
+        )
+    values, clipped = bounded_labels(np.stack([column[:length] for column in columns], axis=1), name)
+    return LabelRows("", np.arange(length) * AVEC_LABEL_SECONDS, values, remarks + clipped)
+
+
+def read_afew_va_frames(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """(frame numbers, rising; values M x 2 divided by 10, not yet bounded; the whole content) of a clip's JSON file."""
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        frames = {int(name): (one["valence"], one["arousal"]) for name, one in stored["frames"].items()}
+        numbers = np.array(sorted(frames), int)
+        values = np.array([frames[n] for n in numbers], np.float64).reshape(-1, 2) / _AFEW_VA_SCALE
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f"{path}: not a label file of AFEW-VA ({type(error).__name__}: {error})") from error
+    return numbers, values, stored
+
+
+def read_afew_va(path: Path) -> LabelRows:
+    """The JSON file of an AFEW-VA clip; frame k was shown k / 25 seconds after the first."""
+    numbers, values, _ = read_afew_va_frames(path)
+    if len(numbers) == 0:
+        raise DataError(f"{path}: holds no labelled frame")
+    bounded, remarks = bounded_labels(values, str(path))
+    return LabelRows("", numbers / AFEW_VA_FRAME_RATE, bounded, remarks)
+
+
+def read_label_csv(path: Path) -> tuple[LabelRows, ...]:
+    """A table with a header: time, valence, arousal and, where several people are labelled, face_id.
+
+    The time may be headed timestamp, stamp or t as well; other columns are left alone; fields are parted by commas,
+    semicolons or tabs. An empty or NaN value is a missing label. Rows are put into the order of their times; of two
+    rows of one face at one time the first counts. Raises DataError for another header, for text where a number
+    belongs, and for values of another scale.
+    """
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+        first = file.readline()
+        delimiter = next((mark for mark in ("\t", ";", ",") if mark in first), ",")
+        file.seek(0)
+        rows = csv.reader(file, delimiter=delimiter)
+        try:
+            columns = _label_columns(path, next(rows, []))
+            faces: dict[str, list[tuple[float, float, float]]] = {}
+            for row in rows:
+                if any(field.strip() for field in row):
+                    face_id, numbers = _label_row(path, rows.line_num, row, columns)
+                    faces.setdefault(face_id, []).append(numbers)
+        except csv.Error as error:
+            raise DataError(f"{path}, line {rows.line_num}: not a CSV file ({error})") from error
+    if not faces:
+        raise DataError(f"{path}: holds no label")
+    return tuple(_ordered(face_id, np.array(numbers), path) for face_id, numbers in faces.items())
+
+
+def _label_columns(path: Path, header: Sequence[str]) -> dict[str, int]:
+    """Column of time, valence, arousal and, if there is one, face_id."""
+    names = [name.strip().lower() for name in header]
+    found = {name: names.index(name) for name in ("valence", "arousal", "face_id") if name in names}
+    time = next((name for name in _TIME_COLUMNS if name in names), None)
+    if time is None or not {"valence", "arousal"} <= set(found):
+        raise DataError(
+            f"{path}: begins with '{','.join(header)[:60]}'; wanted a header time,valence,arousal[,face_id]"
+        )
+    return found | {"time": names.index(time)}
+
+
+def _label_row(
+    path: Path, line: int, row: Sequence[str], columns: dict[str, int]
+) -> tuple[str, tuple[float, float, float]]:
+    if len(row) <= max(columns.values()):
+        raise DataError(f"{path}, line {line}: {len(row)} fields, fewer than its header has; is the file whole?")
+    time, valence, arousal = (row[columns[name]].strip() for name in ("time", "valence", "arousal"))
+    try:
+        numbers = float(time), float(valence or "nan"), float(arousal or "nan")
+    except ValueError:
+        raise DataError(f"{path}, line {line}: '{','.join(row)[:60]}' holds text where a number belongs") from None
+    if not math.isfinite(numbers[0]):
+        raise DataError(f"{path}, line {line}: the time is '{time}'; wanted seconds")
+    return (row[columns["face_id"]].strip() if "face_id" in columns else ""), numbers
+
+
+def _ordered(face_id: str, table: np.ndarray, path: Path) -> LabelRows:
+    """M x 3 (time, valence, arousal) as LabelRows."""
+    times, first = np.unique(table[:, 0], return_index=True)
+    what = f"{path.name}, face '{face_id}'" if face_id else path.name
+    remarks: tuple[str, ...] = ()
+    if (np.diff(table[:, 0]) < 0).any():
+        remarks += (f"{what}: its times do not rise; put into order",)
+    if len(times) < len(table):
+        remarks += (f"{what}: {len(table) - len(times)} rows repeat a time; the first of each counts",)
+    values, clipped = bounded_labels(table[first, 1:], what)
+    return LabelRows(face_id, times, values, remarks + clipped)
