@@ -1,7 +1,7 @@
 # The few commands of this project. Each does all the set-up that it needs; `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup extras media demo test docs lint format bench clean
+.PHONY: help setup extras media demo test docs lint format bench soak clean
 # A later target must not start before the set-up has ended.
 .NOTPARALLEL:
 
@@ -38,6 +38,10 @@ lint: setup ## check format, style and types
 
 format: setup ## put all files into the format that lint checks
 	@$(ENTER) ruff format . && ruff check --fix .
+
+MINUTES ?= 30
+soak: media ## run the node for MINUTES (30) under changing conditions; figures and plot in out/soak
+	@$(ENTER) soak --minutes $(MINUTES) --output out/soak
 
 bench: media ## measure speed and latency on this machine
 	@$(ENTER) ast_net bench

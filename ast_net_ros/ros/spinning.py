@@ -72,7 +72,7 @@ class Spinner:
     def __init__(self, node: Node, on_failure: Callable[[], None]):
         self.failure: Exception | None = None
         self._node = node
-        self._executor = SingleThreadedExecutor()
+        self._executor = SingleThreadedExecutor(context=node.context)
         self._executor.add_node(node)
         self._finished: Future = Future()
         self._on_failure = on_failure
