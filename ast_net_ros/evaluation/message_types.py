@@ -1,0 +1,163 @@
+"""The message types that are read from bags and written to them, without ROS.
+
+In: a type's name and serialized bytes (CDR), or a definition. Out: messages. The types are those of ROS 2 itself and
+this package's own; a bag whose embedded definition says otherwise is refused, since its bytes would be misread.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from rosbags.serde import SerdeError
+from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
+
+IMAGE = "sensor_msgs/msg/Image"
+COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
+IMAGE_TYPES = (IMAGE, COMPRESSED_IMAGE)
+AFFECT = "ast_net_ros/msg/ValenceArousal"
+AFFECT_ARRAY = "ast_net_ros/msg/ValenceArousalArray"
+AFFECT_TYPES = (AFFECT, AFFECT_ARRAY)
+
+_LONGEST_DEFINITION = 200_000  # characters; the longest of ROS itself, with all that it is made of, has some 30 000
+_SEPARATOR = "=" * 80 + "\n"
+
+# The text of msg/*.msg, which a pip installation does not have.
+DEFINITIONS = {
+    AFFECT: """\
+# What one face in one image shows, as estimated from that image and from what this face showed before.
+
+# Stamp and frame_id of the image, unchanged.
+std_msgs/Header header
+
+# Name of this face's track, such as "face_1". Holds through short misses and is never given to another face.
+# It carries no identity: the same person gets a new one after leaving the picture or after a restart of the node.
+string face_id
+
+# The face's rectangle in the image, in pixels, clipped to the image. do_rectify is always false.
+sensor_msgs/RegionOfInterest roi
+
+# How pleasant the expressed feeling is, without unit, from -1 (most unpleasant) over 0 (neutral) to 1 (most pleasant).
+float32 valence
+
+# How activated the person looks, without unit, from -1 (calm, sleepy) over 0 (neutral) to 1 (agitated, excited).
+float32 arousal
+
+# How far to trust the two values above, from 0 to 1: the model's own probability that valence and arousal
+# both lie within 0.25 of the truth. It starts low for a new face and rises as evidence builds up.
+float32 confidence
+
+# Probability of each discrete emotion in this image, each from 0 to 1, together 1. Index it with the constants below.
+float32[8] emotions
+uint8 NEUTRAL=0
+uint8 HAPPINESS=1
+uint8 SURPRISE=2
+uint8 SADNESS=3
+uint8 ANGER=4
+uint8 DISGUST=5
+uint8 FEAR=6
+uint8 CONTEMPT=7
+
+# How long this face's recurrent state has been building up, in seconds of image time, 0 or more.
+# 0 for the first image of a face; estimates of a face seen for less than a second or two rest on little evidence.
+float32 state_age
+""",
+    AFFECT_ARRAY: """\
+# All faces of one image. One such message is published for every image that was processed: an empty list
+# says that the image was looked at and shows no face, whereas no message says that no image was processed.
+
+# Stamp and frame_id of the image, unchanged.
+std_msgs/Header header
+
+# Resolved name of the topic that the image came from, such as "/camera/image_raw".
+string source
+
+# The faces, largest first. Empty when there is none.
+ValenceArousal[] faces
+""",
+}
+"""The package's own messages, as msg/ defines them."""
+
+
+class MessageError(ValueError):
+    """A message or a definition that cannot be read; the text names type and reason."""
+
+
+@cache
+def typestore() -> Any:
+    """The rosbags typestore with ROS 2's types, which no distribution since Humble has changed, and this package's."""
+    store = get_typestore(Stores.ROS2_HUMBLE)
+    for name, text in DEFINITIONS.items():
+        store.register(get_types_from_msg(text, name))
+    return store
+
+
+def parse_message(data: bytes, name: str) -> Any:
+    """The message in serialized `data`. Raises MessageError when the bytes are no message of that type."""
+    try:
+        # A view, so that a picture is not copied.
+        return typestore().deserialize_cdr(memoryview(data), name)
+    except SerdeError as error:
+        raise MessageError(str(error)) from error
+
+
+def definition_fault(name: str, text: str) -> str:
+    """What is wrong with the definition of type `name` that a bag embeds; empty when its bytes can be read by ours.
+
+    Raises MessageError when it defines other fields than the type has, so that the bytes would be misread.
+    """
+    if not text:
+        return ""
+    try:
+        embedded = _parse_definition(name, text)
+    except Exception as error:  # the parser lets out more than its own errors on damaged text
+        return f"the embedded definition of {name} cannot be read ({type(error).__name__}); the known one is used"
+    known = typestore().fielddefs
+    for part, (_, fields) in embedded.items():
+        if part in known and _plain(fields) != _plain(known[part][1]):
+            raise MessageError(
+                f"the bag defines {part} with the fields {_listed(fields)}, where {_listed(known[part][1])} belong; "
+                "it was written with another version of this message and must be converted"
+            )
+    return "" if name in embedded else f"the embedded definition of {name} is that of another type; ours is used"
+
+
+def full_definition(name: str) -> str:
+    """The definition of `name` with those of all its parts, as ROS 2 embeds it in bags, comments included."""
+    generated, _ = typestore().generate_msgdef(name, ros_version=2)
+    head, *parts = generated.split(_SEPARATOR)
+    texts = [DEFINITIONS.get(name, head)]
+    for part in parts:
+        title, _, text = part.partition("\n")
+        package, _, kind = title.removeprefix("MSG: ").partition("/")
+        texts.append(f"{title}\n{DEFINITIONS.get(f'{package}/msg/{kind}', text)}")
+    return _SEPARATOR.join(texts)
+
+
+def _parse_definition(name: str, text: str) -> dict[str, Any]:
+    if len(text) > _LONGEST_DEFINITION:
+        raise ValueError("too long")
+    if not text.lstrip().startswith((_SEPARATOR + "IDL: ", "module")) and "\nmodule " not in text:
+        return dict(get_types_from_msg(text, name))
+    types: dict[str, Any] = {}
+    for section in text.split(_SEPARATOR):
+        body = section.partition("\n")[2] if section.startswith("IDL: ") else section
+        if body.strip():
+            types.update(get_types_from_idl(body))
+    return types
+
+
+def _plain(fields: Any) -> list[tuple[str, Any]]:
+    # An IDL's octet is a message's byte or uint8; all have one byte.
+    return [(name.lower(), _octets(kind)) for name, kind in fields]
+
+
+def _octets(kind: Any) -> Any:
+    if isinstance(kind, tuple):
+        return tuple(_octets(part) for part in kind)
+    return "uint8" if kind in ("byte", "octet", "char") else kind
+
+
+def _listed(fields: Any) -> str:
+    names = [name for name, _ in fields]
+    return ", ".join(names[:12]) + (" ..." if len(names) > 12 else "")

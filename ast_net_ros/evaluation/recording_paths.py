@@ -1,0 +1,86 @@
+"""Which recordings a command line means, and what their results are called.
+
+In: names of bags, of their files, of videos, of folders of all these, and globs. Out: the paths of the recordings.
+"""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ast_net_ros.evaluation.bag_files import METADATA, STORAGE_SUFFIXES, is_bag, recording_of, storage_files
+
+VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".webm", ".wmv")
+"""What is taken for a video where a folder is searched; a file that is named itself may have any suffix."""
+
+
+class RecordingError(ValueError):
+    """A recording that cannot be read; the text names the path, the reason and the mend."""
+
+
+def is_recorded_bag(path: Path) -> bool:
+    """Whether `path` is a bag. Raises RecordingError when it is not there, or a folder without a bag."""
+    if not path.exists():
+        raise RecordingError(f"recording {path}: no such file or folder")
+    if is_bag(path):
+        return True
+    if path.is_dir():
+        raise RecordingError(f"recording {path}: a folder without a bag: neither metadata.yaml nor *.mcap, *.db3 in it")
+    with path.open("rb") as file:
+        if file.read(7) == b"#ROSBAG":
+            raise RecordingError(
+                f"recording {path}: a bag of ROS 1; convert it with `rosbags-convert --src {path.name}`"
+            )
+    return False
+
+
+def recording_name(path: Path) -> str:
+    """A name for the results of the recording at `path`, which can be that of a folder and leads out of none."""
+    resolved = path.resolve()
+    name = resolved.name
+    for suffix in (*STORAGE_SUFFIXES[::-1], resolved.suffix if resolved.is_file() else ""):
+        name = name.removesuffix(suffix)
+    return re.sub(r"[^\w.+-]+", "_", name).lstrip(".")[:100] or "recording"
+
+
+def find_recordings(arguments: Sequence[str]) -> list[Path]:
+    """The recordings that a command line means: bags, files of bags, videos, folders of all these, and globs.
+
+    In the order of the arguments, those of a folder or a glob by name; each once. Hidden folders are not searched.
+    Raises RecordingError for an argument that names none.
+    """
+    found: dict[Path, Path] = {}
+    for argument in arguments:
+        # A folder can have the signs of a glob in its name, so what is there comes first.
+        paths = [Path(argument)] if Path(argument).exists() else _matching(argument)
+        recordings = [recording for path in paths for recording in _recordings_at(path)]
+        if not recordings:
+            reason = "nothing there" if not paths else "neither a bag nor a video in it"
+            raise RecordingError(f"recording {argument!r}: {reason}; name bags, folders of bags, globs or videos")
+        for recording in recordings:
+            found.setdefault(recording.resolve(), recording)
+    return list(found.values())
+
+
+def _matching(pattern: str) -> list[Path]:
+    return sorted(map(Path, glob.glob(pattern, recursive=True)))  # noqa: PTH207 - Path.glob takes no absolute pattern
+
+
+def _recordings_at(path: Path) -> list[Path]:
+    """Those in a folder, with its subfolders; the file itself."""
+    if path.is_file():
+        return [path.parent] if path.name == METADATA and is_bag(path.parent) else [path]
+    if (path / METADATA).is_file():
+        return [path]
+    files = storage_files(path)
+    if files and len({recording_of(file) for file in files}) == 1:
+        return [path]  # one recording whose metadata.yaml a crash prevented
+    found: list[Path] = []
+    for entry in sorted(path.iterdir(), key=lambda one: one.name):
+        if entry.is_dir() and not entry.is_symlink() and not entry.name.startswith("."):
+            found += _recordings_at(entry)
+        elif entry in files or (entry.is_file() and entry.suffix.lower() in VIDEO_SUFFIXES):
+            found.append(entry)
+    return found
