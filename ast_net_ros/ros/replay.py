@@ -1,8 +1,9 @@
-"""`replay`: plays a video file, or a photograph again and again, as a camera's image topic.
+"""`replay`: plays a rosbag2 recording, a video file, or a photograph again and again, as a camera's image topic.
 
 In: a path. Out: sensor_msgs/Image (or CompressedImage) at the recording's own pace, and at the end one line
 of JSON with what was published. The stamps begin with now and are spaced as the recording's frames are
-(divided by the rate); they go on through loops, as those of a camera do, or begin again with each, as a bag's do.
+(divided by the rate); they go on through loops, as those of a camera do, or begin again with each, as those that
+`ros2 bag play --loop` sends do. Bags are read without rosbag2, so neither its plugins nor `ros2 bag` need be there.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from ast_net_ros.ros.image_messages import NANOSECONDS, compressed_message, image_message, time_message
-from ast_net_ros.ros.replay_source import ReplaySource, open_source
+from ast_net_ros.ros.replay_source import ReplaySource, ReplaySourceError, open_source
 from ast_net_ros.ros.spinning import StartError, StopSignal, init_ros
 from ast_net_ros.vision.video import VideoError
 
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(remove_ros_args(["replay", *given])[1:])
     stop = StopSignal()
     try:
-        source = open_source(options.path, options.photo_rate)
+        source = open_source(options.path, options.photo_rate, options.recorded_topic)
         with ExitStack() as stack:
             stamps = _open_stamps(stack, options.stamps)
             init_ros(given)
@@ -76,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             node = Node("replay", start_parameter_services=False)
             stack.callback(node.destroy_node)
             summary = _replay(node, source, options, stamps, stop)
-    except (VideoError, StartError, OSError) as error:
+    except (ReplaySourceError, VideoError, StartError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(json.dumps(asdict(summary)), flush=True)
@@ -155,9 +156,12 @@ def _open_stamps(stack: ExitStack, path: Path | None) -> Any:
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="replay", description="Plays a video or a photograph as an image topic.")
-    parser.add_argument("path", help="video file or photograph")
+    parser = argparse.ArgumentParser(
+        prog="replay", description="Plays a bag, a video or a photograph as an image topic."
+    )
+    parser.add_argument("path", help="rosbag2 recording (its folder, or a file of it), video file or photograph")
     parser.add_argument("--topic", default="image", help="topic to publish on (default: %(default)s)")
+    parser.add_argument("--recorded-topic", metavar="TOPIC", help="image topic in the bag (default: the only one)")
     parser.add_argument("--frame-id", default="camera", help="frame_id of the headers (default: %(default)s)")
     parser.add_argument("--loop", action="store_true", help="begin anew at the end, until stopped")
     parser.add_argument(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from ast_net_ros.ros.replay import main, schedule
-from ast_net_ros.ros.replay_source import ReplaySource, open_source
+from ast_net_ros.ros.replay_source import ReplaySource, in_playing_time, open_source
 
 
 def three_pictures() -> ReplaySource:
@@ -64,6 +65,52 @@ def test_loops_go_on_in_time_or_repeat_their_stamps(
     assert shared > 50
     later = second[:shared, 2] - first[:shared, 2]
     assert (later == 0).all() if repeated else later.min() > 0.1e9
+
+
+@pytest.mark.parametrize("storage, jpeg", [("mcap", False), ("sqlite3", True)])
+def test_a_bag_is_played_at_its_own_pace(
+    start: Any, bags: Any, media: Path, tmp_path: Path, storage: str, jpeg: bool
+) -> None:
+    bag = bags.video_bag(tmp_path / "bag", media / "single_face.mp4", storage, jpeg=jpeg, frames=20)
+    stamps = tmp_path / "stamps.csv"
+    replay = start("replay", str(bag), "--rate", "2", "--stamps", str(stamps))
+    assert replay.process.wait(60) == 0, replay.log
+    played = np.loadtxt(stamps, delimiter=",", skiprows=1, usecols=3, dtype=np.int64)
+    assert np.diff(played) == pytest.approx(1e9 / 30 / 2, rel=0.05), "the recording's distances, at twice its speed"
+    assert '"published": 20' in replay.log
+
+
+def test_of_a_bag_with_several_image_topics_one_must_be_chosen(
+    start: Any, bags: Any, media: Path, tmp_path: Path
+) -> None:
+    topics = ("/left/image", "/right/image")
+    bag = bags.video_bag(tmp_path / "bag", media / "single_face.mp4", frames=4, topics=topics)
+    undecided = start("replay", str(bag))
+    assert undecided.process.wait(60) == 1
+    assert undecided.log.startswith("error: ") and all(topic in undecided.log for topic in topics)
+    decided = start("replay", str(bag), "--recorded-topic", "/right/image")
+    assert decided.process.wait(60) == 0 and '"published": 4' in decided.log
+
+
+@dataclass(frozen=True)
+class Stamped:
+    stamp_ns: int
+
+
+@pytest.mark.parametrize(
+    "stamps, due",
+    [
+        ([5.0, 5.5, 6.5], [0, 0.5, 1.5]),
+        ([5.0, 5.5, 5.4, 5.6], [0, 0.5, 0.5, 0.6]),  # out of order
+        ([5.0, 6.0, 500.0, 501.0], [0, 1, 11, 12]),  # a long pause
+        ([500.0, 501.0, 5.0, 6.0], [0, 1, 1, 2]),  # a clock that was set back
+    ],
+)
+def test_playing_time_follows_the_stamps_but_neither_waits_for_ever_nor_goes_back(
+    stamps: list[float], due: list[float]
+) -> None:
+    frames: Any = [Stamped(round(seconds * 1e9)) for seconds in stamps]
+    assert [seconds for seconds, _ in in_playing_time(frames)] == pytest.approx(due)
 
 
 def test_a_missing_file_is_refused(start: Any) -> None:
