@@ -10,6 +10,7 @@ file's end; sqlite3 row by row, passing over pages that are gone. Sizes are chec
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import struct
 from collections import Counter
@@ -38,6 +39,10 @@ _FIRST_BYTES = {b"\x89MCAP0\r\n": MCAP, b"SQLite format 3\x00": SQLITE, ZSTD_STA
 _SUFFIXES = {MCAP: ".mcap", SQLITE: ".db3"}
 _LZ4_MOST = 255  # LZ4 cannot shrink data further than to a 255th
 _ROW_FAILURES = 64  # steps double, so that as many pass over any number of rows
+
+_TABLES = ("topics", "messages", "message_definitions", "metadata", "schema")
+_OPENING_MODES = ("mode=ro", "immutable=1")
+_VIRTUAL_TABLE = re.compile(r"\s*CREATE\s+VIRTUAL\b", re.IGNORECASE)
 
 StoredMessage = tuple[int, bytes]
 """(receive time in nanoseconds, serialized message)"""
@@ -155,7 +160,30 @@ def _known_format(path: Path) -> str:
     if kind not in _SUFFIXES:
         empty = "is empty" if path.stat().st_size == 0 else "is neither MCAP nor sqlite3 by its first bytes"
         raise StorageError(f"file {path}: {empty}; is it the file that the recorder wrote?")
+    if kind == SQLITE:
+        _check_plain_tables(path)
     return kind
+
+
+def _check_plain_tables(path: Path) -> None:
+    """Refuses a database that computes: its maker's own queries could run without end, and take any memory.
+
+    A view and a virtual table compute their rows, a generated column its values; no recorder makes any of them.
+    """
+    computed: list[str] = []
+    for mode in _OPENING_MODES:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True)) as database:
+            try:
+                parts = database.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+                computed += [name for kind, name, sql in parts if kind == "view" or _VIRTUAL_TABLE.match(str(sql))]
+                for table in _TABLES:
+                    columns = database.execute(f"PRAGMA table_xinfo({table})").fetchall()
+                    computed += [f"{table}.{column[1]}" for column in columns if column[6]]
+                break
+            except sqlite3.Error:  # damaged, or to be opened in the other way; those who read it will tell
+                continue
+    if computed:
+        raise StorageError(f"file {path}: {str(computed[0])[:80]!r} is computed and not recorded; it is not read")
 
 
 def _is_plain(path: Path, kind: str) -> bool:
@@ -286,7 +314,7 @@ def _mcap_messages(path: Path, topic: str, problems: ReadingProblems) -> Iterato
 def _open_rows(path: Path) -> sqlite3.Connection:
     """Opens for reading only. A write-ahead log beside the file is read along where the system allows it."""
     address = path.resolve().as_uri()
-    for mode in ("mode=ro", "immutable=1"):
+    for mode in _OPENING_MODES:
         connection = sqlite3.connect(f"{address}?{mode}", uri=True)
         try:
             connection.execute("SELECT count(*) FROM topics").fetchone()
