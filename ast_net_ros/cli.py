@@ -24,6 +24,11 @@ _COMMANDS = {
         "annotate",
         "Estimate valence and arousal in a video file or webcam.",
     ),
+    "evaluate": (
+        "ast_net_ros.evaluation.evaluate_command",
+        "evaluate",
+        "Evaluate rosbag2 recordings and videos: figures and a report.",
+    ),
     "train-attributes": (
         "ast_net_ros.training.commands",
         "train_attributes_command",
@@ -50,9 +55,9 @@ _COMMANDS = {
         "What each part of the network is worth, over several seeds.",
     ),
     "bench": (
-        "ast_net_ros.evaluation.commands",
+        "ast_net_ros.benchmark.command",
         "bench",
-        "Measure the speed of the model and the pipeline on this machine.",
+        "Measure the speed of the model, the pipeline and the node on this machine.",
     ),
 }
 

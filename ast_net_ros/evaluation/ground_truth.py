@@ -185,7 +185,7 @@ def _read_topic(bag: Path, topic: str | None) -> GroundTruth:
     from ast_net_ros.evaluation.recordings import read_affect_labels
 
     labels = read_affect_labels(bag, topic)
-    faces = []
+    faces: list[LabelRows] = []
     for face_id in dict.fromkeys(labels.face_ids):
         of_face = np.array([name == face_id for name in labels.face_ids])
         times, first = np.unique(labels.stamps_ns[of_face], return_index=True)

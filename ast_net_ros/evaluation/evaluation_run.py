@@ -1,0 +1,396 @@
+"""A whole evaluation: recordings to results.json and report.html.
+
+In: what the command line says. Out: the folder
+
+    DIR/recordings/NAME/        of each recording: estimates.csv, frames.csv, recording.json (recording_result.py)
+    DIR/recordings/NAME.live/   the same of the live run, where one was asked for
+    DIR/results.json            the figures (figures.py), DIR/report.html the page (report.py)
+
+A recording whose folder is whole and was made from the same files with the same settings is kept, so that an
+interrupted evaluation goes on where it stopped. results.json and report.html are removed when a recording is made anew
+and come back when everything is done: where they lie, they speak of what lies beside them.
+"""
+
+from __future__ import annotations
+
+import errno
+import fnmatch
+import functools
+import platform
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ast_net_ros.evaluation.comparison import compare_results
+from ast_net_ros.evaluation.estimation import EstimationSettings
+from ast_net_ros.evaluation.figures import FigureOptions, evaluation_figures, read_results, write_results
+from ast_net_ros.evaluation.ground_truth import GroundTruth, LabelOptions, LabelsError, ground_truth_of
+from ast_net_ros.evaluation.labelling import delay_of, label_recording
+from ast_net_ros.evaluation.matching import check_rule
+from ast_net_ros.evaluation.offline import (
+    RecordingJob,
+    Tell,
+    evaluate_recording,
+    key_of,
+    library_versions,
+)
+from ast_net_ros.evaluation.recording_result import (
+    PARTIAL_SUFFIX,
+    RecordingResult,
+    RecordingResultError,
+    read_recording,
+)
+from ast_net_ros.evaluation.recordings import RecordingError, find_recordings, open_recording, recording_name
+from ast_net_ros.evaluation.report import write_report
+from ast_net_ros.evaluation.workers import DiskFullError, run_here, run_in_processes
+from ast_net_ros.model.runtime import AffectModel, load_model
+
+RESULTS, REPORT, RECORDINGS = "results.json", "report.html", "recordings"
+LIVE_SUFFIX = ".live"
+
+
+class EvaluationError(ValueError):
+    """An evaluation that cannot be done as it was asked for; the text names the option and the mend."""
+
+
+@dataclass(frozen=True)
+class LiveRun:
+    """rate: 2 plays twice as fast. loops: times that a recording is played."""
+
+    rate: float = 1.0
+    loops: int = 1
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What is asked for besides the recordings.
+
+    development: patterns of recording names whose labels the annotation delay is estimated from; none takes that of
+    `labels`. longest_delay: seconds, where the search ends. workers: processes at once. ray: "local" or a cluster's
+    address; None does without. live: also play the recordings to a real node. baseline: results.json of another run.
+    write_bag: path, or a template with {name}, of bags with the estimates. thumbnails: None makes them as report.py
+    sees fit. warm_up: seconds of each face's beginning that figures leave out. command: as the user gave it.
+    """
+
+    output: Path
+    topic: str | None = None
+    settings: EstimationSettings = field(default_factory=EstimationSettings)
+    labels: LabelOptions = field(default_factory=LabelOptions)
+    development: tuple[str, ...] = ()
+    longest_delay: float = 10.0
+    workers: int = 1
+    ray: str | None = None
+    live: LiveRun | None = None
+    baseline: Path | None = None
+    write_bag: str | None = None
+    thumbnails: bool | None = None
+    warm_up: float = 0.0
+    quiet: bool = False
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A recording without results. mode: offline or live."""
+
+    name: str
+    path: str
+    mode: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class EvaluationOutcome:
+    """figures: the content of results.json. kept: recordings whose results were there already.
+
+    label_problems: why recordings for which labels were asked have none.
+    """
+
+    figures: dict
+    failures: tuple[Failure, ...]
+    kept: int
+    label_problems: tuple[str, ...]
+
+
+def evaluate(arguments: Sequence[str], options: RunOptions) -> EvaluationOutcome:
+    """Evaluates the recordings that `arguments` mean and writes the folder.
+
+    A recording that fails is left out of the figures and named; the others are finished. Raises the package's errors
+    for what concerns the whole run, DiskFullError among them.
+    """
+    started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    baseline = _checked(options)
+    paths = find_recordings(arguments)
+    names = unique_names(paths)
+    development = _development(names, options)
+    _check_templates(names, options)
+    model = load_model(options.settings.weights, options.settings.device)
+    truths, label_problems = _ground_truths(paths, names, options)
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+        jobs = [_job(path, name, options, model) for path, name in zip(paths, names)]
+        kept, failures = _estimate(jobs, options)
+        done = [job for job in jobs if job.name not in {failure.name for failure in failures}]
+        delay = None
+        if development:
+            chosen = [job for job in done if job.name in development and truths[job.name] is not None]
+            known = [truth for job in chosen if (truth := truths[job.name]) is not None]
+            delay = delay_of([Path(job.folder) for job in chosen], known, options.labels, options.longest_delay)
+            options = replace(options, labels=replace(options.labels, annotation_delay=delay["seconds"]))
+        live_jobs: list[RecordingJob] = []
+        if options.live:
+            live_jobs = [_live_job(job, options, model) for job in done]
+            live_kept, live_failures = _play(live_jobs, options)
+            kept, failures = kept + live_kept, failures + live_failures
+            lost = {failure.name for failure in live_failures}
+            live_jobs = [job for job in live_jobs if job.name not in lost]
+        results = [
+            label_recording(Path(job.folder), truths[job.name], options.labels, label_problems.get(job.name))
+            for job in [*done, *live_jobs]
+        ]
+        if not results:
+            raise EvaluationError(_nothing_left(failures))
+        run = _run_facts(started, model, options, failures, delay)
+        figures = _write(results, run, options, baseline)
+        _write_bags(done, options)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFullError(
+                f"{error.filename or options.output}: {error.strerror}; make room and run the same command again: "
+                "recordings that were finished are kept"
+            ) from error
+        raise
+    return EvaluationOutcome(figures, tuple(failures), kept, tuple(label_problems.values()))
+
+
+def unique_names(paths: Sequence[Path]) -> list[str]:
+    """A name for each recording; of those that share one, with the folders above until they differ."""
+    names = [_safe(recording_name(path)) for path in paths]
+    for depth in range(1, 20):
+        shared = {name for name, count in Counter(names).items() if count > 1}
+        if not shared:
+            return names
+        for index, path in enumerate(paths):
+            above = path.resolve().parents
+            if names[index] in shared and depth <= len(above):
+                names[index] = f"{_safe(recording_name(above[depth - 1]))}-{names[index]}"
+    counted: Counter[str] = Counter()
+    for index, name in enumerate(names):  # such as take.mp4 beside take.avi
+        counted[name] += 1
+        names[index] = name if counted[name] == 1 else f"{name}-{counted[name]}"
+    return names
+
+
+def _safe(name: str) -> str:
+    """The names of unfinished folders and of live results are taken."""
+    for suffix in (PARTIAL_SUFFIX, LIVE_SUFFIX):
+        name = name.replace(suffix, suffix.replace(".", "_"))
+    return name
+
+
+def _checked(options: RunOptions) -> dict | None:
+    """What can be known to be wrong before hours of work; returns the baseline's results."""
+    check_rule(options.labels.match)
+    if options.output.exists() and not options.output.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "is a file; name a folder for the results", str(options.output))
+    if options.live:
+        from ast_net_ros.evaluation.live import check_ros
+
+        check_ros()
+    return read_results(options.baseline) if options.baseline else None
+
+
+def _development(names: Sequence[str], options: RunOptions) -> set[str]:
+    chosen = {name for name in names for pattern in options.development if fnmatch.fnmatchcase(name, pattern)}
+    if options.development and not chosen:
+        raise EvaluationError(
+            f"--estimate-delay {' '.join(options.development)}: no recording of that name; there are {', '.join(names)}"
+        )
+    return chosen
+
+
+def _check_templates(names: Sequence[str], options: RunOptions) -> None:
+    if options.write_bag and len(names) > 1 and "{name}" not in options.write_bag:
+        raise EvaluationError(f"--write-bag {options.write_bag}: one file for {len(names)} recordings; use {{name}}")
+
+
+def _ground_truths(
+    paths: Sequence[Path], names: Sequence[str], options: RunOptions
+) -> tuple[dict[str, GroundTruth | None], dict[str, str]]:
+    """(labels, why there are none although they were expected) by name."""
+    truths: dict[str, GroundTruth | None] = {}
+    problems: dict[str, str] = {}
+    for path, name in zip(paths, names):
+        truths[name] = None
+        try:
+            truths[name] = ground_truth_of(path, name, options.labels, alone=len(paths) == 1)
+        except LabelsError as error:
+            problems[name] = str(error)
+        except (ValueError, OSError) as error:
+            problems[name] = f"{name}: {error}"
+    return truths, problems
+
+
+def _job(path: Path, name: str, options: RunOptions, model: AffectModel) -> RecordingJob:
+    settings = options.settings
+    # Another machine may have other devices; here the choice is made once for all workers.
+    device = settings.device if options.ray else str(model.device)
+    settings = replace(settings, device=device, weights=settings.weights and str(Path(settings.weights).resolve()))
+    key = key_of(path, options.topic, settings, model.weights_hash, mode="offline")
+    folder = options.output.resolve() / RECORDINGS / name
+    return RecordingJob(name, str(path.resolve()), str(folder), options.topic, settings, key)
+
+
+def _live_job(job: RecordingJob, options: RunOptions, model: AffectModel) -> RecordingJob:
+    assert options.live
+    played = {"mode": "live", **asdict(options.live)}
+    key = key_of(Path(job.path), job.topic, job.settings, model.weights_hash, **played)
+    return replace(job, folder=job.folder + LIVE_SUFFIX, key=key)
+
+
+def _is_finished(job: RecordingJob) -> bool:
+    try:
+        return read_recording(Path(job.folder)).about["key"] == job.key
+    except RecordingResultError:
+        return False
+
+
+def _waiting(jobs: Sequence[RecordingJob], options: RunOptions) -> list[RecordingJob]:
+    """Those that are not finished; what an earlier run said of all together no longer holds then."""
+    waiting = [job for job in jobs if not _is_finished(job)]
+    if waiting:
+        for name in (RESULTS, REPORT):
+            (options.output / name).unlink(missing_ok=True)
+    return waiting
+
+
+def _estimate(jobs: Sequence[RecordingJob], options: RunOptions) -> tuple[int, list[Failure]]:
+    """Offline results of every job: (how many were there already, what failed)."""
+    waiting = _waiting(jobs, options)
+    if not waiting:
+        return len(jobs), []
+    with tqdm(
+        total=_frame_total(waiting), unit=" frames", desc="evaluate", disable=True if options.quiet else None
+    ) as bar:
+        outcomes = _cleaned(waiting, lambda: _distribute(waiting, options, bar.update))
+    return len(jobs) - len(waiting), _failures(waiting, outcomes, "offline")
+
+
+def _distribute(jobs: list[RecordingJob], options: RunOptions, tell: Tell) -> list[str | None]:
+    if options.ray:
+        from ast_net_ros.evaluation.ray_workers import run_on_ray
+
+        def report(text: str) -> None:
+            if not options.quiet:
+                tqdm.write(text, file=sys.stderr)
+
+        return run_on_ray(jobs, evaluate_recording, tell, options.ray, options.workers, report)
+    if min(options.workers, len(jobs)) == 1:
+        return run_here(jobs, evaluate_recording, tell)
+    return run_in_processes(jobs, evaluate_recording, tell, options.workers)
+
+
+def _play(jobs: Sequence[RecordingJob], options: RunOptions) -> tuple[int, list[Failure]]:
+    """The same of live runs, one after the other: two at once would slow each other down."""
+    waiting = _waiting(jobs, options)
+    work = functools.partial(_play_one, options=options)
+    outcomes = _cleaned(waiting, lambda: run_here(waiting, work, lambda _: None))
+    return len(jobs) - len(waiting), _failures(waiting, outcomes, "live")
+
+
+def _play_one(job: RecordingJob, _: Tell, options: RunOptions) -> None:
+    from ast_net_ros.evaluation.live import LiveOptions, node_parameters, record_live
+
+    assert options.live
+    settings = job.settings
+    parameters = node_parameters(
+        {
+            "weights": settings.weights or "",
+            "device": settings.device,
+            "max_faces": settings.max_faces,
+            "score_threshold": settings.score_threshold,
+            "detection_size": settings.detection_side,
+            "detection_interval": settings.detection_interval,
+            "smoothing": settings.smoothing,
+        }
+    )
+    live = LiveOptions(job.topic, options.live.rate, options.live.loops, parameters, job.name, job.key)
+    frames = _frame_total([job])
+    record_live(Path(job.path), Path(job.folder), live, frames, progress=not options.quiet)
+
+
+def _cleaned(jobs: Sequence[RecordingJob], work: Callable[[], list[str | None]]) -> list[str | None]:
+    """Does the work; what killed workers left half written is removed, however it ends."""
+    try:
+        return work()
+    finally:
+        for job in jobs:
+            shutil.rmtree(job.folder + PARTIAL_SUFFIX, ignore_errors=True)
+
+
+def _failures(jobs: Sequence[RecordingJob], outcomes: Sequence[str | None], mode: str) -> list[Failure]:
+    return [Failure(job.name, job.path, mode, reason) for job, reason in zip(jobs, outcomes) if reason is not None]
+
+
+def _frame_total(jobs: Sequence[RecordingJob]) -> int | None:
+    total = 0
+    for job in jobs:
+        try:
+            with open_recording(Path(job.path), job.topic) as recording:
+                if recording.frame_count is None:
+                    return None
+                total += recording.frame_count
+        except (RecordingError, OSError):
+            continue  # told by the worker that meets it
+    return total
+
+
+def _nothing_left(failures: Sequence[Failure]) -> str:
+    if len(failures) == 1:
+        return failures[0].reason
+    return "none of the recordings could be evaluated:\n" + "\n".join(f"  {f.name}: {f.reason}" for f in failures)
+
+
+def _run_facts(
+    started: str, model: AffectModel, options: RunOptions, failures: Sequence[Failure], delay: dict | None
+) -> dict:
+    """The field `run` of results.json."""
+    return {
+        "command": options.command,
+        "started": started,
+        "device": str(model.device),
+        "weights": model.weights_path,
+        "weights_sha256": model.weights_hash,
+        "weights_description": model.description,
+        "versions": library_versions() | {"python": platform.python_version()},
+        "machine": f"{platform.system()} {platform.machine()}",
+        "settings": asdict(options.settings),
+        "labels": asdict(options.labels) | {"delay_estimate": delay},
+        "failed": [asdict(failure) for failure in failures],
+    }
+
+
+def _write(results: Sequence[RecordingResult], run: dict, options: RunOptions, baseline: dict | None) -> dict:
+    figures = evaluation_figures(results, FigureOptions(warm_up_seconds=options.warm_up), run)
+    if baseline is not None:
+        figures["comparison"] = compare_results(figures, baseline)
+    write_report(options.output / REPORT, figures, results, options.thumbnails, show_progress=not options.quiet)
+    write_results(options.output / RESULTS, figures)
+    return figures
+
+
+def _write_bags(jobs: Sequence[RecordingJob], options: RunOptions) -> None:
+    if not options.write_bag:
+        return
+    from ast_net_ros.evaluation.bag_writing import write_estimates_bag
+
+    for job in jobs:
+        path = Path(options.write_bag.replace("{name}", job.name))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_estimates_bag(Path(job.folder), path)
