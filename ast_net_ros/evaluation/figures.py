@@ -273,11 +273,15 @@ def _weighted(pairs: Sequence[tuple[float | None, float]]) -> float | None:
 
 def _add_differences_to_offline(results: Sequence[RecordingResult], recordings: Sequence[dict]) -> None:
     """Fills `difference_to_offline` of live recordings whose offline results are among the results."""
-    offline = {(r.path, r.topic): i for i, r in enumerate(results) if r.mode == "offline"}
+    offline = {_source_of(r): i for i, r in enumerate(results) if r.mode == "offline"}
     for live, figures in zip(results, recordings):
-        partner = offline.get((live.path, live.topic)) if live.mode == "live" else None
+        partner = offline.get(_source_of(live)) if live.mode == "live" else None
         if partner is not None:
             figures["difference_to_offline"] = _difference(live, results[partner], figures, recordings[partner])
+
+
+def _source_of(result: RecordingResult) -> tuple[Path, str]:
+    return Path(result.path).resolve(), result.topic
 
 
 def _difference(live: RecordingResult, offline: RecordingResult, live_figures: dict, offline_figures: dict) -> dict:
@@ -324,7 +328,8 @@ def write_results(path: Path, figures: Mapping) -> None:
     """Writes results.json; it appears whole or not at all."""
     text = json.dumps(figures, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     aside = path.with_name(path.name + ".partial")
-    aside.write_text(text, encoding="utf-8")
+    # A file name that is no valid UTF-8 reaches here as lone surrogates, which JSON can only hold escaped.
+    aside.write_text(text, encoding="utf-8", errors="backslashreplace")
     aside.replace(path)
 
 
