@@ -1,0 +1,82 @@
+"""What a folder of `ast_net evaluate` says, in a table and one picture, with NumPy and Matplotlib alone.
+
+In: DIR, with DIR/recordings/NAME/frames.csv. Out: a line for each recording, and DIR/curves.png. A place to begin an
+analysis of one's own.
+
+    ast_net evaluate bags/* --output out/evaluation
+    python examples/analyse_results.py out/evaluation
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+COLUMNS = ("valence", "arousal", "confidence", "truth_valence", "truth_arousal")
+
+
+def read_frames(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Seconds from the first frame, and each column with NaN where the field is empty."""
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    stamps = np.array([int(row["stamp_ns"]) for row in rows], np.int64)
+    values = {name: np.array([float(row[name] or "nan") for row in rows]) for name in COLUMNS}
+    return (stamps - stamps[0]) / 1e9 if rows else np.zeros(0), values
+
+
+def concordance(predicted: np.ndarray, truth: np.ndarray) -> float:
+    """Lin's concordance correlation where both are known; NaN where that is nowhere."""
+    known = np.isfinite(predicted) & np.isfinite(truth)
+    if known.sum() < 2:
+        return float("nan")
+    p, t = predicted[known], truth[known]
+    spread = p.var() + t.var() + (p.mean() - t.mean()) ** 2
+    return float(2 * np.mean((p - p.mean()) * (t - t.mean())) / spread) if spread > 0 else float("nan")
+
+
+def summary(seconds: np.ndarray, values: dict[str, np.ndarray]) -> dict[str, float]:
+    """The figures of one recording. Estimates of little confidence are left out of the mean and the share."""
+    seen = np.isfinite(values["valence"])
+    sure = seen & (values["confidence"] > 0.4)
+    valence = values["valence"][sure]
+    return {
+        "seconds": float(seconds[-1]) if len(seconds) else 0.0,
+        "face seen": float(seen.mean()) if len(seen) else 0.0,
+        "mean valence": float(valence.mean()) if len(valence) else float("nan"),
+        "share above 0.3": float((valence > 0.3).mean()) if len(valence) else float("nan"),
+        "CCC valence": concordance(values["valence"], values["truth_valence"]),
+        "CCC arousal": concordance(values["arousal"], values["truth_arousal"]),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A table and a picture from a folder of ast_net evaluate.")
+    parser.add_argument("folder", type=Path, help="what was given to ast_net evaluate as --output")
+    folder = parser.parse_args().folder
+    paths = sorted(folder.glob("recordings/*/frames.csv"))
+    if not paths:
+        raise SystemExit(f"{folder}: no recordings/*/frames.csv; is it a folder that `ast_net evaluate` wrote?")
+    figure, axes = plt.subplots(len(paths), squeeze=False, figsize=(9, 2.2 * len(paths)), layout="constrained")
+    for axis, path in zip(axes[:, 0], paths):
+        seconds, values = read_frames(path)
+        figures = "  ".join(f"{name} {value:.2f}" for name, value in summary(seconds, values).items())
+        print(f"{path.parent.name}: {figures}")
+        axis.plot(seconds, values["valence"], label="valence", color="tab:blue")
+        axis.plot(seconds, values["arousal"], label="arousal", color="tab:orange")
+        axis.plot(seconds, values["truth_valence"], ":", label="rated valence", color="tab:blue")
+        axis.set(title=path.parent.name, ylim=(-1, 1), xlabel="seconds")
+        axis.axhline(0, color="0.8", zorder=0)
+    axes[0, 0].legend(ncols=3)
+    figure.savefig(folder / "curves.png", dpi=120)
+    print(f"picture: {folder / 'curves.png'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""The library without ROS: valence and arousal of everybody before a webcam, or in a video, as one line a second.
+
+In: the number of a webcam, or the path of a video. Out: lines on the terminal.
+
+    python examples/webcam.py 0
+    python examples/webcam.py talk.mp4 --seconds 20
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from ast_net_ros.pipeline import AffectPipeline, FaceAffect
+from ast_net_ros.ros.mood import MoodMachine  # needs no ROS
+from ast_net_ros.vision.video import open_video
+
+
+def line(second: int, face: FaceAffect, mood: str) -> str:
+    """What is printed of a face."""
+    values = f"valence {face.valence:+.2f}  arousal {face.arousal:+.2f}  confidence {face.confidence:.2f}"
+    return f"{second:5d} s  {face.face_id:8}  {values}  {mood or 'warming up'}"
+
+
+def watch(source: str, seconds: float | None) -> None:
+    """Prints until the video, the time, or the user's patience ends."""
+    pipeline, moods, next_line = AffectPipeline(), MoodMachine(), 0
+    with open_video(source) as video:
+        for stamp, frame in video:
+            if seconds is not None and stamp > seconds:
+                return
+            faces = pipeline.process(frame, stamp)  # every frame, in order
+            moods.update(stamp, faces)
+            if stamp >= next_line:
+                next_line = int(stamp) + 1
+                for face in faces:
+                    print(line(int(stamp), face, moods.people.get(face.face_id, "")), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Valence and arousal before a webcam or in a video.")
+    parser.add_argument("source", help="number of a webcam, or path of a video")
+    parser.add_argument("--seconds", type=float, help="stop after this much video")
+    arguments = parser.parse_args()
+    try:
+        watch(arguments.source, arguments.seconds)
+    except KeyboardInterrupt:
+        pass
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,248 @@
+"""The reference pages, made from what they describe: messages, parameters, command line, executables, launch files.
+
+In: the project's files and the installed package. Out: Markdown. docs/ holds pages with a mark such as
+`<!-- generate: parameters -->`; when the site is built, what the function of that name returns takes its place.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from figures import FIGURES
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class MessageEntry:
+    """A field or a constant of a message: its type, its name, a constant's value, and the comment above it."""
+
+    type_name: str
+    name: str
+    value: str
+    comment: str
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+    columns = list(head)
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+# Messages
+
+
+def read_message(path: Path) -> tuple[str, list[MessageEntry]]:
+    """What a .msg file says of the whole message, and its fields and constants in order."""
+    about, entries, comments = "", [], []
+    for line in [*path.read_text(encoding="utf-8").splitlines(), ""]:
+        if line.startswith("#"):
+            comments.append(line.lstrip("# "))
+            continue
+        if line.strip():
+            declaration, _, value = line.partition("=")
+            type_name, name = declaration.split()
+            entries.append(MessageEntry(type_name, name, value.strip(), " ".join(comments)))
+        elif not about and not entries:
+            about = " ".join(comments)
+        if not line.strip() or "=" not in line:
+            comments = []
+    return about, entries
+
+
+def messages() -> str:
+    """Every message of msg/ with its fields and constants."""
+    parts = []
+    for path in sorted((ROOT / "msg").glob("*.msg")):
+        about, entries = read_message(path)
+        fields, constants = [e for e in entries if not e.value], [e for e in entries if e.value]
+        parts.append(f"## {path.stem}\n\n`ast_net_ros/msg/{path.stem}`: {about}\n")
+        parts.append(
+            table(("field", "type", "meaning"), ((f"`{e.name}`", f"`{e.type_name}`", e.comment) for e in fields))
+        )
+        if constants:
+            parts.append("Constants:\n")
+            parts.append(table(("constant", "value"), ((f"`{e.name}`", f"`{e.value}`") for e in constants)))
+    return "\n".join(parts)
+
+
+def parameters() -> str:
+    """The parameters of the node, a table for each time at which they may change."""
+    from ast_net_ros.ros.parameters import PARAMETERS, render_markdown
+
+    parts = []
+    for change in dict.fromkeys(spec.change for spec in PARAMETERS):
+        chosen = [spec for spec in PARAMETERS if spec.change is change]
+        rows = [
+            [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+            for line in render_markdown(chosen).splitlines()[2:]
+        ]
+        parts.append(f"## Changes {change.value}\n")
+        cells = ((r[0], r[1], r[2], f"{r[3]} {r[4]}".strip(), r[6]) for r in rows)
+        parts.append(table(("parameter", "type", "default", "allowed", "meaning"), cells))
+    return "\n".join(parts)
+
+
+# Command line
+
+
+def commands() -> dict[str, click.Command]:
+    """The commands of `ast_net` by name."""
+    from ast_net_ros.cli import ast_net
+
+    context = click.Context(ast_net, info_name="ast_net")
+    found = {name: ast_net.get_command(context, name) for name in ast_net.list_commands(context)}
+    return {name: command for name, command in found.items() if command is not None}
+
+
+def command_line() -> str:
+    """Every command of `ast_net` with its arguments and options."""
+    return "\n".join(_command(name, command) for name, command in commands().items())
+
+
+def _command(name: str, command: click.Command) -> str:
+    context = click.Context(command, info_name=f"ast_net {name}")
+    usage = " ".join(["ast_net", name, *command.collect_usage_pieces(context)])
+    options = [p for p in command.params if isinstance(p, click.Option) and not p.hidden]
+    text = re.sub(r"\n(?=\S)", " ", (command.help or "").replace("\b\n", "")).strip()
+    rows = (
+        (
+            ", ".join(f"`{opt}`" for opt in [*sorted(option.opts, key=len, reverse=True), *option.secondary_opts]),
+            f"`{option.make_metavar(context)}`" if not option.is_flag else "",
+            _default(option),
+            option.help or "",
+        )
+        for option in options
+    )
+    options_table = table(("option", "value", "default", "meaning"), rows)
+    return f"## ast_net {name}\n\n```text\n{usage}\n```\n\n{text}\n\n{options_table}"
+
+
+def _default(option: click.Option) -> str:
+    if option.required:
+        return "required"
+    if (
+        option.is_flag
+        or option.default is None
+        or callable(option.default)
+        or type(option.default).__name__ == "Sentinel"
+    ):
+        return ""
+    return f"`{option.default}`" if option.default not in ("", (), []) else ""
+
+
+# Executables and launch files
+
+
+def executable_names() -> list[str]:
+    """What CMakeLists.txt installs for `ros2 run ast_net_ros`."""
+    return re.findall(r"^  scripts/(\w+)$", (ROOT / "CMakeLists.txt").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def executables() -> str:
+    """The help of every executable, but for the node and the command line, which have pages of their own."""
+    names = [name for name in executable_names() if name not in ("ast_net", "ast_net_node")]
+    with ThreadPoolExecutor() as pool:
+        helps = list(pool.map(_help, names))
+    return "\n".join(f"## {name}\n\n```text\n{text}\n```\n" for name, text in zip(names, helps))
+
+
+def _help(name: str) -> str:
+    command = [sys.executable, str(ROOT / "scripts" / name), "--help"]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd="/", env=_wide_environment(), check=False)
+    if ran.returncode != 0:
+        raise RuntimeError(f"{name} --help ended with {ran.returncode}: {ran.stderr.strip()[-500:]}")
+    return ran.stdout.strip()
+
+
+def _wide_environment() -> dict[str, str]:
+    return {**os.environ, "COLUMNS": "100"}
+
+
+def launch_arguments(path: Path) -> dict[str, tuple[str, str]]:
+    """The arguments that a launch file declares: name -> (default, meaning), read without the launch library."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found: dict[str, tuple[str, str]] = {}
+    for node in tree.body:  # tables from which arguments are declared in a loop
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in ("PARAMETERS", "ARGUMENTS"):
+            for name, about in ast.literal_eval(node.value).items():
+                found[name] = about if isinstance(about, tuple) else ("", about)
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "DeclareLaunchArgument":
+            if not isinstance(call.args[0], ast.Constant):
+                continue
+            given = {k.arg: k.value for k in call.keywords}
+            default, meaning = given.get("default_value"), given.get("description")
+            shown = (
+                default.value if isinstance(default, ast.Constant) else "the packaged one" if default else "required"
+            )
+            found[str(call.args[0].value)] = (
+                str(shown),
+                str(meaning.value) if isinstance(meaning, ast.Constant) else "",
+            )
+    return found
+
+
+def launch_files() -> str:
+    """Every launch file with its arguments."""
+    parts = []
+    for path in sorted((ROOT / "launch").glob("*.launch.py")):
+        about = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").replace("\n\n", "\n\n")
+        rows = (
+            (f"`{name}`", f"`{default}`" if default else "", meaning)
+            for name, (default, meaning) in launch_arguments(path).items()
+        )
+        parts.append(f"## {path.name}\n\n{about}\n\n{table(('argument', 'default', 'meaning'), rows)}")
+    return "\n".join(parts)
+
+
+def _example(name: str) -> Callable[[], str]:
+    def example() -> str:
+        return f"```python\n{(ROOT / 'examples' / f'{name}.py').read_text(encoding='utf-8').strip()}\n```\n"
+
+    return example
+
+
+def _figure(name: str) -> Callable[[], str]:
+    def figure() -> str:
+        return f'<figure class="drawing">{FIGURES[name]()}</figure>\n'
+
+    return figure
+
+
+def from_changelog(text: str) -> str:
+    """CHANGELOG.rst, as catkin formats it, in Markdown: two kinds of headings, and items."""
+    text = re.sub(r"^\^+\n(.+)\n\^+$", r"# \1", text, flags=re.MULTILINE)
+    text = re.sub(r"^(.+)\n-{3,}$", r"## \1", text, flags=re.MULTILINE)
+    return text.replace("``", "`")
+
+
+GENERATORS: dict[str, Callable[[], str]] = {
+    "messages": messages,
+    "parameters": parameters,
+    "command_line": command_line,
+    "executables": executables,
+    "launch_files": launch_files,
+    "example analyse_results": _example("analyse_results"),
+    "example behavior_node": _example("behavior_node"),
+    "figure network": _figure("network"),
+    "figure data_way": _figure("data_way"),
+    "figure modules": _figure("modules"),
+}
+MARK = re.compile(r"^<!-- generate: ([\w ]+) -->$", re.MULTILINE)
+
+
+def expand(markdown: str) -> str:
+    """The text with every mark replaced. Raises KeyError for a mark without a generator."""
+    return MARK.sub(lambda match: GENERATORS[match[1]](), markdown)
