@@ -19,10 +19,10 @@ from typing import Any
 import zstandard
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import AliasEvent, MappingEndEvent, MappingStartEvent, SequenceEndEvent, SequenceStartEvent
 
 from ast_net_ros.evaluation.bag_storage import (
     MAX_MESSAGE_BYTES,
-    STORAGES,
     ZSTD,
     ZSTD_START,
     ReadingProblems,
@@ -37,7 +37,8 @@ from ast_net_ros.evaluation.bag_storage import (
 
 METADATA = "metadata.yaml"
 STORAGE_SUFFIXES = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
-_LARGEST_METADATA = 16_000_000  # bytes
+_LARGEST_METADATA = 1_000_000  # bytes; a file or a topic takes some hundred
+_DEEPEST_METADATA, _MOST_METADATA = 16, 50_000  # nesting and parts: reading YAML takes seconds for more
 _SPARE_DISK = 2**28  # bytes that unpacking leaves free
 
 
@@ -88,17 +89,24 @@ def recording_of(file: Path) -> str:
 def open_bag(path: Path, problems: ReadingProblems) -> Bag:
     """The bag at `path`, a folder or a file. Raises StorageError when none of its files can be read."""
     metadata = _read_metadata(path, problems) if path.is_dir() else {}
-    _check_storage(path, metadata, problems)
+    _check_compression(path, metadata)
     topics: dict[str, StoredTopic] = {}
     usable = []
     for file in _named_files(path, metadata, problems) if path.is_dir() else [path]:
         try:
             with _plain_file(file, problems) as plain:
                 found = stored_topics(plain, problems)
+                storage = storage_format(plain)
         except StorageError as error:
             problems.note(str(error))
             continue
         usable.append(file)
+        if metadata and metadata.get("storage_identifier") != storage:
+            stated = str(metadata.get("storage_identifier"))[:40]
+            text = (
+                f"bag {path.name}: {METADATA} states the storage {stated!r}, its files are {storage} and read as such"
+            )
+            problems.note(text, lost=False)
         for topic in found:
             topics[topic.name] = _joined(topics.get(topic.name), topic)
     if not usable:
@@ -106,16 +114,12 @@ def open_bag(path: Path, problems: ReadingProblems) -> Bag:
     return Bag(path, tuple(usable), tuple(topics.values()))
 
 
-def _check_storage(path: Path, metadata: dict[str, Any], problems: ReadingProblems) -> None:
-    """Whether the metadata name a storage and a compression that can be read."""
+def _check_compression(path: Path, metadata: dict[str, Any]) -> None:
     if not metadata:
         return
     mode, compressor = (str(metadata.get(f"compression_{key}") or "")[:40] for key in ("mode", "format"))
     if mode.lower() not in ("", "none") and compressor != "zstd":
         raise StorageError(f"bag {path}: compression {compressor!r} cannot be read, only zstd; use `ros2 bag convert`")
-    storage = str(metadata.get("storage_identifier"))[:40]
-    if storage not in STORAGES:
-        problems.note(f"bag {path.name}: unknown storage {storage!r}; went by the contents of its files", lost=False)
 
 
 def _read_metadata(folder: Path, problems: ReadingProblems) -> dict[str, Any]:
@@ -127,7 +131,9 @@ def _read_metadata(folder: Path, problems: ReadingProblems) -> dict[str, Any]:
     try:
         if path.stat().st_size > _LARGEST_METADATA:
             raise ValueError(f"larger than {_LARGEST_METADATA} bytes")
-        metadata = YAML(typ="safe").load(path.read_text(encoding="utf-8"))["rosbag2_bagfile_information"]
+        text = path.read_text(encoding="utf-8")
+        _check_yaml(text)
+        metadata = YAML(typ="safe").load(text)["rosbag2_bagfile_information"]
         if not isinstance(metadata, dict):
             raise ValueError("no information on a bag in it")
         return metadata
@@ -135,6 +141,18 @@ def _read_metadata(folder: Path, problems: ReadingProblems) -> dict[str, Any]:
         reason = " ".join(str(error).split())[:160]
         problems.note(f"bag {folder.name}: {METADATA} cannot be read ({reason}); its end may be missing")
         return {}
+
+
+def _check_yaml(text: str) -> None:
+    """Raises ValueError for YAML that would grow or take hours when it is read: recorders write plain lists and maps."""
+    depth = 0
+    for number, event in enumerate(YAML(typ="safe", pure=True).parse(text)):
+        if isinstance(event, AliasEvent):
+            raise ValueError("it refers to parts of itself")
+        depth += isinstance(event, (MappingStartEvent, SequenceStartEvent))
+        depth -= isinstance(event, (MappingEndEvent, SequenceEndEvent))
+        if depth > _DEEPEST_METADATA or number > _MOST_METADATA:
+            raise ValueError("nested too deep" if depth > _DEEPEST_METADATA else "too long")
 
 
 def _named_files(folder: Path, metadata: dict[str, Any], problems: ReadingProblems) -> list[Path]:

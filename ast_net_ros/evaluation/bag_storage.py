@@ -33,7 +33,6 @@ MAX_MESSAGE_BYTES = 4 * MAX_PIXELS + 2**20
 """A larger message cannot be a picture that is accepted, nor can a larger MCAP chunk belong to a recorder."""
 
 MCAP, SQLITE, ZSTD = "mcap", "sqlite3", "zstd"
-STORAGES = (MCAP, SQLITE)
 ZSTD_START = b"\x28\xb5\x2f\xfd"
 _FIRST_BYTES = {b"\x89MCAP0\r\n": MCAP, b"SQLite format 3\x00": SQLITE, ZSTD_START: ZSTD}
 _SUFFIXES = {MCAP: ".mcap", SQLITE: ".db3"}
@@ -172,7 +171,7 @@ def _check_plain_tables(path: Path) -> None:
     """
     computed: list[str] = []
     for mode in _OPENING_MODES:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True)) as database:
+        with closing(_connect(path, mode)) as database:
             try:
                 parts = database.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
                 computed += [name for kind, name, sql in parts if kind == "view" or _VIRTUAL_TABLE.match(str(sql))]
@@ -311,11 +310,17 @@ def _mcap_messages(path: Path, topic: str, problems: ReadingProblems) -> Iterato
 # --- sqlite3, row by row ---
 
 
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True)
+    # Nothing is written: SQLite opens a file that is shorter than its header says with this setting only.
+    connection.execute("PRAGMA writable_schema = ON")
+    return connection
+
+
 def _open_rows(path: Path) -> sqlite3.Connection:
     """Opens for reading only. A write-ahead log beside the file is read along where the system allows it."""
-    address = path.resolve().as_uri()
     for mode in _OPENING_MODES:
-        connection = sqlite3.connect(f"{address}?{mode}", uri=True)
+        connection = _connect(path, mode)
         try:
             connection.execute("SELECT count(*) FROM topics").fetchone()
             return connection

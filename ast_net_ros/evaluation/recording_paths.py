@@ -75,12 +75,13 @@ def _recordings_at(path: Path) -> list[Path]:
     if (path / METADATA).is_file():
         return [path]
     files = storage_files(path)
-    if files and len({recording_of(file) for file in files}) == 1:
-        return [path]  # one recording whose metadata.yaml a crash prevented
+    groups = {recording_of(file) for file in files}
     found: list[Path] = []
     for entry in sorted(path.iterdir(), key=lambda one: one.name):
         if entry.is_dir() and not entry.is_symlink() and not entry.name.startswith("."):
             found += _recordings_at(entry)
         elif entry in files or (entry.is_file() and entry.suffix.lower() in VIDEO_SUFFIXES):
             found.append(entry)
-    return found
+    # The files of one recording by themselves, or called like the folder: a crash came before metadata.yaml.
+    one_bag = len(groups) == 1 and (groups == {path.name} or found == sorted(files))
+    return [path] if one_bag else found

@@ -223,7 +223,8 @@ def test_recordings_are_found_in_folders_and_by_globs_each_once(bags, video, tmp
         day / "b2",
     ]
     assert find_recordings([str(tmp_path / "**" / "*.mcap")])[-1] == day / "single.mcap"
-    for nothing in (str(tmp_path / "none*"), str(tmp_path / "elsewhere")):
+    (tmp_path / "empty").mkdir()
+    for nothing in (str(tmp_path / "none*"), str(tmp_path / "empty")):
         with pytest.raises(RecordingError, match="name bags"):
             find_recordings([nothing])
 
