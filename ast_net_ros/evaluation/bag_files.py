@@ -144,7 +144,7 @@ def _read_metadata(folder: Path, problems: ReadingProblems) -> dict[str, Any]:
 
 
 def _check_yaml(text: str) -> None:
-    """Raises ValueError for YAML that would grow or take hours when it is read: recorders write plain lists and maps."""
+    """Raises ValueError for YAML that would grow, or take hours, when read: recorders write plain lists and maps."""
     depth = 0
     for number, event in enumerate(YAML(typ="safe", pure=True).parse(text)):
         if isinstance(event, AliasEvent):
