@@ -36,6 +36,7 @@ from ast_net_ros.vision.video import VideoError
 
 STAMP_COLUMNS = ("loop", "frame", "seconds", "stamp_ns")
 _SETTLING = 1.0  # seconds until a subscriber that shows up here also knows of this publisher
+_STANDSTILL = 1.0  # seconds that a single picture must come late for the process to have stood still
 _DRAINING = 0.3  # seconds in which the last picture leaves
 
 
@@ -96,6 +97,7 @@ def _replay(
     if options.wait_for_subscriber:
         _await_subscriber(publisher, stop)
     began, began_ns = time.monotonic(), time.time_ns()
+    started, lag = began, 0.0
     for frame in schedule(source, options.loop, options.rate, options.frames):
         image = (
             frame.image_bgr
@@ -108,6 +110,14 @@ def _replay(
         message = compressed_message(header, image) if options.compressed else image_message(header, image)
         if stop.wait(max(0.0, began + frame.due - time.monotonic())):
             break
+        behind, lag = lag, time.monotonic() - began - frame.due
+        if lag - behind > _STANDSTILL:
+            # Stopped (SIGSTOP, a suspended machine): a camera goes on with what it sees then, not with a burst.
+            began += lag
+            began_ns += 0 if options.same_stamps else round(lag * NANOSECONDS)
+            stamp_ns = began_ns + round(since * NANOSECONDS)
+            message.header.stamp = time_message(stamp_ns)
+            lag = 0.0
         publisher.publish(message)
         summary.published += 1
         summary.loops = frame.loop + 1
@@ -115,7 +125,7 @@ def _replay(
         if stamps is not None:
             stamps.writerow((frame.loop, frame.frame, f"{frame.seconds:.6f}", stamp_ns))
     stop.wait(_DRAINING)  # what is still on its way would be lost with the publisher
-    summary.seconds = round(time.monotonic() - began - _DRAINING, 3)
+    summary.seconds = round(time.monotonic() - started - _DRAINING, 3)
     summary.rate = round(summary.published / summary.seconds, 3) if summary.seconds > 0 else 0.0
     return summary
 

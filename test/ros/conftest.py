@@ -195,7 +195,7 @@ def _starter(folder: Path) -> Iterator[Starter]:
     started: list[Executable] = []
 
     def start(name: str, *arguments: str) -> Executable:
-        started.append(Executable(name, arguments, folder / f"{name}-{len(started)}.log"))
+        started.append(Executable(name, arguments, folder / f"{Path(name).stem}-{len(started)}.log"))
         return started[-1]
 
     yield start
