@@ -1,0 +1,198 @@
+"""What the viewer shows, as Rerun understands it; the only module that calls `rerun`, which is an optional library.
+
+In: pictures, faces and rates with their stamps. Out: entities of a Rerun recording, in a window, in the browser or in a
+file. Works with rerun-sdk 0.22 (the last for NumPy 1) to 0.41, whose names for a few things differ.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ast_net_ros.pipeline import FaceAffect
+from ast_net_ros.vision.drawing import face_color
+
+TIMELINE = "stamp"
+TRAIL_SECONDS = 5.0
+_JPEG_QUALITY = 80
+_MEND = 'pip install "rerun-sdk>=0.22,<0.42"'
+
+
+class ViewerError(RuntimeError):
+    """Rerun is not there or cannot do what is asked; the message says the mend."""
+
+
+def load_rerun() -> ModuleType:
+    """The library. Raises ViewerError where it is not installed."""
+    try:
+        import rerun
+        import rerun.blueprint
+    except ImportError as error:
+        raise ViewerError(f"viewer: the library rerun does not load ({error}); {_MEND}") from error
+    return rerun
+
+
+class RerunLog:
+    """One recording. Not thread-safe.
+
+    destination: "window"; "serve" (a page in the browser on `port`); or the path of the .rrd file to write.
+    """
+
+    def __init__(self, destination: str | Path, port: int = 9090):
+        self._rr = load_rerun()
+        self._cameras: list[str] = []
+        self._trails: dict[str, deque[tuple[float, float, float]]] = {}
+        self._curves: set[str] = set()
+        self._seen: dict[str, tuple[str, float]] = {}  # face_id -> its camera and last stamp
+        self._rr.init("ast_net_ros")
+        self.address = self._open(destination, port)
+        self._draw_plane()
+        self._arrange()
+
+    def picture(self, topic: str, stamp: float, image_bgr: np.ndarray) -> None:
+        """A camera's picture (H x W x 3 uint8)."""
+        self._enter(topic, stamp)
+        _, jpeg = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        self._rr.log(_camera(topic), self._rr.EncodedImage(contents=jpeg.tobytes(), media_type="image/jpeg"))
+
+    def faces(self, topic: str, stamp: float, faces: Sequence[FaceAffect], scale: float) -> None:
+        """The faces of one image, which may be none. scale: of the shown picture to the camera's own."""
+        self._enter(topic, stamp)
+        rr = self._rr
+        boxes = [[value * scale for value in face.box] for face in faces]
+        labels = [f"{f.face_id}  {f.valence:+.2f} {f.arousal:+.2f}  {f.confidence:.0%}" for f in faces]
+        shown = rr.Boxes2D(
+            array=np.array(boxes, np.float32).reshape(-1, 4),
+            array_format=rr.Box2DFormat.XYWH,
+            labels=labels,
+            colors=[_rgb(face.face_id) for face in faces],
+        )
+        rr.log(f"{_camera(topic)}/faces", shown if faces else rr.Clear(recursive=False))
+        for face in faces:
+            self._seen[face.face_id] = (topic, stamp)
+            self._curve(f"people/valence/{face.face_id}", face.face_id, face.valence)
+            self._curve(f"people/arousal/{face.face_id}", face.face_id, face.arousal)
+            self._move_in_plane(face, stamp)
+        self._forget(topic, stamp)
+
+    def rate(self, topic: str, stamp: float, received: float, processed: float) -> None:
+        """Images a second of a camera, as the diagnostics have them."""
+        self._set_time(stamp)
+        path = f"rates{_name(topic)}"
+        self._scalar(f"{path}/received", received)
+        self._scalar(f"{path}/processed", processed)
+
+    def close(self) -> None:
+        """Everything that was logged is where it belongs when this returns."""
+        self._rr.disconnect()
+
+    # Into the recording
+
+    def _enter(self, topic: str, stamp: float) -> None:
+        self._set_time(stamp)
+        if topic not in self._cameras:
+            self._cameras.append(topic)
+            self._arrange()
+
+    def _curve(self, path: str, face_id: str, value: float) -> None:
+        if path not in self._curves:
+            self._curves.add(path)
+            self._rr.log(path, self._series_style(face_id), static=True)
+        self._scalar(path, value)
+
+    def _move_in_plane(self, face: FaceAffect, stamp: float) -> None:
+        """The dot at the newest value and the trail behind it; upward is negative in Rerun's pictures."""
+        trail = self._trails.setdefault(face.face_id, deque())
+        if trail and stamp < trail[-1][0]:
+            trail.clear()
+        trail.append((stamp, face.valence, -face.arousal))
+        while stamp - trail[0][0] > TRAIL_SECONDS:
+            trail.popleft()
+        color, points = _rgb(face.face_id), [point[1:] for point in trail]
+        path = f"plane/people/{face.face_id}"
+        dot = self._rr.Points2D([points[-1]], radii=0.035, colors=[color], labels=[face.face_id])
+        self._rr.log(f"{path}/now", dot)
+        if len(points) > 1:
+            self._rr.log(f"{path}/trail", self._rr.LineStrips2D([points], radii=0.008, colors=[color]))
+
+    def _forget(self, topic: str, stamp: float) -> None:
+        """Takes faces out of the plane that their camera has not shown for a second, or that lie in its future."""
+        gone = [i for i, (of, seen) in self._seen.items() if of == topic and not 0 <= stamp - seen <= 1.0]
+        for face_id in gone:
+            del self._seen[face_id]
+            self._trails.pop(face_id, None)
+            self._rr.log(f"plane/people/{face_id}", self._rr.Clear(recursive=True))
+
+    def _draw_plane(self) -> None:
+        rr, grey = self._rr, [150, 150, 150]
+        axes = [[(-1, 0), (1, 0)], [(0, -1), (0, 1)], [(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)]]
+        rr.log("plane/axes", rr.LineStrips2D(axes, radii=0.004, colors=[grey] * 3), static=True)
+        corners = [(-0.98, -0.06), (0.98, -0.06), (0, -1.06), (0, 1.06)]
+        words = ["unpleasant", "pleasant", "excited", "calm"]
+        named = rr.Points2D(corners, radii=0.001, labels=words, colors=[grey] * 4, show_labels=True)
+        rr.log("plane/words", named, static=True)
+
+    def _arrange(self) -> None:
+        """Pictures left; curves, plane and rates right."""
+        rrb: Any = self._rr.blueprint
+        pictures = [rrb.Spatial2DView(origin=_camera(topic), name=topic) for topic in self._cameras]
+        curves = [rrb.TimeSeriesView(origin=f"people/{n}", name=n.capitalize()) for n in ("valence", "arousal")]
+        below = rrb.Horizontal(
+            rrb.Spatial2DView(origin="plane", name="Valence-arousal plane"),
+            rrb.TimeSeriesView(origin="rates", name="Images a second"),
+        )
+        left = rrb.Grid(*pictures) if pictures else rrb.Spatial2DView(origin="cameras", name="Cameras")
+        whole = rrb.Horizontal(left, rrb.Vertical(*curves, below), column_shares=[1, 1])
+        self._rr.send_blueprint(rrb.Blueprint(whole, collapse_panels=True))
+
+    # What differs from version to version
+
+    def _open(self, destination: str | Path, port: int) -> str:
+        """Where it is to be seen."""
+        rr = self._rr
+        if isinstance(destination, Path):
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            rr.save(str(destination))
+            return str(destination)
+        if destination == "window":
+            rr.spawn(memory_limit="1GB")
+            return "a window"
+        if hasattr(rr, "serve_grpc"):
+            rr.serve_web_viewer(web_port=port, open_browser=False, connect_to=rr.serve_grpc())
+        else:
+            rr.serve_web(web_port=port, open_browser=False)
+        return f"http://localhost:{port}"
+
+    def _set_time(self, stamp: float) -> None:
+        if hasattr(self._rr, "set_time"):
+            self._rr.set_time(TIMELINE, timestamp=stamp)
+        else:
+            self._rr.set_time_seconds(TIMELINE, stamp)
+
+    def _scalar(self, path: str, value: float) -> None:
+        kind = getattr(self._rr, "Scalars", None)
+        self._rr.log(path, kind([value]) if kind else self._rr.Scalar(value))
+
+    def _series_style(self, face_id: str) -> Any:
+        kind = getattr(self._rr, "SeriesLines", None)
+        if kind:
+            return kind(colors=[_rgb(face_id)], names=[face_id])
+        return self._rr.SeriesLine(color=_rgb(face_id), name=face_id)
+
+
+def _name(topic: str) -> str:
+    return "/" + topic.strip("/")
+
+
+def _camera(topic: str) -> str:
+    return f"cameras{_name(topic)}"
+
+
+def _rgb(face_id: str) -> list[int]:
+    return list(face_color(face_id)[::-1])
