@@ -8,6 +8,7 @@ SHELL := /bin/bash
 export AST_NET_MEDIA ?= $(CURDIR)/.cache/media
 ENTER := source ./env.sh &&
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 help: ## list the commands
 	@echo "make COMMAND, where COMMAND is one of:"
@@ -43,8 +44,8 @@ MINUTES ?= 30
 soak: media ## run the node for MINUTES (30) under changing conditions; figures and plot in out/soak
 	@$(ENTER) soak --minutes $(MINUTES) --output out/soak
 
-bench: media ## measure speed and latency on this machine
-	@$(ENTER) ast_net bench
+bench: media ## measure speed and latency on this machine, into benchmarks/; BENCH_ARGS="--full" chooses
+	@$(ENTER) ast_net bench --output benchmarks $(BENCH_ARGS)
 
 clean: ## remove everything that the commands above made
 	rm -rf .venv .cache build install log out .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -24,14 +24,15 @@ ALLOWED = {
     "training": {"labels", "model", "vision"},
     "evaluation": {"labels", "model", "vision", "pipeline"},
     "ros": {"model", "vision", "pipeline", "evaluation"},
+    "benchmark": {"model", "vision", "pipeline", "evaluation"},
     "experiments": {"model", "vision", "evaluation", "training"},
-    "cli": {"model", "vision", "pipeline", "evaluation", "training", "experiments"},
+    "cli": {"model", "vision", "pipeline", "evaluation", "training", "experiments", "benchmark"},
 }
 # Libraries that only some parts may import.
 ROS_LIBRARIES = {"rclpy", "sensor_msgs", "std_msgs", "std_srvs", "diagnostic_msgs", "lifecycle_msgs", "launch"}
 RESERVED = {
-    "torch": {"model", "training", "evaluation", "experiments", "pipeline"},
-    "cv2": {"vision", "training", "evaluation", "ros", "pipeline"},
+    "torch": {"model", "training", "evaluation", "experiments", "benchmark", "pipeline"},
+    "cv2": {"vision", "training", "evaluation", "ros", "benchmark", "pipeline"},
     "onnxruntime": {"vision"},
     **{library: {"ros"} for library in ROS_LIBRARIES},
 }

@@ -58,31 +58,3 @@ def _print_summary(annotation: Annotation, pipeline: AffectPipeline, output: Pat
     click.echo(f"results in {output}")
     if a.declared_frames is not None and a.frames < 0.9 * a.declared_frames:
         click.echo(f"Note: the file declares {a.declared_frames} frames; {a.frames} were read.", err=True)
-
-
-@click.command()
-@click.argument("video", type=click.Path(path_type=Path), required=False)
-@click.option("--output", "-o", metavar="FILE", type=click.Path(path_type=Path), default=Path("out/bench.json"))
-@click.option("--weights", metavar="PATH", type=click.Path(path_type=Path), help="Weights.  [default: packaged]")
-@click.option("--device", default="auto", metavar="NAME", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--frames", type=click.IntRange(1), default=120, show_default=True, help="Of the video, for each run.")
-@click.option("--repeats", type=click.IntRange(1), default=5, show_default=True)
-def bench(video: Path | None, output: Path, weights: Path | None, device: str, frames: int, repeats: int) -> None:
-    """Measure the model and the pipeline on VIDEO: FILE (JSON) and a table beside it (Markdown).
-
-    Without VIDEO, the face video that `make bench` fetched is taken.
-    """
-    import json
-    import os
-
-    from ast_net_ros.evaluation.benchmark import benchmark, benchmark_table
-    from ast_net_ros.model import load_model
-
-    chosen = video or Path(os.environ.get("AST_NET_MEDIA", ".cache/media")) / "WolfgangLanger_Pexels.mp4"
-    results = benchmark(chosen, load_model(weights, device), frames, repeats)
-    table = benchmark_table(results)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(results, indent=2) + "\n")
-    output.with_suffix(".md").write_text(table)
-    click.echo(table)
-    click.echo(f"written: {output}, {output.with_suffix('.md')}")

@@ -1,0 +1,150 @@
+"""The scenarios that need no ROS: the model alone, each stage, the whole pipeline.
+
+In: a loaded model, a clip. Out: for each scenario a dictionary of figures (min, median and max over the repeats).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import torch
+
+from ast_net_ros.benchmark.figures import Figure, repeated, spread, torch_threads
+from ast_net_ros.benchmark.frames import FACE_COUNTS, SIZES, frames_of
+from ast_net_ros.benchmark.machine import usable_cores
+from ast_net_ros.model.runtime import AffectModel
+from ast_net_ros.pipeline import AffectPipeline, PipelineSettings
+from ast_net_ros.vision.image_message import decode_image
+
+BATCHES = (1, 2, 4, 8, 16)
+STAGES = ("decode bgr8", "decode rgb8", "decode jpeg", "detect", "align", "track", "encode", "step")
+STAGE_SIZE = (640, 360)
+Progress = Callable[[str], None]
+"""Called when a part of a scenario is done, with what it was."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The video that is measured on. box: of its face. rate: its pictures per second."""
+
+    frames: Sequence[np.ndarray]
+    rate: float
+    box: tuple[float, float, float, float]
+
+
+def model_alone(model: AffectModel, repeats: int, progress: Progress, batches: Sequence[int] = BATCHES) -> dict:
+    """Milliseconds of one `encode` and one `step` of so many faces, with one thread and with all."""
+    results: dict[str, dict] = {}
+    for threads in sorted({1, usable_cores()}):
+        rows = results[f"{threads} thread{'s' * (threads > 1)}"] = {}
+        with torch_threads(threads):
+            for batch in batches:
+                rows[str(batch)] = _one_batch(model, batch, repeats)
+                progress(f"model, {batch} faces, {threads} threads")
+    return results
+
+
+def _one_batch(model: AffectModel, batch: int, repeats: int) -> dict[str, Figure]:
+    side = model.config.chip_side
+    chips = torch.randint(0, 256, (batch, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    attributes, _ = model.encode(chips)
+    state = model.initial_state(batch)
+
+    def encode() -> object:
+        return model.encode(chips)
+
+    def step() -> object:
+        return model.step(attributes, state)
+
+    def both() -> object:
+        return model.step(model.encode(chips)[0], state)
+
+    calls = {"encode_ms": encode, "step_ms": step, "both_ms": both}
+    figures = {name: repeated(call, repeats, model.device) for name, call in calls.items()}
+    return figures | {"each_face_ms": spread([value / batch for value in figures["both_ms"].values()])}
+
+
+def further_face_ms(rows: dict[str, dict]) -> Figure:
+    """What one more face in a batch costs: the growth between the smallest and the largest batch, over its faces."""
+    (low, first), *_, (high, last) = sorted((int(batch), row["both_ms"]) for batch, row in rows.items())
+    growth = [(last[key] - first[key]) / (high - low) for key in ("min", "median", "max")]
+    return spread(growth)
+
+
+def stages(model: AffectModel, clip: Clip, repeats: int, progress: Progress) -> dict[str, Figure]:
+    """Milliseconds of each stage with one face at 640x360. Publishing is measured with the node."""
+    pictures = frames_of(clip.frames, STAGE_SIZE, 1, clip.box)
+    figures = {}
+    for name, message in _messages(pictures[0]).items():
+        figures[f"decode {name}"] = repeated(partial(decode_image, message), repeats)
+        progress(f"stages, decode {name}")
+    runs = [run_pipeline(AffectPipeline(model), pictures, clip.rate) for _ in range(repeats)]
+    for stage in ("detect", "align", "track", "encode", "step"):
+        figures[stage] = spread([run[f"{stage}_ms"] for run in runs])
+    progress("stages, pipeline")
+    return figures
+
+
+def _messages(picture: np.ndarray) -> dict[str, SimpleNamespace]:
+    """A picture as ROS messages hold it, without ROS."""
+    height, width = picture.shape[:2]
+    raw = {"height": height, "width": width, "is_bigendian": 0, "step": 3 * width, "data": picture.tobytes()}
+    jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+    return {
+        "bgr8": SimpleNamespace(encoding="bgr8", **raw),
+        "rgb8": SimpleNamespace(encoding="rgb8", **raw),
+        "jpeg": SimpleNamespace(format="bgr8; jpeg compressed bgr8", data=jpeg),
+    }
+
+
+def pipeline(model: AffectModel, clip: Clip, repeats: int, progress: Progress) -> dict[str, dict]:
+    """Whole pipeline, by size and number of faces; with one face also with detection in every fifth picture or so."""
+    results = {}
+    for size in SIZES:
+        for faces in FACE_COUNTS:
+            pictures = frames_of(clip.frames, size, faces, clip.box)
+            intervals = {"detection in every frame": 0.0} | ({"detection every 0.2 s": 0.2} if faces == 1 else {})
+            for name, interval in intervals.items():
+                whole = AffectPipeline(model, settings=PipelineSettings(detection_interval=interval))
+                runs = [run_pipeline(whole, pictures, clip.rate) for _ in range(repeats)]
+                label = f"{size[0]}x{size[1]}, {faces} face{'s' * (faces > 1)}, {name}"
+                results[label] = {key: spread([run[key] for run in runs]) for key in runs[0]}
+                progress(f"pipeline, {label}")
+    return results
+
+
+def pipeline_parts() -> int:
+    """How often :func:`pipeline` reports progress."""
+    return len(SIZES) * (len(FACE_COUNTS) + 1)
+
+
+def run_pipeline(whole: AffectPipeline, pictures: Sequence[np.ndarray], rate: float) -> dict[str, float]:
+    """One pass: frames per second, faces per frame, processor time, mean milliseconds of every stage, and the
+    percentiles of a frame's time. The first picture warms up and does not count."""
+    whole.reset()
+    whole.process(pictures[0], 0.0)
+    stages: dict[str, float] = {}
+    faces = 0
+    processor, moments = time.process_time(), [time.perf_counter()]
+    for index, picture in enumerate(pictures[1:], start=1):
+        faces += len(whole.process(picture, index / rate))
+        moments.append(time.perf_counter())
+        for stage, seconds in whole.timings.items():
+            stages[stage] = stages.get(stage, 0.0) + seconds
+    count = len(pictures) - 1
+    each = [1e3 * (after - before) for before, after in pairwise(moments)]
+    return {
+        "frames_per_second": count / (moments[-1] - moments[0]),
+        "faces_per_frame": faces / count,
+        "frame_p50_ms": float(np.percentile(each, 50)),
+        "frame_p99_ms": float(np.percentile(each, 99)),
+        "processor_ms": (time.process_time() - processor) / count * 1e3,
+        **{f"{stage}_ms": seconds / count * 1e3 for stage, seconds in stages.items()},
+    }
