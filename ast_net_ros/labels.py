@@ -28,7 +28,7 @@ _LARGEST_BELIEVABLE = 1.5  # beyond it, values are of another scale rather than 
 
 
 class DataError(ValueError):
-    """Labelled data that cannot be used; the text names the file, the reason and the mend."""
+    """A data file that cannot be used; the text names the file, what is wrong and the mend."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +93,7 @@ def read_afew_va_frames(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, A
         frames = {int(name): (one["valence"], one["arousal"]) for name, one in stored["frames"].items()}
         numbers = np.array(sorted(frames), int)
         values = np.array([frames[n] for n in numbers], np.float64).reshape(-1, 2) / _AFEW_VA_SCALE
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(f"{path}: not a label file of AFEW-VA ({type(error).__name__}: {error})") from error
     return numbers, values, stored
 

@@ -15,16 +15,13 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from ast_net_ros.labels import DataError
 from ast_net_ros.vision.alignment import CHIP_SIDE, align_face
 from ast_net_ros.vision.detection import FaceDetector
 
 EMOTION_COUNT = 8  # of the ten FER+ vote columns; the last two are "unknown" and "not a face"
 # A 48 x 48 face fills its picture; the detector wants it larger and with something around it.
 _ENLARGED_SIDE, _MARGIN = 144, 24
-
-
-class DataError(ValueError):
-    """A data file that cannot be used; the message names the file, what is wrong and the mend."""
 
 
 @dataclass(frozen=True)

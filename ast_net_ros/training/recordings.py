@@ -109,19 +109,6 @@ def split_by_person(person: str, valid_share: float = 0.2) -> str:
     return "valid" if zlib.crc32(person.encode()) % 1000 < valid_share * 1000 else "train"
 
 
-def bounded_labels(values: np.ndarray, what: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """`values` clipped to [-1, 1], and a remark where that changed any. Infinite values become NaN.
-
-    Raises DataError when they are plainly of another scale.
-    """
-    values = np.where(np.isinf(values), np.nan, values)
-    largest = float(np.nanmax(np.abs(values), initial=0.0)) if np.isfinite(values).any() else 0.0
-    if largest > 1.5:
-        raise DataError(f"{what}: holds {largest:g}; wanted valence and arousal in [-1, 1]")
-    outside = int((np.abs(values) > 1).sum())
-    return np.clip(values, -1, 1), (f"{what}: {outside} values outside [-1, 1] clipped",) if outside else ()
-
-
 @dataclass(frozen=True)
 class FaceSequence:
     """What AST-Net's CNN saw of a recording's face: stamps K (seconds, rising), features K x F float32.

@@ -11,24 +11,17 @@ five is for validation, always the same ones. Clips come from films at 25 frames
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-import numpy as np
-
-from ast_net_ros.training.faces import DataError
+from ast_net_ros.labels import AFEW_VA_FRAME_RATE, DataError, bounded_labels, read_afew_va_frames
 from ast_net_ros.training.recordings import (
     Recording,
     RecordingSet,
-    bounded_labels,
     picture_frames,
     pictures_in,
     source_identity,
     split_by_person,
 )
-
-FRAME_RATE = 25.0
-_SCALE = 10.0
 
 
 def read_afew_va(folder: Path) -> RecordingSet:
@@ -51,13 +44,7 @@ def read_afew_va(folder: Path) -> RecordingSet:
 
 
 def _recording(path: Path) -> Recording:
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        frames = {int(name): (one["valence"], one["arousal"]) for name, one in stored["frames"].items()}
-        numbers = np.array(sorted(frames), int)
-        values = np.array([frames[n] for n in numbers], np.float64).reshape(-1, 2) / _SCALE
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise DataError(f"{path}: not a label file of AFEW-VA ({type(error).__name__}: {error})") from error
+    numbers, values, stored = read_afew_va_frames(path)
     pictures = [picture for picture in pictures_in(path.parent) if picture.stem.isdecimal()]
     if not len(numbers) or not pictures:
         raise DataError(f"{path.parent}: {len(numbers)} labels and {len(pictures)} frames; nothing to learn from")
@@ -69,9 +56,9 @@ def _recording(path: Path) -> Recording:
         name=path.stem,
         split=split_by_person(person),
         person=person,
-        frames=picture_frames(pictures, [int(picture.stem) / FRAME_RATE for picture in pictures]),
+        frames=picture_frames(pictures, [int(picture.stem) / AFEW_VA_FRAME_RATE for picture in pictures]),
         source=source_identity(pictures),
-        label_stamps=numbers / FRAME_RATE,
+        label_stamps=numbers / AFEW_VA_FRAME_RATE,
         labels=labels,
         remarks=odd + clipped,
     )

@@ -18,12 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ast_net_ros.training.faces import DataError
+from ast_net_ros.labels import DataError, bounded_labels
 from ast_net_ros.training.recordings import (
     VIDEO_SUFFIXES,
     Recording,
     RecordingSet,
-    bounded_labels,
     picture_frames,
     pictures_in,
     source_identity,

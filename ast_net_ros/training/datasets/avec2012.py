@@ -21,19 +21,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import numpy as np
-
-from ast_net_ros.training.faces import DataError
+from ast_net_ros.labels import DataError, read_avec2012_pair
 from ast_net_ros.training.recordings import (
     VIDEO_SUFFIXES,
     Recording,
     RecordingSet,
-    bounded_labels,
     source_identity,
     video_frames,
 )
 
-LABEL_SECONDS = 0.02
 _SETS = {"train": "train", "devel": "valid", "test": "test"}  # the challenge's name: ours
 _LABEL_FILE = re.compile(r"labels_continuous_(train|devel|tests?)_?(\d+)_(valence|arousal)\.dat$", re.IGNORECASE)
 
@@ -97,36 +93,14 @@ def _recording(name: str, part: str, files: dict[str, Path], videos: list[Path])
         raise DataError(
             f"{name}: wanted one video such as {part}{'s' * (part == 'test')}_video{name[-3:]}.avi, found {what}"
         )
-    columns = [_read_values(files[dimension]) for dimension in ("valence", "arousal")]
-    length = min(map(len, columns))
-    remarks: tuple[str, ...] = ()
-    if length < max(map(len, columns)):
-        remarks = (
-            f"{name}: {len(columns[0])} valence and {len(columns[1])} arousal labels; the first {length} are used",
-        )
-    labels, clipped = bounded_labels(np.stack([column[:length] for column in columns], axis=1), name)
+    rows = read_avec2012_pair(files["valence"], files["arousal"], name)
     return Recording(
         name=name,
         split=_SETS[part],
         person=name,
         frames=video_frames(videos[0]),
         source=source_identity(videos),
-        label_stamps=np.arange(length) * LABEL_SECONDS,
-        labels=labels,
-        remarks=remarks + clipped,
+        label_stamps=rows.times,
+        labels=rows.values,
+        remarks=rows.remarks,
     )
-
-
-def _read_values(path: Path) -> np.ndarray:
-    """One value a line; NaN stays NaN."""
-    values = []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            values.append(float(line))
-        except ValueError:
-            raise DataError(f"{path}, line {number}: '{line.strip()[:40]}' is no number; is the file whole?") from None
-    if not values:
-        raise DataError(f"{path}: holds no value")
-    return np.array(values)
