@@ -388,9 +388,7 @@ def _write(results: Sequence[RecordingResult], run: dict, options: RunOptions, b
 def _write_bags(jobs: Sequence[RecordingJob], options: RunOptions) -> None:
     if not options.write_bag:
         return
-    from ast_net_ros.evaluation.bag_writing import write_estimates_bag
+    from ast_net_ros.evaluation.estimates_bag import write_estimates_bag
 
     for job in jobs:
-        path = Path(options.write_bag.replace("{name}", job.name))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_estimates_bag(Path(job.folder), path)
+        write_estimates_bag(Path(job.folder), Path(options.write_bag.replace("{name}", job.name)))

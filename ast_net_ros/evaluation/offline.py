@@ -23,7 +23,7 @@ import torch
 
 from ast_net_ros.evaluation.estimation import EstimationSettings, pipeline_maker
 from ast_net_ros.evaluation.recording_result import RecordingWriter, seconds_since
-from ast_net_ros.evaluation.recordings import RecordingError, open_recording
+from ast_net_ros.evaluation.recordings import open_recording
 from ast_net_ros.pipeline import AffectPipeline
 
 Tell = Callable[[int], None]
@@ -61,16 +61,15 @@ def evaluate_recording(job: RecordingJob, tell: Tell | None = None) -> None:
         with RecordingWriter(Path(job.folder), job.name, job.path, recording.topic, "offline") as writer:
             first_ns, told_at, untold = None, began, 0
             for frame in recording.frames():
-                first_ns = frame.stamp_ns if first_ns is None else first_ns
+                if first_ns is None:
+                    first_ns = frame.stamp_ns
+                    writer.about["frame_id"] = frame.frame_id
                 seconds = seconds_since(frame.stamp_ns, first_ns)
                 writer.add(frame.stamp_ns, pipeline.process(frame.image, seconds, job.name))
                 untold += 1
                 if tell and time.monotonic() - told_at > _TELL_SECONDS:
                     tell(untold)
                     told_at, untold = time.monotonic(), 0
-            if first_ns is None:
-                problems = f" ({'; '.join(recording.problems)})" if recording.problems else ""
-                raise RecordingError(f"recording {job.path}: no frame of it can be read{problems}")
             if tell:
                 tell(untold)
             writer.about |= {
