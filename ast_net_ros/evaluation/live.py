@@ -134,5 +134,5 @@ def _reason(errors: IO[str], code: int) -> str:
     """What the process said was wrong: its error, or else the end of its output."""
     errors.seek(0)
     text = errors.read().strip()
-    _, found, said = text.rpartition("error: ")
+    _, found, said = ("\n" + text).partition("\nerror: ")  # what follows it may be a log with errors of its own
     return said if found else "\n".join(text.splitlines()[-_ERROR_LINES:]) or f"ended with code {code}"

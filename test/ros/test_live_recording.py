@@ -78,7 +78,7 @@ def test_stamps_of_a_camera_whose_clock_was_set_stay_in_range() -> None:
     today, base = 1_800_000_000 * NANOSECONDS, 1_800_000_500 * NANOSECONDS
     stamps = RunStamps(base)
     given = [stamps.next(stamp) for stamp in (0, NANOSECONDS, today, 5, today)]
-    assert np.diff(given).tolist() == [NANOSECONDS, LARGEST_LEAP, -LARGEST_LEAP, LARGEST_LEAP + 1]
+    assert np.diff(given).tolist() == [NANOSECONDS, LARGEST_LEAP, 1 - LARGEST_LEAP, LARGEST_LEAP]
     assert all(0 < stamp < 2**31 * NANOSECONDS for stamp in given)
 
 
@@ -150,13 +150,6 @@ def test_a_node_that_cannot_start_is_named_with_its_log_and_leaves_nothing(face_
         record_live(face_bag, tmp_path / "face", options)
     assert "abacus" in str(error.value) and "Traceback" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_what_is_no_recording_is_refused_before_a_node_is_started(tmp_path: Path) -> None:
-    (tmp_path / "bag").mkdir()
-    with pytest.raises(LiveError, match="live run of .*bag"):
-        record_live(tmp_path / "bag", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
