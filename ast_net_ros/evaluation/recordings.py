@@ -12,7 +12,7 @@ looped bag: they are given as they are, and the pipeline begins anew there, as i
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,11 +118,14 @@ class Recording:
         """Whether something of the recording is missing, as far as has been read."""
         return self._opening.partial or self._reading.partial
 
-    def frames(self, start_ns: int | None = None, stop_ns: int | None = None) -> Iterator[RecordedFrame]:
+    def frames(
+        self, start_ns: int | None = None, stop_ns: int | None = None, stamps: Collection[int] | None = None
+    ) -> Iterator[RecordedFrame]:
         """The pictures one after the other, in the order that the module states; may be called again.
 
         start_ns: pictures with earlier stamps are passed over. stop_ns: the first with this stamp or a later one ends
-        the reading. Raises RecordingError at the end when the whole was asked for and no picture could be read.
+        the reading. stamps: only pictures with these are decoded and given. Raises RecordingError at the end when the
+        whole was asked for and no picture could be read.
         """
         self._reading = problems = ReadingProblems()
         index = 0
@@ -130,6 +133,8 @@ class Recording:
             if stop_ns is not None and picture.stamp_ns >= stop_ns:
                 return
             if start_ns is not None and picture.stamp_ns < start_ns:
+                continue
+            if stamps is not None and picture.stamp_ns not in stamps:
                 continue
             try:
                 image = picture.decode()
@@ -140,7 +145,7 @@ class Recording:
                 continue
             yield RecordedFrame(index, picture.stamp_ns, image, picture.frame_id, picture.received_ns)
             index += 1
-        if index == 0 and start_ns is None and stop_ns is None:
+        if index == 0 and start_ns is None and stop_ns is None and stamps is None:
             raise RecordingError(
                 f"recording {self.path}: no picture in it can be read: {'; '.join(self.problems) or 'it has none'}"
             )

@@ -17,6 +17,7 @@ import numpy as np
 from ast_net_ros.evaluation.estimates import iterate_estimates
 from ast_net_ros.evaluation.figures import counted, scored, seconds_of
 from ast_net_ros.evaluation.recording_result import ESTIMATES, RecordingResult
+from ast_net_ros.evaluation.recordings import open_recording
 from ast_net_ros.vision.drawing import Box, face_color
 
 WIDTH = 320
@@ -26,7 +27,6 @@ APART_SECONDS = 5.0
 """Least time between two moments, so that one bad second does not fill them all."""
 
 _JPEG_QUALITY = 80
-_WINDOW_NS = 500_000_000  # about a wanted frame: a recording is entered a little earlier than the stamp itself
 
 
 @dataclass(frozen=True)
@@ -91,17 +91,14 @@ def read_pictures(result: RecordingResult, moments: Sequence[Moment], folder: Pa
     folder: of the recording's results, whose estimates.csv knows the boxes; None draws none.
     A frame that cannot be found again is left out. Raises RecordingError, EstimatesError and OSError.
     """
-    from ast_net_ros.evaluation.recordings import open_recording  # loads the libraries that read bags
-
     boxes = _boxes(result, moments, folder / ESTIMATES) if folder is not None else {}
+    wanted = {moment.stamp_ns: moment.frame for moment in moments}
     pictures: dict[int, bytes] = {}
     with open_recording(Path(result.path), result.topic or None) as recording:
-        for moment in sorted(moments, key=lambda moment: moment.stamp_ns):
-            frames = recording.frames(moment.stamp_ns - _WINDOW_NS, moment.stamp_ns + _WINDOW_NS)
-            found = next((frame.image for frame in frames if frame.stamp_ns == moment.stamp_ns), None)
-            if found is not None:
-                face = boxes.get(moment.frame)
-                pictures[moment.frame] = thumbnail(found, face, result.face_ids[moment.frame])
+        for frame in recording.frames(stop_ns=max(wanted, default=0) + 1, stamps=wanted):
+            number = wanted[frame.stamp_ns]
+            if number not in pictures:  # of frames with one stamp the first
+                pictures[number] = thumbnail(frame.image, boxes.get(number), result.face_ids[number])
     return pictures
 
 
