@@ -11,14 +11,14 @@ from mcap.reader import make_reader
 from mcap_ros2.decoder import DecoderFactory
 
 from ast_net_ros.evaluation.bag_writing import FACES_TOPIC, BagWritingError, affect_bag
+from ast_net_ros.evaluation.estimates import FaceEstimate
 from ast_net_ros.evaluation.message_types import AFFECT, AFFECT_ARRAY, DEFINITIONS, full_definition, typestore
 from ast_net_ros.evaluation.recordings import open_recording, read_affect_labels
-from ast_net_ros.pipeline import FaceAffect
 
 MESSAGES = Path(__file__).parents[2] / "msg"
 EMOTIONS = (0.1, 0.2, 0.05, 0.05, 0.3, 0.1, 0.15, 0.05)
-LEFT = FaceAffect("face_1", (10.4, 20.6, 100.2, 50.5), -0.25, 0.5, 0.75, EMOTIONS, 1.5)
-RIGHT = FaceAffect("face_2", (300.0, 1.0, 20.0, 30.0), 1.0, -1.0, 0.125, EMOTIONS, 0.0)
+LEFT = FaceEstimate(0, 0.0, "face_1", (10.4, 20.6, 100.2, 50.5), -0.25, 0.5, 0.75, 1.5, EMOTIONS)
+RIGHT = FaceEstimate(0, 0.0, "face_2", (300.0, 1.0, 20.0, 30.0), 1.0, -1.0, 0.125, 0.0, EMOTIONS)
 STAMPS = [1_760_000_000_123_456_789 + k * 40_000_000 for k in range(3)]
 
 
@@ -136,7 +136,7 @@ def test_a_name_that_is_no_mcap_file_is_refused(tmp_path, name):
     ("stamp_ns", "valence", "what"), [(-1, 0.0, "stamp -1"), (2**63, 0.0, "stamp"), (0, float("nan"), "not finite")]
 )
 def test_what_no_message_can_say_is_refused(tmp_path, stamp_ns, valence, what):
-    face = FaceAffect("face_1", (0.0, 0.0, 1.0, 1.0), valence, 0.0, 0.5, EMOTIONS, 0.0)
+    face = FaceEstimate(0, 0.0, "face_1", (0.0, 0.0, 1.0, 1.0), valence, 0.0, 0.5, 0.0, EMOTIONS)
     with pytest.raises(BagWritingError, match=what), affect_bag(tmp_path / "x.mcap") as bag:
         bag.write(stamp_ns, "", "", [face])
     assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 import tracemalloc
@@ -17,7 +18,7 @@ from ast_net_ros.evaluation.bag_storage import MAX_MESSAGE_BYTES, unpack_zstd
 from ast_net_ros.evaluation.recordings import RecordingError, find_recordings, open_recording
 from ast_net_ros.vision.video import open_video
 
-FRAMES = 24
+FRAMES = 16
 MAGIC = b"\x89MCAP0\r\n"
 
 
@@ -325,6 +326,18 @@ def test_a_chunk_that_unpacks_to_more_than_it_declares_takes_no_memory(bags, tmp
     assert len(frames) == 1 and recording.partial and "chunk of messages" in " ".join(recording.problems)
 
 
+def test_a_chunk_that_fails_on_the_way_costs_its_own_messages_alone(copy, pictures):
+    path, file = copy("packed")
+    data = file.read_bytes()
+    chunks = [place.start() for place in re.finditer(re.escape(b"\x28\xb5\x2f\xfd"), data)]
+    # The header still tells the size, so that rosbags opens the file and fails where it comes to this chunk.
+    overwrite(file, (chunks[len(chunks) // 2] + 20) / len(data), b"\xff" * 20_000)
+    recording, frames = read(path)
+    found = [k for k, image in enumerate(pictures) if any(np.array_equal(image, one.image) for one in frames)]
+    assert recording.partial and FRAMES - 4 <= len(found) < FRAMES and {0, FRAMES - 1} <= set(found)
+    assert "not whole" in " ".join(recording.problems) and "chunk of messages" in " ".join(recording.problems)
+
+
 def test_zstd_data_are_unpacked_up_to_the_limit_only():
     for known in (True, False):
         data = zstandard.ZstdCompressor(write_content_size=known).compress(bytes(5_000_000))
@@ -350,7 +363,7 @@ def test_a_record_that_declares_more_than_the_file_ends_the_reading(copy, length
 @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
 def test_memory_does_not_grow_with_the_length_of_a_bag(bags, video, tmp_path, storage):
     peaks = []
-    for frames in (20, 60):
+    for frames in (12, 36):
         path = bags.video_bag(tmp_path / str(frames), video, storage, frames=frames)
         with open_recording(path) as recording:
             tracemalloc.start()
