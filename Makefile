@@ -1,7 +1,7 @@
 # The few commands of this project. Each does all the set-up that it needs; `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup extras media demo test docs lint format bench soak clean
+.PHONY: help setup extras media demo test docs wheel lint format bench soak fuzz audit clean
 # A later target must not start before the set-up has ended.
 .NOTPARALLEL:
 
@@ -34,6 +34,9 @@ docs: setup ## build the documentation into out/site, with its links and spellin
 	@setup/setup.sh docs
 	@$(ENTER) setup/docs/build.sh out/site
 
+wheel: ## build sdist and wheel into dist/, checked with twine and tried in a clean environment
+	@setup/build_wheel.sh
+
 lint: setup ## check format, style and types
 	@$(ENTER) ruff format --check . && ruff check . && mypy
 
@@ -47,5 +50,15 @@ soak: media ## run the node for MINUTES (30) under changing conditions; figures 
 bench: media ## measure speed and latency on this machine, into benchmarks/; BENCH_ARGS="--full" chooses
 	@$(ENTER) ast_net bench --output benchmarks $(BENCH_ARGS)
 
+FUZZ_ARGS ?= --seconds 60
+fuzz: media ## feed damaged input to every reader; FUZZ_ARGS="raw_image --inputs 1000000" chooses
+	@pip=.cache/fuzz; [ -d $$pip ] || .venv/bin/python -m pip install -q --no-deps --target $$pip -r setup/requirements/fuzz.txt \
+		|| echo "atheris is not to be had here: random mutation takes its place"
+	@$(ENTER) PYTHONPATH=$(CURDIR)/.cache/fuzz:$$PYTHONPATH python test/fuzz/fuzz.py --found out/fuzz $(FUZZ_ARGS)
+
+AUDIT_ARGS ?=
+audit: setup ## list what is installed (SBOM) and what is known against it, into out/audit
+	@setup/audit.sh $(AUDIT_ARGS)
+
 clean: ## remove everything that the commands above made
-	rm -rf .venv .cache build install log out .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .cache build install log out dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

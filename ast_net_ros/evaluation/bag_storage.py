@@ -93,6 +93,20 @@ def storage_format(path: Path) -> str:
 
 def stored_topics(path: Path, problems: ReadingProblems) -> list[StoredTopic]:
     """The topics of a file. Raises StorageError when it is neither MCAP nor sqlite3, or has lost its tables."""
+    topics = _all_topics(path, problems)
+    sound = [topic for topic in topics if _is_sound(topic)]
+    if len(sound) < len(topics):
+        problems.note(f"file {path.name}: {len(topics) - len(sound)} of its topics have no name or type")
+    return sound
+
+
+def _is_sound(topic: StoredTopic) -> bool:
+    """Whether every field is of its type; sqlite3 stores anything in any column."""
+    texts = (topic.name, topic.type, topic.serialization, topic.definition)
+    return all(isinstance(text, str) for text in texts) and (topic.count is None or isinstance(topic.count, int))
+
+
+def _all_topics(path: Path, problems: ReadingProblems) -> list[StoredTopic]:
     kind = _known_format(path)
     if _is_plain(path, kind):
         try:

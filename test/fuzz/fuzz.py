@@ -32,7 +32,16 @@ CORPUS = HERE / "corpus"
 LONGEST_INPUT = 65_536  # bytes
 SLOWEST = 5.0  # seconds an input may take
 MOST_MEMORY = 512 * 2**20  # bytes beyond what the process has when it begins
-_DICTIONARY = (b"\xff\xd8", b"\xff\xda", b"\xff\xc0", b"\xff\xc2", b"\xff\x01", b"IDAT", b"\xff" * 4, b"\0" * 8)
+_DICTIONARY: tuple[bytes, ...] = (
+    b"\xff\xd8",
+    b"\xff\xda",
+    b"\xff\xc0",
+    b"\xff\xc2",
+    b"\xff\x01",
+    b"IDAT",
+    b"\xff" * 4,
+    b"\0" * 8,
+)
 _DICTIONARY += (
     b"nan",
     b"inf",
@@ -121,13 +130,15 @@ def _run_mutations(target: Any, board: mmap.mmap, inputs: int, seconds: float, s
     if memory:
         resource.setrlimit(resource.RLIMIT_AS, (memory + MOST_MEMORY, resource.RLIM_INFINITY))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    began, done, read, slowest = time.perf_counter(), 0, 0, 0.0
+    began, done, read, slowest, armed = time.perf_counter(), 0, 0, 0.0, 0.0
     while done < inputs and time.perf_counter() - began < seconds:
         data = next(source)
         _note(board, data)
-        faulthandler.dump_traceback_later(3 * SLOWEST, exit=True)  # for C code that no signal handler interrupts
         signal.setitimer(signal.ITIMER_REAL, SLOWEST)
         start = time.perf_counter()
+        if start - armed > 1:  # for C code that no signal handler interrupts; each call of it makes a thread
+            faulthandler.dump_traceback_later(3 * SLOWEST, exit=True)
+            armed = start
         read += bool(target.run(data))
         slowest = max(slowest, time.perf_counter() - start)
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -145,7 +156,7 @@ _LINUX = sys.platform.startswith("linux")
 
 
 def _run_atheris(target_name: str, board: mmap.mmap, inputs: int, seconds: float, seed: int) -> None:
-    import atheris
+    import atheris  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
     with atheris.instrument_imports(include=["ast_net_ros", "rosbags", "fuzz_targets"]):
         target = load_targets()[target_name]

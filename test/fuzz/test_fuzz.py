@@ -64,7 +64,7 @@ def test_the_fuzzer_keeps_what_breaks_a_reader_and_says_so(fuzz: ModuleType, tmp
         "TARGETS = {f.__name__: SimpleNamespace(name=f.__name__, run=f, seeds=lambda: [b'seed'])\n"
         "           for f in (fails, crashes, holds)}\n"
     )
-    command = [sys.executable, fuzz.__file__, "--module", str(faults), "--engine", "mutation", "--inputs", "3000"]
+    command = [sys.executable, str(fuzz.__file__), "--module", str(faults), "--engine", "mutation", "--inputs", "3000"]
     ended = subprocess.run([*command, "--found", str(tmp_path / "found")], capture_output=True, text=True)
     assert ended.returncode == 1, ended.stdout + ended.stderr
     (failed,), (crashed,) = (list((tmp_path / "found" / name).iterdir()) for name in ("fails", "crashes"))

@@ -92,6 +92,25 @@ def test_a_database_that_computes_is_refused(
         image_topics(path)
 
 
+@pytest.mark.parametrize("column", ["name", "type", "serialization_format"])
+@pytest.mark.parametrize("value", ["NULL", "17", "x'ff'"])
+def test_topics_that_are_no_text_are_passed_over(
+    column: str, value: str, bag_of_damage: ModuleType, tmp_path: Path, read: Read
+) -> None:
+    path = write(bag_of_damage, tmp_path, kind=3)
+    commands = [
+        "CREATE TABLE others(id INTEGER PRIMARY KEY, name, type, serialization_format, offered_qos_profiles, hash)",
+        "INSERT INTO others SELECT * FROM topics",
+        "DROP TABLE topics",
+        "ALTER TABLE others RENAME TO topics",
+    ]
+    change_database(path, *commands, f"UPDATE topics SET {column} = {value} WHERE id = 1")
+    try:
+        read(path)
+    except RecordingError as error:
+        assert "no image topic" in str(error)
+
+
 def _laughing() -> str:
     steps = [f"  a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
     ends = ["  relative_file_paths: *a9", "  storage_identifier: *a9"]

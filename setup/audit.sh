@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# What is installed here, and what is known against it: run by `make audit`, after `make setup`.
+#
+#   out/audit/sbom.json        software bill of materials (CycloneDX 1.6) of the environment
+#   out/audit/pip-audit.json   known vulnerabilities, from the service that pip-audit asks
+#
+# Exit code: 0 when nothing is known, 1 when something is, 3 when the service could not be asked: then nothing is known
+# either way, and this does not count as passed. `make audit AUDIT_ARGS=--offline` asks nobody and makes the list only.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+venv=${AST_NET_VENV:-$PWD/.venv}
+tools=$PWD/.cache/audit
+output=out/audit
+mkdir -p "$output" "$tools"
+
+# The tools' own requirements would replace the environment's, hence the folder beside it.
+if [ ! -x "$tools/bin/pip-audit" ]; then
+    "$venv/bin/python" -m venv "$tools" && "$tools/bin/python" -m pip install --quiet --disable-pip-version-check \
+        --requirement setup/requirements/audit.txt 2>"$tools/pip.log" || {
+        tail -n 5 "$tools/pip.log" >&2
+        echo "[audit] FAILED: the tools in setup/requirements/audit.txt could not be installed into $tools" >&2
+        exit 2
+    }
+fi
+
+# An environment of another shell must not be taken for the tools'.
+unset PYTHONPATH
+"$tools/bin/cyclonedx-py" environment "$venv/bin/python" --output-reproducible --of JSON -o "$output/sbom.json" || exit 2
+echo "[audit] $output/sbom.json: $(grep -c '"bom-ref"' "$output/sbom.json") components"
+if [ "${1:-}" = --offline ]; then exit 0; fi
+
+"$venv/bin/python" -m pip list --format=freeze 2>/dev/null |
+    grep -v -i -e '^ast[_-]net[_-]ros==' -e '^ros-' -e ' @ ' >"$output/installed.txt"
+"$tools/bin/pip-audit" --requirement "$output/installed.txt" --no-deps --disable-pip --format json \
+    --output "$output/pip-audit.json" --timeout 15 2>"$output/pip-audit.log"
+status=$?
+if [ ! -s "$output/pip-audit.json" ]; then
+    tail -n 3 "$output/pip-audit.log" >&2
+    echo "[audit] NOT CHECKED: the vulnerability service could not be asked (it needs the network); nothing is known" >&2
+    exit 3
+fi
+if [ "$status" -ne 0 ]; then
+    tail -n 20 "$output/pip-audit.log" >&2
+    echo "[audit] FOUND: see $output/pip-audit.json; raise the bound in setup/requirements" >&2
+    exit 1
+fi
+echo "[audit] nothing is known against the $(grep -c . "$output/installed.txt") packages"
