@@ -9,8 +9,8 @@ Where labels are looked for without being told: beside the recording NAME (a bag
     NAME_valence.dat and NAME_arousal.dat     AVEC 2012: one value a line, 0.02 s apart, the first at the first frame
     NAME.json                                 AFEW-VA: frame k of 25 a second
 
-the first kind that is there; then in the bag itself, the only topic of ValenceArousal or ValenceArousalArray whose name
-does not end in /faces or /valence_arousal: so end those of a running node, whose estimates are no truth.
+the first kind that is there; then in the bag itself, the only topic of ValenceArousal or ValenceArousalArray that is
+none of the node's own (those of a node named ast_net), whose estimates are no truth.
 
 Clocks: times of a CSV that are all below 1e8 are seconds from the first frame; greater ones are epoch times, whose unit
 follows from their size (seconds below 1e11, then ms, us, ns), on the clock of the image stamps. A label given at t
@@ -40,7 +40,7 @@ DELAY_STEP = 0.1
 _EPOCH_BEGINS = 1e8  # s; no recording is three years long, and no camera stamps 1973
 _TOLERANCE = 1e-4  # s, as in pipeline.py
 _DIMENSIONS = ("valence", "arousal")
-_NODE_TOPICS = ("/faces", "/valence_arousal")
+_NODE_TOPICS = ("/ast_net/faces", "/ast_net/valence_arousal")
 _BAG_SUFFIXES = (".mcap", ".db3")
 
 
