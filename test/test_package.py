@@ -33,7 +33,8 @@ ROS_LIBRARIES = {"rclpy", "sensor_msgs", "std_msgs", "std_srvs", "diagnostic_msg
 RESERVED = {
     "torch": {"model", "training", "evaluation", "experiments", "benchmark", "pipeline"},
     "cv2": {"vision", "training", "evaluation", "ros", "benchmark", "pipeline"},
-    "onnxruntime": {"vision"},
+    "onnx": {"model"},
+    "onnxruntime": {"model", "vision"},
     **{library: {"ros"} for library in ROS_LIBRARIES},
 }
 

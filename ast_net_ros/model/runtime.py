@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ast_net_ros.model.network import AffectOutput, ASTNet, LSTMState, NetworkConfig, ResidualBlock
+from ast_net_ros.model.onnx_encoder import OnnxEncoder, onnx_available
 from ast_net_ros.model.weights import WeightsInfo, load_weights
 
 logger = logging.getLogger(__name__)
@@ -20,9 +21,10 @@ DEFAULT_WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "ast_net.
 
 
 class DeviceError(ValueError):
-    """A device that was asked for and is not there; the message names it and the mend."""
+    """A device or a run-time that was asked for and is not there; the message names it and the mend."""
 
 
+RUNTIMES = ("torch", "onnxruntime")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -30,20 +32,31 @@ class AffectModel:
     """A loaded AST-Net. Safe to share between threads: between calls it keeps nothing but a count.
 
     device: where it runs. precision: of the CNN's arithmetic, a key of PRECISIONS; the small LSTM always runs in
-    float32, so that rounding does not add up over time. info: path, SHA-256 and description of its weights.
+    float32, so that rounding does not add up over time. runtime: what computes the CNN, one of RUNTIMES; their results
+    differ by rounding alone. info: path, SHA-256 and description of its weights.
     pad_batches: whether `encode` fills batches up to a power of two, so that a GPU, which plans anew for every size,
     meets few sizes. halvings: how often a batch was too large for the device's memory and went in two halves.
     """
 
-    def __init__(self, network: ASTNet, info: WeightsInfo, device: torch.device, precision: str = "float32"):
+    def __init__(
+        self,
+        network: ASTNet,
+        info: WeightsInfo,
+        device: torch.device,
+        precision: str = "float32",
+        runtime: str = "torch",
+        threads: int = 0,
+    ):
         self.config: NetworkConfig = network.config
         self.info = info
         self.device = device
         self.precision = precision
+        self.runtime = runtime
         self.pad_batches = device.type == "cuda"
         self.halvings = 0
         network.eval()
         _fold_normalisation(network.cnn)
+        self._onnx = OnnxEncoder(network.cnn, self.config.chip_side, threads) if runtime == "onnxruntime" else None
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._network = network.to(device).requires_grad_(False)
 
@@ -81,6 +94,9 @@ class AffectModel:
         return torch.cat([halves[0][0], halves[1][0]]), torch.cat([halves[0][1], halves[1][1]])
 
     def _encode_at_once(self, chips: Tensor) -> tuple[Tensor, Tensor]:
+        if self._onnx:
+            attributes, logits = self._onnx(chips)
+            return attributes, logits.softmax(dim=1)
         count = len(chips)
         if self.pad_batches:
             filled = 1 << (count - 1).bit_length()
@@ -106,17 +122,42 @@ class AffectModel:
         self.step(attributes, self.initial_state(faces))
 
 
-def load_model(path: str | Path | None = None, device: str = "auto", precision: str = "auto") -> AffectModel:
+def load_model(
+    path: str | Path | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    runtime: str = "auto",
+    threads: int = 0,
+) -> AffectModel:
     """Load weights (the packaged ones when `path` is None) onto `device`.
 
     device: "auto" (the first GPU, else the CPU), "cpu", "cuda" or "cuda:N".
     precision: "auto" (float32), "float32", "bfloat16" or "float16"; float16 needs a GPU.
-    Raises WeightsError for a file that cannot be used and DeviceError for a device or a precision that is not there.
+    runtime: "auto" (ONNX Runtime on a CPU in float32 where the package onnx is there, else torch), "torch" or
+        "onnxruntime". threads: of ONNX Runtime; 0 lets it use all cores. torch's are set by torch.set_num_threads.
+    Raises WeightsError for a file that cannot be used and DeviceError for a device, a precision or a run-time that is
+    not there.
     """
     chosen = _choose_device(device)
     arithmetic = _choose_precision(precision, chosen)
+    computes = _choose_runtime(runtime, chosen, arithmetic)
     network, info = load_weights(path or DEFAULT_WEIGHTS)
-    return AffectModel(network, info, chosen, arithmetic)
+    return AffectModel(network, info, chosen, arithmetic, computes, threads)
+
+
+def _choose_runtime(name: str, device: torch.device, precision: str) -> str:
+    fits = device.type == "cpu" and precision == "float32"
+    if name == "auto":
+        return "onnxruntime" if fits and onnx_available() else "torch"
+    if name not in RUNTIMES:
+        raise DeviceError(f"runtime '{name}': unknown; use auto, {' or '.join(RUNTIMES)}")
+    if name == "onnxruntime" and not fits:
+        raise DeviceError(
+            f"runtime 'onnxruntime': runs on the CPU in float32, not on {device} in {precision}; use torch"
+        )
+    if name == "onnxruntime" and not onnx_available():
+        raise DeviceError("runtime 'onnxruntime': it needs the package onnx; pip install onnx, or use torch")
+    return name
 
 
 def _choose_precision(name: str, device: torch.device) -> str:
