@@ -22,6 +22,7 @@ FILES = ("results.json", "README.md")
 @click.option("--full", is_flag=True, help="The node's long runs: five minutes at 30 Hz, ten of memory (about 25 min).")
 @click.option("--weights", metavar="PATH", type=click.Path(path_type=Path), help="Weights.  [default: packaged]")
 @click.option("--device", default="auto", metavar="NAME", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--runtime", default="auto", metavar="NAME", show_default=True, help="What computes the CNN.")
 @click.option("--precision", default="auto", metavar="NAME", show_default=True, help="Of the CNN's arithmetic.")
 @click.option(
     "--peer-python", metavar="PATH", type=click.Path(path_type=Path), help="Python of an environment with fer."
@@ -43,6 +44,7 @@ def bench(
     weights: Path | None,
     device: str,
     precision: str,
+    runtime: str,
     peer_python: Path | None,
     frames: int,
     repeats: int,
@@ -70,6 +72,7 @@ def bench(
         weights=weights,
         device=device,
         precision=precision,
+        runtime=runtime,
         frames=frames,
         repeats=repeats,
         wanted=tuple(scenario for scenario in NAMES if (not only or scenario in only) and scenario not in skip),

@@ -9,7 +9,8 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,12 @@ from ast_net_ros.benchmark.frames import face_box, frames_of, read_clip
 from ast_net_ros.benchmark.machine import QUIET_LOAD, copy_rates, describe_machine, describe_versions, load, matrix_rate
 from ast_net_ros.benchmark.machine import usable_cores as cores
 from ast_net_ros.benchmark.targets import targets
-from ast_net_ros.model.runtime import AffectModel, load_model
+from ast_net_ros.model.runtime import RUNTIMES, AffectModel, load_model
 from ast_net_ros.vision.detection import FaceDetector
 from ast_net_ros.vision.detection_cost import detection_cost
 
 SCHEMA = "ast_net_bench/2"
+OTHER_BATCHES = (1, 8)
 SCENARIOS = {
     "model": "encode and step alone, in batches, with one thread and all",
     "stages": "each stage with one face at 640x360",
@@ -47,6 +49,7 @@ class Options:
     weights: Path | None = None
     device: str = "auto"
     precision: str = "auto"
+    runtime: str = "auto"
     frames: int = 90
     repeats: int = 5
     wanted: tuple[str, ...] = tuple(SCENARIOS)
@@ -82,7 +85,7 @@ def run_benchmark(options: Options) -> dict:
     reason = _no_device(options.device)
     if reason:
         return _nothing_measured(options, reason, load_before)
-    model = load_model(options.weights, options.device, options.precision)
+    model = _load(options)
     frames, rate = read_clip(options.video, options.frames)
     clip = scenarios.Clip(frames, rate, face_box(frames))
     with tqdm(total=sum(_parts(name, options) for name in options.wanted), desc="measuring", unit="part") as bar:
@@ -97,6 +100,11 @@ def run_benchmark(options: Options) -> dict:
         "left_out": run.left_out,
     }
     return results | {"targets": targets(run.figures)}
+
+
+def _load(options: Options, threads: int = 0) -> AffectModel:
+    """The model; threads: 0 for all cores."""
+    return load_model(options.weights, options.device, options.precision, options.runtime, threads)
 
 
 def _no_device(device: str) -> str:
@@ -128,6 +136,7 @@ def _configuration(options: Options, model: AffectModel, clip: scenarios.Clip) -
         "repeats": options.repeats,
         "device": str(model.device),
         "precision": model.precision,
+        "runtime": model.runtime,
         "weights": model.weights_path if options.weights else "packaged",
         "weights_sha256": model.weights_hash,
         "parameters": sum(part["parameters"] for part in cost.values()),
@@ -142,8 +151,18 @@ def _configuration(options: Options, model: AffectModel, clip: scenarios.Clip) -
 # The scenarios, in the order in which they run
 
 
+def other_runtimes(model: AffectModel) -> list[str]:
+    """What else could run the CNN where the model is, beside what does."""
+    return [name for name in RUNTIMES if name != model.runtime and model.precision == "float32"]
+
+
 def _model(run: _Run) -> None:
-    run.figures["model"] = scenarios.model_alone(run.model, run.options.repeats, run.progress)
+    options = run.options
+    run.figures["model"] = scenarios.model_alone(partial(_load, options), options.repeats, run.progress)
+    for runtime in other_runtimes(run.model):
+        load = partial(_load, replace(options, runtime=runtime))
+        found = scenarios.model_alone(load, options.repeats, lambda what: None, OTHER_BATCHES)
+        run.figures.setdefault("other_runtimes", {})[runtime] = found
 
 
 def _stages(run: _Run) -> None:

@@ -39,12 +39,18 @@ class Clip:
     box: tuple[float, float, float, float]
 
 
-def model_alone(model: AffectModel, repeats: int, progress: Progress, batches: Sequence[int] = BATCHES) -> dict:
-    """Milliseconds of one `encode` and one `step` of so many faces, with one thread and with all."""
+def model_alone(
+    load: Callable[[int], AffectModel], repeats: int, progress: Progress, batches: Sequence[int] = BATCHES
+) -> dict:
+    """Milliseconds of one `encode` and one `step` of so many faces, with one thread and with all.
+
+    load: makes the model for so many threads.
+    """
     results: dict[str, dict] = {}
     for threads in sorted({1, usable_cores()}):
         rows = results[f"{threads} thread{'s' * (threads > 1)}"] = {}
         with torch_threads(threads):
+            model = load(threads)
             for batch in batches:
                 rows[str(batch)] = _one_batch(model, batch, repeats)
                 progress(f"model, {batch} faces, {threads} threads")

@@ -17,7 +17,7 @@ def results_page(results: dict) -> str:
     sections = [
         _head(results),
         _targets(results["targets"]),
-        _model(figures.get("model", {})),
+        _model(figures),
         _pipeline(figures.get("pipeline", {})),
         _stages(figures),
         _peers(figures.get("peers", {})),
@@ -71,7 +71,7 @@ def _head(results: dict) -> str:
     if "weights_sha256" in about:
         lines.append(
             f"{about['video']}, {about['frames']} frames, {about['repeats']} repeats, on {about['device']} in "
-            f"{about['precision']}; weights {about['weights_sha256'][:12]} "
+            f"{about['precision']} by {about['runtime']}; weights {about['weights_sha256'][:12]} "
             f"({about['parameters'] / 1e6:.2f} million parameters, {about['operations_a_face'] / 2e6:.1f} million "
             f"multiply-adds a face). Medians, in brackets min and max; all figures are in results.json."
         )
@@ -88,9 +88,12 @@ def _with_unit(value: float | None, unit: str) -> str:
     return "-" if value is None else f"{number(value)} {unit}".strip()
 
 
-def _model(threads: dict[str, dict]) -> str:
+def _model(figures: dict) -> str:
+    measured = {"": figures.get("model", {})}
+    measured |= {f" ({runtime})": threads for runtime, threads in figures.get("other_runtimes", {}).items()}
     rows = [
-        (name, batch, _ranged(row["encode_ms"]), _ranged(row["step_ms"]), row["each_face_ms"])
+        (name + runtime, batch, _ranged(row["encode_ms"]), _ranged(row["step_ms"]), row["each_face_ms"])
+        for runtime, threads in measured.items()
         for name, batches in threads.items()
         for batch, row in batches.items()
     ]

@@ -53,6 +53,8 @@ def test_under_overload_latency_stays_near_one_processing_time_and_every_image_i
         lambda estimate: stamps.append((estimate.camera.topic, estimate.stamp)),
         time.time_ns,
         logger,
+        failure_limit=lambda: 0,
+        on_give_up=lambda: None,
     )
     picture, ends, sent = np.zeros((8, 8, 3), np.uint8), time.monotonic() + FEEDING, 0
     while time.monotonic() < ends:  # several times faster than the pipeline; one camera twice as fast as the others
