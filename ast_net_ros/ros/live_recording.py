@@ -225,11 +225,11 @@ def _counts(recorder: Recorder, topic: str) -> dict[str, int | None]:
 
 
 def _growth(before: Mapping[str, int | None], after: Mapping[str, int | None]) -> dict[str, int | None]:
-    """By how much each count grew; None where it is not told."""
+    """By how much each count grew; None where it is not told. One that was not told before began with 0 since."""
     grown: dict[str, int | None] = {}
     for name in _COUNTS:
-        first, last = before[name], after[name]
-        grown[name] = None if first is None or last is None else last - first
+        last = after[name]
+        grown[name] = None if last is None else last - (before[name] or 0)
     return grown
 
 
