@@ -102,13 +102,13 @@ def settings_from(options: dict[str, Any]) -> EstimationSettings:
 def pipeline_maker(settings: EstimationSettings, threads: int = 0) -> Callable[[], AffectPipeline]:
     """Loads the networks once; each call of what is returned gives a pipeline that has seen nothing yet.
 
-    threads: of the face detector; 0 lets it use all cores. Raises WeightsError and DeviceError.
+    threads: of ONNX Runtime; 0 lets it use all cores. Raises WeightsError and DeviceError.
     """
     from ast_net_ros.model import load_model
     from ast_net_ros.pipeline import AffectPipeline, PipelineSettings
     from ast_net_ros.vision.detection import FaceDetector
 
-    model = load_model(settings.weights, settings.device)
+    model = load_model(settings.weights, settings.device, threads=threads)
     detector = FaceDetector(longest_side=settings.detection_side, threads=threads)
     behaviour = PipelineSettings(
         max_faces=settings.max_faces,

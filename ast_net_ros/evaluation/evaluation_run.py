@@ -33,13 +33,7 @@ from ast_net_ros.evaluation.figures import FigureOptions, evaluation_figures, re
 from ast_net_ros.evaluation.ground_truth import GroundTruth, LabelOptions, LabelsError, ground_truth_of
 from ast_net_ros.evaluation.labelling import delay_of, label_recording
 from ast_net_ros.evaluation.matching import check_rule
-from ast_net_ros.evaluation.offline import (
-    RecordingJob,
-    Tell,
-    evaluate_recording,
-    key_of,
-    library_versions,
-)
+from ast_net_ros.evaluation.offline import evaluate_recording, key_of, library_versions
 from ast_net_ros.evaluation.recording_result import (
     PARTIAL_SUFFIX,
     RecordingResult,
@@ -48,7 +42,7 @@ from ast_net_ros.evaluation.recording_result import (
 )
 from ast_net_ros.evaluation.recordings import RecordingError, find_recordings, open_recording, recording_name
 from ast_net_ros.evaluation.report import write_report
-from ast_net_ros.evaluation.workers import DiskFullError, run_here, run_in_processes
+from ast_net_ros.evaluation.workers import DiskFullError, RecordingJob, Tell, run_here, run_in_processes
 from ast_net_ros.model.runtime import AffectModel, load_model
 
 RESULTS, REPORT, RECORDINGS = "results.json", "report.html", "recordings"

@@ -14,7 +14,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 
@@ -24,30 +24,13 @@ import torch
 from ast_net_ros.evaluation.estimation import EstimationSettings, pipeline_maker
 from ast_net_ros.evaluation.recording_result import RecordingWriter, seconds_since
 from ast_net_ros.evaluation.recordings import open_recording
+from ast_net_ros.evaluation.workers import RecordingJob, Tell
 from ast_net_ros.pipeline import AffectPipeline
 
-Tell = Callable[[int], None]
-"""Hears how many frames were added since it was last called."""
-
-LIBRARIES = ("ast_net_ros", "numpy", "onnxruntime", "opencv-python", "rosbags", "torch")
+LIBRARIES = ("ast_net_ros", "numpy", "onnx", "onnxruntime", "opencv-python", "rosbags", "torch")
 """Whose versions go into results and keys: what computes or decodes the frames."""
 
 _TELL_SECONDS = 0.2
-
-
-@dataclass(frozen=True)
-class RecordingJob:
-    """One recording to evaluate, complete enough to be sent to another process or machine.
-
-    folder: of its results. topic: None takes the recording's only one. key: see `key_of`.
-    """
-
-    name: str
-    path: str
-    folder: str
-    topic: str | None
-    settings: EstimationSettings
-    key: str = ""
 
 
 def evaluate_recording(job: RecordingJob, tell: Tell | None = None) -> None:
@@ -109,6 +92,7 @@ def _described(settings: EstimationSettings, pipeline: AffectPipeline) -> dict:
         "weights_description": model.description,
         "device": str(model.device),
         "precision": model.precision,
+        "runtime": model.runtime,
         "versions": library_versions(),
     }
 

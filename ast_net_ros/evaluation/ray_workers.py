@@ -17,9 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ast_net_ros.evaluation.offline import RecordingJob, Tell
 from ast_net_ros.evaluation.recording_result import whole_folder
-from ast_net_ros.evaluation.workers import ATTEMPTS, Failure, Work, disk_full, failure_of
+from ast_net_ros.evaluation.workers import ATTEMPTS, Failure, RecordingJob, Tell, Work, disk_full, failure_of
 
 LOCAL = "local"
 

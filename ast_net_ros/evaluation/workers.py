@@ -18,7 +18,26 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from ast_net_ros.evaluation.offline import RecordingJob, Tell
+from ast_net_ros.evaluation.estimation import EstimationSettings
+
+Tell = Callable[[int], None]
+"""Hears how many frames were added since it was last called."""
+
+
+@dataclass(frozen=True)
+class RecordingJob:
+    """One recording to evaluate, complete enough to be sent to another process or machine.
+
+    folder: of its results. topic: None takes the recording's only one. key: see offline.key_of.
+    """
+
+    name: str
+    path: str
+    folder: str
+    topic: str | None
+    settings: EstimationSettings
+    key: str = ""
+
 
 Work = Callable[[RecordingJob, Tell], None]
 """Does one job and tells its progress; a function of a module, so that another process finds it by its name."""
