@@ -125,7 +125,7 @@ def test_a_running_node_has_what_the_policy_allows_and_no_more(
         return node in client.get_node_names() and needed <= in_graph(client, node)
 
     try:
-        wait_until(complete, f"everything of {node} in the graph", patience=40.0)
+        wait_until(complete, f"everything of {node} in the graph")
     except pytest.fail.Exception:
         missing = needed - in_graph(client, node)
         pytest.fail(f"the policy allows {node} what it does not have: {sorted(missing)}")
