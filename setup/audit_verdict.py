@@ -1,7 +1,7 @@
 """What pip-audit found, in words and as an exit code: `python setup/audit_verdict.py out/audit/pip-audit.json`.
 
-Exit code: 0 when nothing is known against the packages that the service knows, 1 when something is, 3 when it was not asked
-or knew none of them. pip-audit itself ends well where its service knows no package at all; that is no pass.
+Exit code: 0 when nothing is known against the packages that the service knows, 1 when something is, 3 when it was not
+asked or knew none of them. pip-audit itself ends well where its service knows no package at all; that is no pass.
 """
 
 from __future__ import annotations
