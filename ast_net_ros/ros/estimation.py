@@ -22,7 +22,7 @@ from ast_net_ros.ros.camera import Arrival, Camera, NewestImages
 from ast_net_ros.ros.diagnostics import RecentValues
 from ast_net_ros.ros.image_messages import NANOSECONDS, nanoseconds, seconds
 from ast_net_ros.ros.messages import is_finite
-from ast_net_ros.vision.image_message import ImageError, decode_image
+from ast_net_ros.vision.image_message import MAX_PIXELS, ImageError, decode_image
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class EstimationThread:
 
     clock_ns: the present ROS time in nanoseconds. logger: an rclpy logger. failure_limit: failed batches in a row after
     which the thread calls `on_give_up` as its last act; 0 for never. gave_up: the reason, empty while it works.
+    max_pixels: of an image that is accepted.
     """
 
     def __init__(
@@ -62,7 +63,9 @@ class EstimationThread:
         logger: Any,
         failure_limit: Callable[[], int],
         on_give_up: Callable[[], None],
+        max_pixels: Callable[[], int] = lambda: MAX_PIXELS,
     ):
+        self._max_pixels = max_pixels
         self.gave_up = ""
         self.tracks: dict[str, int] = {}  # faces followed, by topic
         self.failures = 0
@@ -132,7 +135,7 @@ class EstimationThread:
     def _decode(self, camera: Camera, arrival: Arrival) -> _Picture | None:
         message = arrival.message
         try:
-            image = decode_image(message)
+            image = decode_image(message, self._max_pixels())
         except ImageError as error:
             camera.counts.bad += 1
             self._unanswered.discard(camera)
