@@ -171,7 +171,7 @@ def _run_atheris(target_name: str, board: mmap.mmap, inputs: int, seconds: float
 
     limits = [f"-timeout={SLOWEST:.0f}", "-rss_limit_mb=3000", f"-max_len={LONGEST_INPUT}", f"-seed={seed + 1}"]
     amount = [f"-runs={inputs}", f"-max_total_time={max(1, int(seconds))}", "-print_final_stats=1"]
-    atheris.Setup([sys.argv[0], str(folder), *limits, *amount, "-artifact_prefix=/dev/null/"], run)
+    atheris.Setup([sys.argv[0], str(folder), *limits, *amount, f"-artifact_prefix={folder}/"], run)
     atheris.Fuzz()  # does not return
 
 
