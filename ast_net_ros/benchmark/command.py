@@ -57,6 +57,8 @@ def bench(
     """
     import json
     import os
+    import signal
+    import sys
     from dataclasses import replace
 
     from ast_net_ros.benchmark import node
@@ -66,6 +68,7 @@ def bench(
     from ast_net_ros.benchmark.table import results_page
     from ast_net_ros.evaluation.output_folder import whole_output
 
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))  # so that what was started is ended
     given = {part: value for part, value in lengths.items() if value is not None}
     options = Options(
         video=video or Path(os.environ.get("AST_NET_MEDIA", ".cache/media")) / "WolfgangLanger_Pexels.mp4",

@@ -99,10 +99,16 @@ def _measure(
         with log.open("w") as errors:
             # Not in the present folder: a checkout's would hide the built package with the messages.
             process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=errors, text=True)
+        try:
             assert process.stdout is not None
             for line in process.stdout:
                 progress(f"node, {line.strip()}")
-        if process.wait() != 0 or not output.is_file():
+            process.wait()
+        finally:
+            if process.poll() is None:  # interrupted: told to end, it ends the node and the cameras
+                process.terminate()
+                process.wait()
+        if process.returncode != 0 or not output.is_file():
             ends = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
             raise NodeBenchmarkError(f"{_MODULE} failed: {ends[0]}; source env.sh or the workspace's setup.bash")
         return json.loads(output.read_text())

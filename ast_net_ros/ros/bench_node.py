@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -25,7 +26,7 @@ from ast_net_ros.ros.bench_processes import MeasurementError, Process, cameras, 
 from ast_net_ros.ros.domain import reserve_domain
 from ast_net_ros.ros.measured_node import PATH_VARIABLE
 from ast_net_ros.ros.recorder import Recorder
-from ast_net_ros.ros.spinning import Spinner
+from ast_net_ros.ros.spinning import Spinner, init_ros
 from ast_net_ros.ros.transports import environment_for_images
 
 TOPICS = ("/camera_1/image", "/camera_2/image", "/camera_3/image", "/camera_4/image")
@@ -42,12 +43,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     os.environ.update(environment_for_images())
     os.environ["ROS_DOMAIN_ID"] = str(reserve_domain())
+    # As Ctrl-C does: the processes that were started must not outlive this one.
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
     try:
         with tempfile.TemporaryDirectory() as name:
             results = _measure(options, Path(name))
     except MeasurementError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return 130
     options.output.write_text(json.dumps(results))
     return 0
 
@@ -80,7 +86,7 @@ def _measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 @contextmanager
 def _recorder() -> Iterator[Recorder]:
-    rclpy.init()
+    init_ros(None)
     recorder = Recorder("ast_net/faces")
     spinner = Spinner(recorder, on_failure=lambda: None)
     try:
@@ -116,11 +122,11 @@ def _start(options: argparse.Namespace, given: Sequence[str], recorder: Recorder
     with cameras(TOPICS[:1], options.frames, folder) as (camera,):
         camera.tell({"rate": GROWTH_RATE, "seconds": 0.2})
         camera.answer()
-        # A camera that runs already, until long after the first estimate.
+        # A camera that is there already; it is ended below, when the first estimate is here.
         recorder.received.clear()
         began = time.monotonic()
         with running("node", _one_camera(given), folder) as node:
-            camera.tell({"rate": GROWTH_RATE, "seconds": 12.0})
+            camera.tell({"rate": GROWTH_RATE, "seconds": _PATIENCE})
             _await(node, recorder.node_is_there, "topic of the node")
             offered = time.monotonic()
             _await(node, lambda: any(image.faces for image in recorder.received), "estimate")
