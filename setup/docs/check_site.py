@@ -1,7 +1,7 @@
 """Checks the built documentation: every link inside it leads somewhere, and no page fetches anything from elsewhere.
 
-In: the folder of the built site. Out: exit code 0 and a line of counts, or 1 and a line for each fault. MkDocs checks the
-links in the pages' sources; this one sees the built pages, with generated tables and the search index.
+In: the folder of the built site. Out: exit code 0 and a line of counts, or 1 and a line for each fault. MkDocs checks
+the links in the pages' sources; this one sees the built pages, with generated tables and the search index.
 """
 
 from __future__ import annotations

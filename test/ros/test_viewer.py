@@ -1,0 +1,135 @@
+"""`viewer` as a process: what a real node publishes about a real video is found again in the recording."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from ast_net_ros.pipeline import FaceAffect
+from ast_net_ros.ros.image_messages import nanoseconds
+from ast_net_ros.ros.rerun_log import RerunLog, ViewerError, load_rerun
+from ast_net_ros.ros.viewer import reduced
+
+pytest.importorskip("rerun", reason="rerun-sdk is not installed: setup/setup.sh viewer")
+
+Rows = dict[str, dict[str, list[tuple[int, Any]]]]
+
+
+def read(path: Path) -> Rows:
+    """What a recording holds: entity -> component -> (stamp in nanoseconds, value) in order."""
+    from rerun.chunk import RrdReader
+
+    found: Rows = defaultdict(lambda: defaultdict(list))
+    for chunk in RrdReader(path).stream():
+        batch = chunk.to_record_batch().to_pydict()
+        stamps = [0 if stamp is None else np.datetime64(stamp, "ns").astype(int) for stamp in batch.get("stamp", [])]
+        for component in batch:
+            if ":" in component:
+                values = batch[component]
+                found[chunk.entity_path][component] += [(s, v) for s, v in zip(stamps or [0] * len(values), values)]
+    for components in found.values():
+        for rows in components.values():
+            rows.sort(key=lambda row: row[0])
+    return found
+
+
+def face(face_id: str, valence: float) -> FaceAffect:
+    return FaceAffect(face_id, (10.0, 20.0, 40.0, 50.0), valence, -0.25, 0.5, (0.125,) * 8, 1.0)
+
+
+def test_a_session_is_recorded_with_pictures_boxes_curves_plane_and_rates(
+    client: Any, start: Any, media: Path, tmp_path: Path, wait_until: Any
+) -> None:
+    recording = tmp_path / "session.rrd"
+    start("ast_net_node").said("waits for images")
+    viewer = start("viewer", "--record", str(recording), "--longest-side", "160")
+    viewer.said(f"shows /ast_net/faces in {recording}")
+    wait_until(lambda: client.count_subscribers("/ast_net/faces") >= 2, "the viewer at the node's topic")
+    seen = len(client.faces)
+    replay = ("--wait-for-subscriber", "--size", "320x180", "--frames", "60")
+    assert start("replay", str(media / "single_face.mp4"), *replay).process.wait(60) == 0
+    client.camera()  # diagnostics that count them have come
+    assert viewer.end() == 0, viewer.log
+    assert "Traceback" not in viewer.log
+
+    rows = read(recording)
+    pictures = [value for _, value in rows["/cameras/image"]["EncodedImage:blob"]]
+    assert len(pictures) >= 5
+    shown = cv2.imdecode(np.frombuffer(bytes(pictures[0][0]), np.uint8), cv2.IMREAD_COLOR)
+    assert shown.shape == (90, 160, 3)
+
+    published = {nanoseconds(m.header.stamp): m.faces[0] for m in client.faces[seen:] if m.faces}
+    (face_id,) = {f.face_id for f in published.values()}
+    curve = dict(rows[f"/people/valence/{face_id}"]["Scalars:scalars"])
+    # Seconds as floating point numbers hold a stamp to a quarter of a microsecond.
+    met = [(value[0], published[near]) for s, value in curve.items() for near in published if abs(near - s) < 1000]
+    assert len(met) >= 0.8 * len(published) > 20
+    assert all(value == pytest.approx(f.valence, abs=1e-6) for value, f in met)
+
+    boxes = rows["/cameras/image/faces"]
+    assert any(label[0].startswith(face_id) for _, label in boxes["Boxes2D:labels"] if label)
+    stamp, (half,) = [row for row in boxes["Boxes2D:half_sizes"] if row[1]][-1]
+    roi = next(f.roi for near, f in published.items() if abs(near - stamp) < 1000)
+    assert 2 * half[0] == pytest.approx(roi.width / 2, abs=1.0), "boxes belong into the reduced picture"
+    assert rows[f"/plane/people/{face_id}/trail"] and rows[f"/plane/people/{face_id}/now"]
+    assert rows["/rates/image/received"]["Scalars:scalars"]
+
+
+def test_a_face_leaves_the_plane_a_second_after_its_last_sight_and_when_stamps_go_back(tmp_path: Path) -> None:
+    log = RerunLog(tmp_path / "plane.rrd")
+    for stamp, faces in (
+        (10.0, [face("face_1", 0.5)]),
+        (10.5, []),
+        (11.2, []),
+        (12.0, [face("face_2", 0.1)]),
+        (3.0, []),
+    ):
+        log.faces("/image", stamp, faces, 1.0)
+    log.close()
+    rows = read(tmp_path / "plane.rrd")
+    cleared = {i: [s for s, _ in rows[f"/plane/people/{i}"]["Clear:is_recursive"]] for i in ("face_1", "face_2")}
+    assert cleared == {"face_1": [11_200_000_000], "face_2": [3_000_000_000]}
+    ((_, (where,)),) = rows["/plane/people/face_1/now"]["Points2D:positions"]
+    assert where == pytest.approx([0.5, 0.25]), "arousal goes upward, which is negative here"
+
+
+def test_without_pictures_no_picture_is_recorded(
+    client: Any, start: Any, media: Path, tmp_path: Path, wait_until: Any
+) -> None:
+    recording = tmp_path / "without.rrd"
+    start("ast_net_node").said("waits for images")
+    viewer = start("viewer", "--record", str(recording), "--no-pictures")
+    viewer.said("shows")
+    wait_until(lambda: client.count_subscribers("/ast_net/faces") >= 2, "the viewer at the node's topic")
+    replay = ("--wait-for-subscriber", "--size", "320x180", "--frames", "20")
+    assert start("replay", str(media / "single_face.mp4"), *replay).process.wait(60) == 0
+    assert viewer.end(signal.SIGTERM) == 0
+    rows = read(recording)
+    assert not [path for path, components in rows.items() if "EncodedImage:blob" in components]
+    assert [path for path in rows if path.startswith("/people/valence/")]
+
+
+def test_a_machine_without_the_library_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rerun", None)
+    with pytest.raises(ViewerError, match='pip install "rerun-sdk'):
+        load_rerun()
+
+
+def test_pictures_are_reduced_but_never_enlarged() -> None:
+    picture, scale = reduced(np.zeros((480, 640, 3), np.uint8), 320)
+    assert picture.shape == (240, 320, 3) and scale == 0.5
+    small = np.zeros((48, 64, 3), np.uint8)
+    assert reduced(small, 320) == (small, 1.0)
+
+
+@pytest.mark.parametrize("wrong", [("--rate", "0"), ("--longest-side", "3"), ("--serve", "--record", "x.rrd")])
+def test_options_that_cannot_be_are_refused(start: Any, wrong: tuple[str, ...]) -> None:
+    viewer = start("viewer", *wrong)
+    assert viewer.process.wait(60) == 2 and "Traceback" not in viewer.log
