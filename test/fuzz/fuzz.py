@@ -17,6 +17,7 @@ import importlib.util
 import mmap
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -210,15 +211,12 @@ def _fuzz_one(name: str, arguments: argparse.Namespace, engine: str, scratch: Pa
 
 
 def _atheris_figures(log: str) -> str:
-    figures = {
-        line.split(":")[1].strip(): line.rsplit(":", 1)[1].strip() for line in log.splitlines() if line[:5] == "stat:"
-    }
+    done = re.findall(r"Done (\d+) runs|#(\d+)", log)
+    peaks = re.findall(r"rss: (\d+)", log)
+    inputs = "".join(done[-1]) if done else "?"
     covered = [line.split() for line in log.splitlines() if " cov: " in line]
     branches = covered[-1][covered[-1].index("cov:") + 1] if covered else "?"
-    return (
-        f"{figures.get('number_of_executed_units', '?')} inputs, {branches} branches reached, "
-        f"peak memory {figures.get('peak_rss_mb', '?')} MB"
-    )
+    return f"{inputs} inputs, {branches} branches reached, peak memory {peaks[-1] if peaks else '?'} MB"
 
 
 def _arguments(given: list[str] | None) -> argparse.Namespace:
