@@ -241,6 +241,7 @@ def train_temporal_command(
     from ast_net_ros.model.network import ASTNet
     from ast_net_ros.model.weights import save_weights
     from ast_net_ros.training.attributes import load_cnn
+    from ast_net_ros.training.calibration import calibrate_sigma
     from ast_net_ros.training.engine import start_engine
     from ast_net_ros.training.fine_tuning import fine_tune
     from ast_net_ros.training.sources import Sources, open_sources
@@ -286,7 +287,10 @@ def train_temporal_command(
         trained = temporal = train_temporal(drawn.train, network, training, output, drawn.valid, engine)
     if engine.rank:
         return
-    figures = temporal_figures(trained, drawn.valid) if drawn.valid else {}
+    figures = {}
+    if drawn.valid:
+        calibrate_sigma(temporal, drawn.valid, trained)
+        figures = temporal_figures(trained, drawn.valid)
     net = ASTNet(network)
     net.cnn, net.temporal = cnn.cpu(), temporal.cpu()
     info = save_weights(net, output / "ast_net.safetensors", description)

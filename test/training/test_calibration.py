@@ -1,0 +1,53 @@
+"""Sigma is fitted to the errors on held-out people, and the estimates stay."""
+
+import pytest
+import torch
+
+from ast_net_ros.model.network import NetworkConfig, StackedLSTM
+from ast_net_ros.training.calibration import calibrate_sigma
+from ast_net_ros.training.temporal import temporal_figures
+
+SMALL = NetworkConfig(attributes=6, hidden=8, layers=1)
+
+
+def _noisy(model: StackedLSTM, spread: float):
+    """Clips whose truth is what the model says, off by `spread` in valence and half of that in arousal."""
+
+    def draw(count: int, steps: int, generator: torch.Generator):
+        features = torch.randn(count, steps, 6, generator=generator)
+        with torch.no_grad():
+            said = model(features)[0].affect
+        off = torch.randn(said.shape, generator=generator) * torch.tensor([spread, spread / 2])
+        return features, said + off
+
+    return draw
+
+
+@pytest.mark.parametrize("spread", [0.05, 0.4])
+def test_errors_lie_within_sigma_as_often_as_they_should_afterwards(spread):
+    torch.manual_seed(0)
+    model = StackedLSTM(SMALL).eval()
+    draw = _noisy(model, spread)
+    before = temporal_figures(model, draw, count=40, steps=50)
+    features, _ = draw(2, 20, torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        said = model(features)[0].affect
+    calibrate_sigma(model, draw, count=40)
+    after = temporal_figures(model, draw, count=40, steps=50)
+    for name in ("valence", "arousal"):
+        assert abs(before[f"within_one_sigma_{name}"] - 0.683) > 0.1
+        assert after[f"within_one_sigma_{name}"] == pytest.approx(0.683, abs=0.05)
+    with torch.no_grad():
+        torch.testing.assert_close(model(features)[0].affect, said, atol=0, rtol=0)
+
+
+def test_without_a_label_nothing_is_changed():
+    torch.manual_seed(0)
+    model = StackedLSTM(SMALL).eval()
+    before = model.head.bias.clone()
+
+    def draw(count: int, steps: int, generator: torch.Generator):
+        return torch.randn(count, steps, 6, generator=generator), torch.full((count, steps, 2), torch.nan)
+
+    assert calibrate_sigma(model, draw, count=2).tolist() == [0, 0]
+    torch.testing.assert_close(model.head.bias, before, atol=0, rtol=0)
