@@ -158,7 +158,9 @@ def other_runtimes(model: AffectModel) -> list[str]:
 
 def _model(run: _Run) -> None:
     options = run.options
-    run.figures["model"] = scenarios.model_alone(partial(_load, options), options.repeats, run.progress)
+    run.figures["model"] = scenarios.model_alone(
+        partial(_load, options), options.repeats, run.progress, scenarios.BATCHES
+    )
     for runtime in other_runtimes(run.model):
         load = partial(_load, replace(options, runtime=runtime))
         found = scenarios.model_alone(load, options.repeats, lambda what: None, OTHER_BATCHES)

@@ -39,9 +39,7 @@ class Clip:
     box: tuple[float, float, float, float]
 
 
-def model_alone(
-    load: Callable[[int], AffectModel], repeats: int, progress: Progress, batches: Sequence[int] = BATCHES
-) -> dict:
+def model_alone(load: Callable[[int], AffectModel], repeats: int, progress: Progress, batches: Sequence[int]) -> dict:
     """Milliseconds of one `encode` and one `step` of so many faces, with one thread and with all.
 
     load: makes the model for so many threads.

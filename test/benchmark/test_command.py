@@ -6,17 +6,21 @@ import json
 
 from click.testing import CliRunner
 
-from ast_net_ros.benchmark import gpu, scenarios
+from ast_net_ros.benchmark import gpu, harness, machine, scenarios
 from ast_net_ros.benchmark.command import NAMES, bench
 from ast_net_ros.benchmark.harness import SCENARIOS
+from ast_net_ros.model.runtime import RUNTIMES
 
 
 def test_bench_measures_what_is_wanted_and_writes_data_page_and_plots(media, tmp_path, monkeypatch):
     monkeypatch.setattr(scenarios, "SIZES", ((320, 180), (640, 360)))
     monkeypatch.setattr(scenarios, "FACE_COUNTS", {1: (1, 1), 2: (2, 1)})
     monkeypatch.setattr(scenarios, "BATCHES", (1, 4))
+    monkeypatch.setattr(harness, "OTHER_BATCHES", (1,))
+    monkeypatch.setattr(machine, "MATRIX_SIDE", 256)
+    monkeypatch.setattr(machine, "COPY_BYTES", {"in the cache": 1 << 16, "in memory": 1 << 20})
     arguments = [str(media / "single_face.mp4"), "--output", str(tmp_path), "--name", "here", "--frames", "4"]
-    wanted = ["--skip", "peers", "--skip", "node", "--repeats", "2", "--device", "cpu"]
+    wanted = ["--skip", "peers", "--skip", "node", "--repeats", "1", "--device", "cpu"]
     result = CliRunner().invoke(bench, [*arguments, *wanted])
     assert result.exit_code == 0, result.output
     results = json.loads((tmp_path / "here" / "results.json").read_text())
@@ -30,6 +34,7 @@ def test_bench_measures_what_is_wanted_and_writes_data_page_and_plots(media, tmp
         assert stages <= 1.5 * 1e3 / row["frames_per_second"]["min"], "stages cannot take longer than the frame"
     floors = figures["floors"]["stages"]
     assert {"detect", "align", "encode", "step", "decode rgb8", "decode jpeg"} == set(floors)
+    assert set(figures["other_runtimes"]) == {name for name in RUNTIMES if name != results["configuration"]["runtime"]}
     assert {row["what"]: row["why"] for row in results["left_out"]} == {
         "peers": "not among --only, or among --skip",
         "node": "not among --only, or among --skip",
