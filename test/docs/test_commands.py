@@ -1,7 +1,7 @@
 """Shell blocks in the documentation that are marked to be run, run as they stand.
 
-The mark is a comment above the block: `<!-- run -->`, or `<!-- run: WHAT ... -->`, where WHAT is the name of a video that
-is put there first, `evaluation` for the results of an evaluation, `ros` where processes talk over DDS, and
+The mark is a comment above the block: `<!-- run -->`, or `<!-- run: WHAT ... -->`, where WHAT is the name of a video
+that is put there first, `evaluation` for the results of an evaluation, `ros` where processes talk over DDS, and
 `ros-until-stopped` for a node that has no end of its own.
 """
 
@@ -74,7 +74,8 @@ def environment() -> dict[str, str]:
 def run(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """The script in a shell that stops at the first failure and leaves no process behind."""
     # What was put into the background ends with the shell, as it does when a terminal is closed.
-    whole = f"set -e\ntrap 'kill -INT $(jobs -p) 2>/dev/null; wait' EXIT\n{script}"
+    end = 'code=$?; running=$(jobs -p); [ -z "$running" ] || kill -INT $running; wait; exit $code'
+    whole = f"set -e\ntrap '{end}' EXIT\n{script}"
     env = {**environment(), "AST_NET_VENV": str(ROOT / ".venv"), "AST_NET_INSTALL_BASE": str(ROOT / "install")}
     for name in ("AST_NET_VENV", "AST_NET_INSTALL_BASE"):
         env[name] = os.environ.get(name, env[name])
@@ -124,6 +125,6 @@ def test_a_block_runs_as_it_stands(wants: list[str], script: str, workplace: Pat
 def test_a_block_without_an_end_runs_until_it_is_stopped(script: str, workplace: Path) -> None:
     lines = script.strip().splitlines()
     began = time.monotonic()
-    ended = run("\n".join([*lines[:-1], f"timeout --signal INT --preserve-status 5 {lines[-1]}"]), workplace)
-    assert time.monotonic() - began >= 5, ended.stdout
+    ended = run("\n".join([*lines[:-1], f"timeout --signal INT --preserve-status 4 {lines[-1]}"]), workplace)
+    assert time.monotonic() - began >= 4, ended.stdout
     assert ended.returncode == 0 and "Traceback" not in ended.stdout, ended.stdout[-2000:]
