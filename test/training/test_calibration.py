@@ -1,9 +1,9 @@
-"""Sigma is fitted to the errors on held-out people, and the estimates stay."""
+"""Confidence is fitted to the errors on held-out people, and the estimates stay."""
 
 import pytest
 import torch
 
-from ast_net_ros.model.network import NetworkConfig, StackedLSTM
+from ast_net_ros.model.network import CONFIDENCE_RADIUS, NetworkConfig, StackedLSTM, confidence
 from ast_net_ros.training.calibration import calibrate_sigma
 from ast_net_ros.training.temporal import temporal_figures
 
@@ -23,7 +23,7 @@ def _noisy(model: StackedLSTM, spread: float):
     return draw
 
 
-@pytest.mark.parametrize("spread", [0.05, 0.4])
+@pytest.mark.parametrize("spread", [0.15, 0.4])
 def test_errors_lie_within_sigma_as_often_as_they_should_afterwards(spread):
     torch.manual_seed(0)
     model = StackedLSTM(SMALL).eval()
@@ -39,6 +39,25 @@ def test_errors_lie_within_sigma_as_often_as_they_should_afterwards(spread):
         assert after[f"within_one_sigma_{name}"] == pytest.approx(0.683, abs=0.05)
     with torch.no_grad():
         torch.testing.assert_close(model(features)[0].affect, said, atol=0, rtol=0)
+
+
+def test_confidence_keeps_its_word_for_errors_of_another_shape():
+    torch.manual_seed(0)
+    model = StackedLSTM(SMALL).eval()
+
+    def draw(count: int, steps: int, generator: torch.Generator):
+        features = torch.randn(count, steps, 6, generator=generator)
+        with torch.no_grad():
+            said = model(features)[0].affect
+        rarely_large = torch.where(torch.rand(said.shape, generator=generator) < 0.1, 1.0, 0.05)
+        return features, said + rarely_large * torch.randn(said.shape, generator=generator)
+
+    calibrate_sigma(model, draw, count=40)
+    features, truth = draw(40, 50, torch.Generator().manual_seed(9))
+    with torch.no_grad():
+        output, _ = model(features)
+    within = ((output.affect - truth).abs() < CONFIDENCE_RADIUS).all(dim=-1).float().mean()
+    assert float(confidence(output.sigma).mean()) == pytest.approx(float(within), abs=0.03)
 
 
 def test_without_a_label_nothing_is_changed():
