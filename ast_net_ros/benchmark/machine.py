@@ -35,6 +35,7 @@ def describe_machine(name: str | None = None) -> dict:
         "memory_bytes": _memory_bytes(),
         "system": platform.platform(),
         "gpu": gpu,
+        "niceness": os.nice(0),
     }
 
 

@@ -65,6 +65,7 @@ def _head(results: dict) -> str:
         + (f", {machine['gpu']}" if machine["gpu"] else "")
         + f"; {machine['system']}. Taken on {results['date']}, load {machine['load_before']} before and "
         f"{machine['load_after']} after the run"
+        + (f", at niceness {machine['niceness']}" if machine["niceness"] else "")
         + ("." if machine["quiet"] else ": **the machine was not quiet, so the times are too long**."),
         "Versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".",
     ]
