@@ -68,6 +68,7 @@ def test_gradients_are_those_of_the_two_parts_run_in_one(cnn):
     whole = FineTunedNetwork(cnn, SMALL).train()
     chips = torch.from_numpy(_clips(1, 2)[0].features)[None, :6]
     whole(chips)[0].affect.sum().backward()
+    assert whole.cnn.stem.weight.grad is not None
     kept = whole.cnn.stem.weight.grad.clone()
     whole.zero_grad()
     attributes, _ = whole.cnn(chips.flatten(0, 1).unsqueeze(1))
