@@ -19,6 +19,7 @@ PARAMETERS = {
     "image_topics": "further image topics, such as [/left/image_raw, /right/image_raw/compressed]",
     "device": "auto, cpu, cuda or cuda:N",
     "precision": "auto, float32, bfloat16 or float16",
+    "runtime": "auto, torch or onnxruntime: what computes the CNN",
     "weights": "path of a .safetensors file",
     "autostart": "false leaves configure and activate to a lifecycle manager",
     "face_source": "detector, or hri for the faces of another ROS4HRI detector",

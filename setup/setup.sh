@@ -196,7 +196,7 @@ install_packages() {
     fi
     # The first import also leaves the byte code that pip was told not to make, so that the node starts quickly even
     # where the user's environment forbids Python to write it later.
-    for module in cv2 matplotlib.pyplot onnxruntime torch safetensors.torch rclpy.node sensor_msgs.msg std_srvs.srv \
+    for module in cv2 matplotlib.pyplot onnx onnxruntime torch safetensors.torch rclpy.node sensor_msgs.msg std_srvs.srv \
         diagnostic_msgs.msg lifecycle_msgs.srv rosbags.highlevel rosbags.rosbag2 click tqdm hypothesis pytest; do
         logged import env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -c "import $module" || case $module in
             cv2) fail "OpenCV does not load." "Debian and Ubuntu: apt-get install -y libgl1 libglib2.0-0" ;;

@@ -53,7 +53,7 @@ def _print_summary(annotation: Annotation, pipeline: AffectPipeline, output: Pat
         f"{a.frames} frames ({a.duration:.1f} s), {a.frames_with_face} with a face, "
         f"{len(a.face_ids)} {'face' if len(a.face_ids) == 1 else 'faces'}{': ' * bool(faces)}{faces}"
     )
-    click.echo(f"{a.frames / a.elapsed:.0f} frames per second on {pipeline.model.device}")
+    click.echo(f"{a.frames / a.elapsed:.0f} frames per second on {pipeline.model.device} by {pipeline.model.runtime}")
     click.echo(f"weights {pipeline.model.weights_hash[:12]}: {pipeline.model.description}")
     click.echo(f"results in {output}")
     if a.declared_frames is not None and a.frames < 0.9 * a.declared_frames:

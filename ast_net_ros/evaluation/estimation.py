@@ -25,12 +25,14 @@ class EstimationSettings:
     """What the estimates depend on besides the frames.
 
     weights: path of a weights file; None for the packaged ones. device: auto, cpu, cuda or cuda:N.
+    runtime: what computes the CNN: auto, torch or onnxruntime.
     detection_side: pixels of the longer side to which frames are reduced for detection. The others are those of
     pipeline.PipelineSettings, in its units.
     """
 
     weights: str | None = None
     device: str = "auto"
+    runtime: str = "auto"
     max_faces: int = 16
     score_threshold: float = 0.7
     detection_side: int = 320
@@ -43,6 +45,13 @@ _OPTIONS = (
         "--weights", metavar="PATH", type=click.Path(path_type=Path), help="Weights (safetensors).  [default: packaged]"
     ),
     click.option("--device", default="auto", metavar="NAME", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    click.option(
+        "--runtime",
+        default=EstimationSettings.runtime,
+        show_default=True,
+        type=click.Choice(["auto", "torch", "onnxruntime"]),
+        help="What computes the CNN; auto takes onnxruntime on a CPU where the package onnx is installed.",
+    ),
     click.option(
         "--max-faces",
         metavar="N",
@@ -108,7 +117,7 @@ def pipeline_maker(settings: EstimationSettings, threads: int = 0) -> Callable[[
     from ast_net_ros.pipeline import AffectPipeline, PipelineSettings
     from ast_net_ros.vision.detection import FaceDetector
 
-    model = load_model(settings.weights, settings.device, threads=threads)
+    model = load_model(settings.weights, settings.device, runtime=settings.runtime, threads=threads)
     detector = FaceDetector(longest_side=settings.detection_side, threads=threads)
     behaviour = PipelineSettings(
         max_faces=settings.max_faces,

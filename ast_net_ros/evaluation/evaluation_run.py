@@ -124,7 +124,7 @@ def evaluate(arguments: Sequence[str], options: RunOptions) -> EvaluationOutcome
     names = unique_names(paths)
     development = _development(names, options)
     _check_templates(names, options)
-    model = load_model(options.settings.weights, options.settings.device)
+    model = load_model(options.settings.weights, options.settings.device, runtime=options.settings.runtime)
     truths, label_problems = _ground_truths(paths, names, options)
     try:
         options.output.mkdir(parents=True, exist_ok=True)
@@ -307,6 +307,7 @@ def _play_one(job: RecordingJob, _: Tell, options: RunOptions) -> None:
         {
             "weights": settings.weights or "",
             "device": settings.device,
+            "runtime": settings.runtime,
             "max_faces": settings.max_faces,
             "score_threshold": settings.score_threshold,
             "detection_size": settings.detection_side,

@@ -66,7 +66,7 @@ def evaluate_recording(job: RecordingJob, tell: Tell | None = None) -> None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One thread for torch and OpenCV inside the block. The detector has its own setting, see `_pipelines`."""
+    """One thread for torch and OpenCV inside the block. ONNX Runtime has its own setting, see `_pipelines`."""
     torch_before, opencv_before = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

@@ -83,8 +83,12 @@ def estimation_figures(
     about: dict[str, str] = {}
     if pipeline is not None:
         model = pipeline.model
-        about = {"device": str(model.device), "precision": model.precision, "weights": model.weights_path}
-        about |= {"weights SHA-256": model.weights_hash, "weights description": model.description}
+        about = {"device": str(model.device), "precision": model.precision, "runtime": model.runtime}
+        about |= {
+            "weights": model.weights_path,
+            "weights SHA-256": model.weights_hash,
+            "weights description": model.description,
+        }
     return EstimationFigures(
         state=state,
         stopped_by=stopped_by,

@@ -55,7 +55,7 @@ _COUNTS = (  # what became of the received ones stands between the first and the
     "dropped, estimation failed",
     "lost before receipt",
 )
-_ABOUT_NODE = ("device", "precision", "weights", "weights SHA-256", "weights description")
+_ABOUT_NODE = ("device", "precision", "runtime", "weights", "weights SHA-256", "weights description")
 _NODE_NAME = "ast_net"
 
 

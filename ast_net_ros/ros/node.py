@@ -100,7 +100,7 @@ class AstNetNode(LifecycleNode):
         try:
             wants_hri = values["hri"] or values["face_source"] == "hri"
             self._hri_messages = load_hri_messages() if wants_hri else None
-            model = load_model(values["weights"] or None, values["device"], values["precision"])
+            model = load_model(values["weights"] or None, values["device"], values["precision"], values["runtime"])
             detector = FaceDetector(longest_side=values["detection_size"])
             # The ids of two runs must not meet in one recording or in one consumer's memory.
             prefix = f"face_{secrets.token_hex(2)}_"
@@ -115,7 +115,7 @@ class AstNetNode(LifecycleNode):
         self._pipeline = pipeline
         self._state, self._stopped_by = "inactive", ""
         self.get_logger().info(
-            f"runs on {model.device} in {model.precision}; weights {model.weights_path}, "
+            f"runs on {model.device} in {model.precision} by {model.runtime}; weights {model.weights_path}, "
             f"SHA-256 {model.weights_hash[:12]}: {model.description}"
         )
         return super().on_configure(state)
@@ -133,6 +133,7 @@ class AstNetNode(LifecycleNode):
             self.get_logger(),
             failure_limit=lambda: self._values["failure_limit"],
             on_give_up=self._given_up.trigger,
+            max_pixels=lambda: self._values["max_image_pixels"],
         )
         result = super().on_activate(state)
         try:

@@ -92,6 +92,14 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         choices=("auto", "float32", "bfloat16", "float16"),
     ),
     ParameterSpec(
+        "runtime",
+        "auto",
+        "What computes the CNN: auto (onnxruntime on a CPU in float32 where the package onnx is installed, else "
+        "torch), torch, or onnxruntime; their results differ by rounding alone.",
+        Change.UNCONFIGURED,
+        choices=("auto", "torch", "onnxruntime"),
+    ),
+    ParameterSpec(
         "image_topics",
         [""],
         "Image topics beside `image`, raw or compressed; empty entries are passed over.",
@@ -157,6 +165,15 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         unit="pixels",
         low=1.0,
         high=10000.0,
+    ),
+    ParameterSpec(
+        "max_image_pixels",
+        64_000_000,
+        "Images of more pixels (width x height) are dropped and counted as bad before memory is taken for them.",
+        Change.LIVE,
+        unit="pixels",
+        low=1,
+        high=1_000_000_000,
     ),
     ParameterSpec(
         "track_timeout",

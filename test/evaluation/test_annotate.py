@@ -5,7 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from ast_net_ros.cli import ast_net
 from ast_net_ros.evaluation import annotate as annotate_module
 from ast_net_ros.evaluation.annotate import annotate
 from ast_net_ros.evaluation.estimates import read_estimates
@@ -134,3 +136,15 @@ def test_nothing_is_moved_before_everything_is_written(tmp_path):
         assert not (out / "a").exists()
         (aside / "b").write_text("new")
     assert names(out) == ["a", "b"]
+
+
+def test_the_run_time_that_is_asked_for_runs_and_is_named(media, tmp_path):
+    for runtime in ("torch", "onnxruntime"):
+        arguments = [str(media / "single_face.mp4"), "--seconds", "0.3", "--runtime", runtime]
+        result = CliRunner().invoke(ast_net, ["annotate", *arguments, "--output", str(tmp_path / runtime)])
+        assert result.exit_code == 0, result.output
+        assert f" by {runtime}" in result.output
+    ours, theirs = (read_estimates(tmp_path / name / "estimates.csv") for name in ("torch", "onnxruntime"))
+    assert len(ours) == len(theirs) > 0
+    for a, b in zip(ours, theirs):
+        assert (a.valence, a.arousal) == pytest.approx((b.valence, b.arousal), abs=1e-4)

@@ -247,5 +247,7 @@ def test_diagnostics_say_what_runs(client: Any, face_frames: list[np.ndarray]) -
     client.camera()
     about = client.diagnostics["ast_net: estimation"]
     assert about["state"] == "active" and about["device"] in ("cpu", "cuda:0") and about["precision"] == "float32"
+    assert about["runtime"] == ("onnxruntime" if about["device"] == "cpu" else "torch")
+    node.said(f"runs on {about['device']} in float32 by {about['runtime']}")
     assert Path(about["weights"]).name == "ast_net.safetensors" and len(about["weights SHA-256"]) == 64
     assert float(about["receipt to publish, p95 (ms)"]) > 0 and float(about["stage detect, mean (ms)"]) > 0
