@@ -68,6 +68,7 @@ def _stages(figure: Figure, floors: dict[str, dict]) -> None:
         axes.text(value, place, f" {floors[name]['times_the_floor']:.3g} x", va="center", fontsize=8)
     axes.set_yticks(places, names)
     axes.invert_yaxis()
+    axes.set_xlim(right=1.15 * max(measured))
     axes.set_xlabel("milliseconds, one face at 640x360")
     axes.legend(frameon=False)
 

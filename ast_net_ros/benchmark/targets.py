@@ -12,6 +12,7 @@ from typing import Any
 
 from ast_net_ros.benchmark.scenarios import further_face_ms
 
+LATENCY_SECONDS, GROWTH_SECONDS = 300.0, 600.0  # a shorter run does not speak of drops and of growth
 MEGABYTES_A_MINUTE = 0.5  # growth below it is that of the allocator, not of a leak
 
 
@@ -49,8 +50,19 @@ def _at(*path: str) -> Callable[[dict], float]:
 
 
 def _dropped_share(figures: dict) -> float:
-    run = figures["node"]["at 30 Hz"]
+    run = _long_enough(figures["node"]["at 30 Hz"], LATENCY_SECONDS)
     return 100 * run["dropped"] / run["published"]
+
+
+def _growth(figures: dict) -> float:
+    return _long_enough(figures["node"]["growth"], GROWTH_SECONDS)["growth_mb_a_minute"]
+
+
+def _long_enough(run: dict, seconds: float) -> dict:
+    """The run; KeyError, as of one that was not made, where it was too short to show what it is asked for."""
+    if run["seconds"] < 0.98 * seconds:
+        raise KeyError("seconds")
+    return run
 
 
 def _further_face(figures: dict) -> float:
@@ -67,15 +79,15 @@ TARGETS = (
            _at("node", "at 30 Hz", "receipt_to_publish_ms", "p50")),
     Target("node at 30 Hz, 640x480, receipt to publish, 99th percentile", 25, False, "ms",
            _at("node", "at 30 Hz", "receipt_to_publish_ms", "p99")),
-    Target("node at 30 Hz, 640x480, dropped", 0, False, "%", _dropped_share),
+    Target("node at 30 Hz, 640x480, dropped in five minutes", 0, False, "%", _dropped_share),
     Target("node's overhead over the pipeline", 20, False, "%",
            lambda figures: 100 * figures["node"]["at 30 Hz"]["overhead"]),
     Target("two cameras against half of one camera's rate", 1.8, True, "times",
            _at("node", "crowded", "2", "against_half_of_one_camera")),
     Target("start to first estimate", 4, False, "s", _at("node", "start", "first_estimate_s", "median")),
     Target("resident memory, one camera", 600, False, "MB", _at("node", "growth", "resident_mb", "max")),
-    Target("growth of memory after warm-up", MEGABYTES_A_MINUTE, False, "MB/min",
-           _at("node", "growth", "growth_mb_a_minute")),
+    Target("growth of memory in ten minutes, after warm-up", MEGABYTES_A_MINUTE, False, "MB/min",
+           _growth),
 )  # fmt: skip
 
 

@@ -152,6 +152,13 @@ def test_what_was_not_measured_meets_no_target():
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("seconds, measured", [(20.0, None), (600.0, 0.2)])
+def test_a_short_run_meets_no_target_on_growth(seconds, measured):
+    figures = {"node": {"growth": {"seconds": seconds, "growth_mb_a_minute": 0.2}}}
+    row = next(row for row in targets(figures) if row["figure"].startswith("growth of memory"))
+    assert row["measured"] == measured and row["met"] is (None if measured is None else True)
+
+
 def test_a_machines_name_is_fit_for_a_folder():
     assert describe_machine("my-robot")["name"] == "my-robot"
     name = describe_machine()["name"]
