@@ -124,7 +124,9 @@ def evaluate(arguments: Sequence[str], options: RunOptions) -> EvaluationOutcome
     names = unique_names(paths)
     development = _development(names, options)
     _check_templates(names, options)
-    model = load_model(options.settings.weights, options.settings.device, runtime=options.settings.runtime)
+    # With Ray, the device is a matter of other machines.
+    device = "cpu" if options.ray else options.settings.device
+    model = load_model(options.settings.weights, device, runtime="auto" if options.ray else options.settings.runtime)
     truths, label_problems = _ground_truths(paths, names, options)
     try:
         options.output.mkdir(parents=True, exist_ok=True)
@@ -233,12 +235,12 @@ def _ground_truths(
 
 def _job(path: Path, name: str, options: RunOptions, model: AffectModel) -> RecordingJob:
     settings = options.settings
-    # Another machine may have other devices; here the choice is made once for all workers.
-    device = settings.device if options.ray else str(model.device)
-    settings = replace(settings, device=device, weights=settings.weights and str(Path(settings.weights).resolve()))
+    settings = replace(settings, weights=settings.weights and str(Path(settings.weights).resolve()))
+    if not options.ray:  # what "auto" comes to, once for all workers
+        settings = replace(settings, device=str(model.device), runtime=model.runtime)
     key = key_of(path, options.topic, settings, model.weights_hash, mode="offline")
     folder = options.output.resolve() / RECORDINGS / name
-    return RecordingJob(name, str(path.resolve()), str(folder), options.topic, settings, key)
+    return RecordingJob(name, str(path.resolve()), str(folder), options.topic, settings, key, model.weights_hash)
 
 
 def _live_job(job: RecordingJob, options: RunOptions, model: AffectModel) -> RecordingJob:
@@ -359,7 +361,7 @@ def _run_facts(
     return {
         "command": options.command,
         "started": started,
-        "device": str(model.device),
+        "device": options.settings.device if options.ray else str(model.device),
         "weights": model.weights_path,
         "weights_sha256": model.weights_hash,
         "weights_description": model.description,

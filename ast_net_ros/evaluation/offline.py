@@ -25,6 +25,7 @@ from ast_net_ros.evaluation.estimation import EstimationSettings, pipeline_maker
 from ast_net_ros.evaluation.recording_result import RecordingWriter, seconds_since
 from ast_net_ros.evaluation.recordings import open_recording
 from ast_net_ros.evaluation.workers import RecordingJob, Tell
+from ast_net_ros.model.weights import WeightsError
 from ast_net_ros.pipeline import AffectPipeline
 
 LIBRARIES = ("ast_net_ros", "numpy", "onnx", "onnxruntime", "opencv-python", "rosbags", "torch")
@@ -41,6 +42,7 @@ def evaluate_recording(job: RecordingJob, tell: Tell | None = None) -> None:
     began = time.monotonic()
     with one_thread(), open_recording(Path(job.path), job.topic) as recording:
         pipeline = _pipelines(job.settings)()
+        _check_weights(job, pipeline)
         with RecordingWriter(Path(job.folder), job.name, job.path, recording.topic, "offline") as writer:
             first_ns, told_at, untold = None, began, 0
             for frame in recording.frames():
@@ -62,6 +64,16 @@ def evaluate_recording(job: RecordingJob, tell: Tell | None = None) -> None:
                 "settings": _described(job.settings, pipeline),
                 "key": job.key,
             }
+
+
+def _check_weights(job: RecordingJob, pipeline: AffectPipeline) -> None:
+    """Another machine's package may have others, and a file may change while an evaluation runs."""
+    found = pipeline.model.weights_hash
+    if job.weights_sha256 and found != job.weights_sha256:
+        raise WeightsError(
+            f"weights '{pipeline.model.weights_path}': SHA-256 {found[:12]}..., the evaluation began with "
+            f"{job.weights_sha256[:12]}...; have the same weights on every machine and run the same command again"
+        )
 
 
 @contextmanager

@@ -28,7 +28,8 @@ Tell = Callable[[int], None]
 class RecordingJob:
     """One recording to evaluate, complete enough to be sent to another process or machine.
 
-    folder: of its results. topic: None takes the recording's only one. key: see offline.key_of.
+    folder: of its results. topic: None takes the recording's only one. key: see offline.key_of. weights_sha256: what
+    the weights must be, wherever the job is done; empty does not ask.
     """
 
     name: str
@@ -37,6 +38,7 @@ class RecordingJob:
     topic: str | None
     settings: EstimationSettings
     key: str = ""
+    weights_sha256: str = ""
 
 
 Work = Callable[[RecordingJob, Tell], None]

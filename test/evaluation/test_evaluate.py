@@ -17,11 +17,14 @@ from click.testing import CliRunner
 from ast_net_ros.cli import ast_net
 from ast_net_ros.evaluation.annotate import annotate
 from ast_net_ros.evaluation.estimates import read_estimates
+from ast_net_ros.evaluation.estimation import EstimationSettings
 from ast_net_ros.evaluation.evaluation_run import RunOptions, evaluate, unique_names
 from ast_net_ros.evaluation.ground_truth import LabelOptions
+from ast_net_ros.evaluation.offline import evaluate_recording
 from ast_net_ros.evaluation.recording_result import read_recording
 from ast_net_ros.evaluation.recordings import read_affect_labels
-from ast_net_ros.evaluation.workers import DiskFullError
+from ast_net_ros.evaluation.workers import DiskFullError, RecordingJob
+from ast_net_ros.model import WeightsError
 from ast_net_ros.pipeline import AffectPipeline
 
 FRAMES = 48  # two seconds
@@ -209,6 +212,14 @@ def test_ray_gives_the_same_bytes_and_names_what_failed(study, recordings, tmp_p
     assert [failure.name for failure in outcome.failures] == ["broken"]
     for name in ("raw", "split"):
         assert files_of(tmp_path / "out", name) == files_of(study[0], name)
+
+
+def test_a_worker_with_other_weights_refuses_the_job(recordings, tmp_path):
+    """As on a machine of a cluster whose package is of another version."""
+    job = RecordingJob("raw", str(recordings / "raw"), str(tmp_path / "raw"), None, EstimationSettings(), "", "0" * 64)
+    with pytest.raises(WeightsError, match=r"the evaluation began with 000000000000\.\.\."):
+        evaluate_recording(job)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_recordings_of_one_name_are_told_apart_by_their_folders(tmp_path):
