@@ -86,7 +86,7 @@ def network() -> str:
     d.arrow((622, 212), (622, 296), (100, 296), (100, 362))
     d.labelled(36, 362, 128, 62, "step's mean", ("of all its frames",), "accent")
     d.arrow((164, 393), (206, 393))
-    x = 206.0
+    x = 206
     for layer in range(sizes["layers"]):
         d.labelled(x, 362, 128, 62, f"LSTM {layer + 1}", (f"{sizes['hidden']} units",), "cool")
         d.curve(f"M{x + 96:g},424 C{x + 100:g},448 {x + 28:g},448 {x + 32:g},426")
@@ -104,7 +104,7 @@ def _stages(d: Drawing, side: int, widths: list[int], depths: list[int]) -> None
     slabs = [26 + 13 * (depth - 1) for depth in depths]
     gap = (334 - sum(slabs)) / len(widths)
     d.arrow((132, 166), (176, 166))
-    left = 192 + gap / 2
+    left: float = 192 + gap / 2
     for stage, (width, depth) in enumerate(zip(widths, depths)):
         if stage:
             pixels = -(-pixels // 2)

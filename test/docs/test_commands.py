@@ -98,7 +98,7 @@ def run(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_there_are_blocks_to_run() -> None:
-    assert len(BLOCKS) >= 6
+    assert len(BLOCKS) >= 5
 
 
 @pytest.mark.parametrize(

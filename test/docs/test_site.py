@@ -112,9 +112,17 @@ def test_the_search_finds_a_parameter(browser: Any, address: str) -> None:
     box = browser.driver.find_element("css selector", "input.md-search__input")
     browser.run("document.querySelector('input.md-search__input').focus()")
     box.send_keys("detection_interval")
-    deadline, found = time.monotonic() + 20, []
+    found: list[str] = []
+    deadline = time.monotonic() + 20
     while not found and time.monotonic() < deadline:
         found = browser.run("return [...document.querySelectorAll('.md-search-result__item a')].map(e => e.href)")
         time.sleep(0.1)
     assert any("/reference/parameters.html" in link for link in found), found
     assert browser.console() == []
+
+
+def test_the_pages_are_spelt_as_words_are() -> None:
+    pages = [str(path) for path in [*ROOT.glob("docs/**/*.md"), *ROOT.glob("*.md"), *ROOT.glob("msg/*.msg")]]
+    command = [sys.executable, "-m", "codespell_lib", "--ignore-words", str(ROOT / "setup" / "docs" / "spelling.txt")]
+    spelt = subprocess.run([*command, *pages], capture_output=True, text=True)
+    assert spelt.returncode == 0, spelt.stdout + spelt.stderr

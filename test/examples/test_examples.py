@@ -117,7 +117,7 @@ def test_the_companion_speaks_once_in_a_while_and_says_what_is_right_even_when_w
     monkeypatch.setattr("rclpy.node.get_default_context", lambda: context)
     companion = module("behavior_node").Companion()
     said: list[str] = []
-    companion._say.publish = lambda message: said.append(message.data)  # type: ignore[method-assign]
+    companion._say.publish = lambda message: said.append(message.data)
     for index in range(240):  # 12 s: distress, a smile soon after it, distress, and a smile late enough
         valence = 0.7 if 60 <= index < 120 or index >= 200 else -0.6
         stamp = time_message(10**12 + index * 50_000_000)

@@ -65,7 +65,7 @@ def test_a_session_is_recorded_with_pictures_boxes_curves_plane_and_rates(
     pictures = [value for _, value in rows["/cameras/image"]["EncodedImage:blob"]]
     assert len(pictures) >= 5
     shown = cv2.imdecode(np.frombuffer(bytes(pictures[0][0]), np.uint8), cv2.IMREAD_COLOR)
-    assert shown.shape == (90, 160, 3)
+    assert shown is not None and shown.shape == (90, 160, 3)
 
     published = {nanoseconds(m.header.stamp): m.faces[0] for m in client.faces[seen:] if m.faces}
     (face_id,) = {f.face_id for f in published.values()}
