@@ -170,7 +170,7 @@ def _longest_silence(run: SoakRun, lives: Sequence[CameraLife], topic: str) -> f
 
 
 def _growth(samples: Sequence[Sample], growth: Growth) -> dict[str, float]:
-    """From the first fifth after the warm-up to the last, medians (latency: best tenths): the rise, also by the minute."""
+    """From the first fifth after the warm-up to the last: medians (latency: best tenths) and the rise by the minute."""
     kept = [(s.seconds, getattr(s, growth.name)) for s in samples]
     kept = [(t, v) for t, v in kept if t >= WARM_UP_SHARE * samples[-1].seconds and math.isfinite(v)]
     if len(kept) < 5:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -12,7 +14,7 @@ from ast_net_ros.model.runtime import AffectModel
 @pytest.fixture()
 def model(monkeypatch):
     """A model on the CPU whose `room` is the largest batch that fits."""
-    loaded = load_model(device="cpu")
+    loaded: Any = load_model(device="cpu")
     whole = AffectModel._encode_at_once
     tried: list[int] = []
 

@@ -1,6 +1,6 @@
 """Several clients at once: images, parameters, resets and lifecycle transitions, as fast as the node answers.
 
-Eight seconds of it; AST_NET_CONCURRENCY_SECONDS=300 lets it run longer. A watchdog ends the test when a service
+Five seconds of it; AST_NET_CONCURRENCY_SECONDS=300 lets it run longer. A watchdog ends the test when a service
 gives no answer, which is what a deadlock looks like from outside.
 """
 
@@ -30,7 +30,7 @@ from ast_net_ros.msg import ValenceArousalArray
 from ast_net_ros.ros.image_messages import image_message, nanoseconds, time_message
 from ast_net_ros.ros.spinning import Spinner
 
-SECONDS = float(os.environ.get("AST_NET_CONCURRENCY_SECONDS", "8"))
+SECONDS = float(os.environ.get("AST_NET_CONCURRENCY_SECONDS", "5"))
 WATCHDOG = 20.0  # seconds without an answer of a service
 WAYS = {  # where each state leads, mostly back to work
     State.PRIMARY_STATE_UNCONFIGURED: [Transition.TRANSITION_CONFIGURE],

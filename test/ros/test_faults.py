@@ -31,7 +31,7 @@ from ast_net_ros.ros.image_messages import image_message, nanoseconds, time_mess
 HERE = Path(__file__).parent
 ESTIMATION = "ast_net: estimation"
 FAILURE_LIMIT = 6
-RESUMES_WITHIN = 20.0  # seconds from the start of a new process to its first estimate, on a machine under load
+RESUMES_WITHIN = 30.0  # seconds from the start of a new process to its first estimate, on a machine under load
 MOST_STALE = 3  # images that may be answered late after a standstill: in work, in the slot, in the middleware
 
 

@@ -21,7 +21,7 @@ def test_a_short_soak_holds_and_leaves_its_figures(
 ) -> None:
     monkeypatch.setenv("AST_NET_MEDIA", str(media))
     monkeypatch.delenv("ROS_DOMAIN_ID")
-    options = ("--minutes", "0.3", "--pace", "6", "--cameras", "2", "--output", str(tmp_path / "soak"))
+    options = ("--minutes", "0.25", "--pace", "6", "--cameras", "2", "--output", str(tmp_path / "soak"))
     soak = start("soak", *options)
     assert soak.process.wait(180) == 0, soak.log[-4000:]
     figures = json.loads((tmp_path / "soak" / "soak.json").read_text())
