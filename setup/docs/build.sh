@@ -4,9 +4,10 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 site=${1:?usage: build.sh FOLDER}
+case $site in /*) ;; *) site=$PWD/$site ;; esac # MkDocs takes relative ones from elsewhere
 
 git ls-files -z --cached --others --exclude-standard '*.md' '*.rst' '*.py' '*.sh' '*.yml' '*.yaml' '*.msg' '*.txt' Makefile |
     xargs -0 ls -d 2>/dev/null | xargs codespell --ignore-words setup/docs/spelling.txt
 find . -maxdepth 2 -name 'Dockerfile*' -not -path './.venv*' -not -path './out/*' -print0 | xargs -0 -r hadolint
-NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict --site-dir "$PWD/${site#"$PWD"/}"
+NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict --site-dir "$site"
 python setup/docs/check_site.py "$site"
