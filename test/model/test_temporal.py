@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ast_net_ros.model.network import ASTNet, NetworkConfig
-from ast_net_ros.model.runtime import AffectModel
+from ast_net_ros.model.runtime import DEFAULT_WEIGHTS, AffectModel
 from ast_net_ros.model.temporal import FaceState, advance
 from ast_net_ros.model.weights import load_weights, save_weights
 
@@ -98,3 +98,21 @@ def test_a_stamp_seen_twice_or_late_counts_into_the_current_step(model):
         output = advance(model, [face], _signal(stamp).unsqueeze(0), [stamp])
     assert torch.isfinite(output.affect).all()
     assert face.age == pytest.approx(0.45)
+
+
+@pytest.mark.parametrize("faces", [1, 3, 16])
+def test_the_packed_step_equals_the_network_in_one_step_and_in_two_hundred(faces):
+    network, info = load_weights(DEFAULT_WEIGHTS)
+    packed = AffectModel(network, info, torch.device("cpu"))
+    reference, _ = load_weights(DEFAULT_WEIGHTS)
+    random = torch.Generator().manual_seed(faces)
+    state = expected_state = packed.initial_state(faces)
+    for _ in range(200):
+        features = torch.rand(faces, packed.config.attributes, generator=random) * 2
+        with torch.inference_mode():
+            once, _ = reference.step(features, state)
+            expected, expected_state = reference.step(features, expected_state)
+        output, state = packed.step(features, state)
+        for ours, fresh, theirs in zip((*output, *state), once, expected):
+            torch.testing.assert_close(ours, fresh, atol=2e-6, rtol=2e-6)
+            torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=2e-5)
