@@ -12,17 +12,6 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Leaves out of the navigation what a checkout does not have."""
-    pages = {path.relative_to(links.ROOT / "docs").as_posix() for path in (links.ROOT / "docs").rglob("*.md")}
-    pages |= {page for path, page in links.SHOWN.items() if (links.ROOT / path).is_file()}
-    for section in config.nav or []:
-        for title, entries in section.items():
-            if isinstance(entries, list):
-                section[title] = [entry for entry in entries if next(iter(entry.values())) in pages]
-    return config
-
-
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds a page for every file outside docs/ that is shown, and for every source file that a page links to."""
     texts = {f"docs/{file.src_uri}": file.content_string for file in files.documentation_pages()}
