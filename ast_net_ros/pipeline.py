@@ -177,26 +177,28 @@ class AffectPipeline:
     def _find(self, index: int, frame: Frame, source: _Source, settings: PipelineSettings) -> list[_Sighting]:
         """The faces of one frame, largest first, with their chips."""
         with self._timed("detect"):
-            detections = self._followed(frame, source, settings)
-            if detections is None:
+            followed = self._followed(frame, source, settings)
+            if followed is not None:
+                detections = followed.faces
+            else:
                 self.detector.score_threshold = settings.score_threshold
                 detections = self.detector.detect(frame.image)
                 source.detected = frame.stamp
             detections = [d for d in detections if d.box[2] >= settings.min_face_pixels]
             detections = sorted(detections, key=lambda d: -d.box[2] * d.box[3])[: settings.max_faces]
-            source.reference = MotionReference(frame.image, detections) if settings.detection_interval else None
+            source.reference = _reference(frame, followed, detections) if settings.detection_interval else None
         with self._timed("align"):
             side = self.model.config.chip_side
             return [_Sighting(index, d, align_face(frame.image, d.landmarks, side)) for d in detections]
 
-    def _followed(self, frame: Frame, source: _Source, settings: PipelineSettings) -> list[Detection] | None:
+    def _followed(self, frame: Frame, source: _Source, settings: PipelineSettings) -> MotionReference | None:
         """The last frame's faces moved to this one; None when it is time to detect, or a face was lost on the way."""
         if source.reference is None or source.detected is None:
             return None
         if frame.stamp - source.detected >= settings.detection_interval - _STAMP_TOLERANCE:
             return None
         if not source.reference.faces:
-            return []
+            return source.reference
         return follow_faces(source.reference, frame.image)
 
     def _smooth(self, affect: FaceAffect, frame: Frame, time_constant: float) -> FaceAffect:
@@ -261,6 +263,14 @@ class AffectPipeline:
         began = time.perf_counter()
         yield
         self.timings[stage] += time.perf_counter() - began
+
+
+def _reference(frame: Frame, followed: MotionReference | None, detections: list[Detection]) -> MotionReference:
+    """What the next frame's motion is measured from; the same faces need no second look at the picture."""
+    if followed is None or not followed.faces:
+        return followed or MotionReference(frame.image, detections)
+    assert followed.grey is not None
+    return followed.moved_on(followed.grey, detections)
 
 
 def primary_face(faces: Sequence[FaceAffect]) -> FaceAffect | None:

@@ -84,15 +84,18 @@ def _step_index(model: AffectModel, face: FaceState, stamp: float) -> int:
 
 def _mean(face: FaceState) -> Tensor:
     assert face._sum is not None
-    return face._sum / face._count
+    return face._sum / face._count if face._count > 1 else face._sum
 
 
 def _run(model: AffectModel, faces: Sequence[FaceState], features: Tensor) -> tuple[AffectOutput, LSTMState]:
-    blank = model.initial_state(1)
-    before = [face._before or blank for face in faces]
+    before = [face._before or model.initial_state(1) for face in faces]
+    if len(before) == 1:
+        return model.step(features, before[0])
     joined = LSTMState(*(torch.cat(parts, dim=1) for parts in zip(*before)))
     return model.step(features, joined)
 
 
 def _select(state: LSTMState, index: int) -> LSTMState:
+    if state.hidden.shape[1] == 1:
+        return state
     return LSTMState(state.hidden[:, index : index + 1], state.cell[:, index : index + 1])

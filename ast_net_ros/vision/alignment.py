@@ -7,6 +7,8 @@ accuracy rests on that.
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
@@ -63,8 +65,9 @@ def _reduce_region(image: np.ndarray, to_chip: np.ndarray, scale: float, side: i
     in_image = corners @ from_chip[:, :2].T + from_chip[:, 2]
     height, width = image.shape[:2]
     # The region may lie partly outside; at least one pixel is kept so that the border can be repeated.
-    left, top = (int(np.clip(v, 0, limit - 1)) for v, limit in zip(np.floor(in_image.min(axis=0)), (width, height)))
-    right, bottom = (int(np.clip(v, 1, limit)) for v, limit in zip(np.ceil(in_image.max(axis=0)) + 1, (width, height)))
+    low, high = in_image.min(axis=0).tolist(), in_image.max(axis=0).tolist()
+    left, top = (min(max(math.floor(v), 0), limit - 1) for v, limit in zip(low, (width, height)))
+    right, bottom = (min(max(math.ceil(v) + 1, 1), limit) for v, limit in zip(high, (width, height)))
     region = image[top : max(bottom, top + 1), left : max(right, left + 1)]
     reduced = cv2.resize(
         region,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -114,14 +115,29 @@ def appearance(chip: np.ndarray) -> np.ndarray:
     """
     grey = chip.astype(np.float32)
     dx, dy = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)
-    strength = np.hypot(dx, dy)
-    angle = np.mod(np.arctan2(dy, dx), np.pi) * (8 / np.pi)
-    distance = np.abs(np.mod(angle[..., None] - np.arange(8, dtype=np.float32) + 4, 8) - 4)
-    votes = np.clip(1 - distance, 0, None) * strength[..., None]
-    cells = cv2.resize(votes, (6, 6), interpolation=cv2.INTER_AREA)
+    strength = cv2.magnitude(dx, dy).ravel()
+    angle = np.arctan2(dy, dx).ravel()
+    angle = np.where(angle < 0, angle + np.float32(np.pi), angle) * np.float32(8 / np.pi)
+    # Each pixel votes for the two orientations beside its own.
+    below = angle.astype(np.int32)
+    for_upper = (angle - below) * strength
+    votes = np.zeros((strength.size, 8), np.float32)
+    pixels = np.arange(strength.size)
+    votes[pixels, below & 7] = strength - for_upper
+    votes[pixels, (below + 1) & 7] = for_upper
+    # As cv2.resize does by area, which takes no eight channels at every size.
+    height, width = chip.shape
+    rows = (_averages(height) @ votes.reshape(height, -1)).reshape(6, width, 8)
+    cells = _averages(width) @ rows
     cells = np.sqrt(cells / (np.linalg.norm(cells, axis=2, keepdims=True) + 20))
     cells -= cells.mean(axis=(0, 1))
     return (cells / max(float(np.linalg.norm(cells)), 1e-6)).ravel()
+
+
+@lru_cache(maxsize=4)
+def _averages(side: int) -> np.ndarray:
+    """6 x side: each row averages its sixth of the pixels."""
+    return cv2.resize(np.eye(side, dtype=np.float32), (side, 6), interpolation=cv2.INTER_AREA)
 
 
 def _match_score(track: Track, detection: Detection, looks: np.ndarray, stamp: float) -> float | None:

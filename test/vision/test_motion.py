@@ -27,8 +27,8 @@ def test_a_shifted_turned_and_grown_picture_carries_its_face(size):
     followed = follow_faces(MotionReference(scene, [face]), cv2.warpAffine(scene, motion, (640, 480)))
     assert followed is not None
     wanted = face.landmarks @ motion[:, :2].T + motion[:, 2]
-    assert np.abs(followed[0].landmarks - wanted).max() < 0.02 * size
-    assert followed[0].box[2] == pytest.approx(size * 1.03, rel=0.02)
+    assert np.abs(followed.faces[0].landmarks - wanted).max() < 0.02 * size
+    assert followed.faces[0].box[2] == pytest.approx(size * 1.03, rel=0.02)
 
 
 def test_faces_that_move_apart_are_followed_each_on_its_own():
@@ -37,7 +37,7 @@ def test_faces_that_move_apart_are_followed_each_on_its_own():
     moved[:, 320:] = np.roll(scene, -4, axis=1)[:, 320:]
     followed = follow_faces(MotionReference(scene, [_face(80, 200, 80), _face(450, 200, 80)]), moved)
     assert followed is not None
-    left, right = followed
+    left, right = followed.faces
     assert left.box[0] == pytest.approx(84, abs=1)
     assert right.box[0] == pytest.approx(446, abs=1)
 

@@ -95,3 +95,21 @@ def test_a_blank_chip_has_finite_looks():
 def test_intersection_over_union():
     assert intersection_over_union((0, 0, 2, 2), (1, 0, 2, 2)) == pytest.approx(1 / 3)
     assert intersection_over_union((0, 0, 2, 2), (5, 5, 2, 2)) == 0
+
+
+@pytest.mark.parametrize("side", [48, 64])
+def test_looks_are_those_of_the_plain_formula(side):
+    """Every pixel against every orientation, every cell by itself; exact where the cells are whole pixels."""
+    for chip in [cv2.resize(_chip(person), (side, side)) for person in range(20)] + [np.zeros((side, side), np.uint8)]:
+        grey = chip.astype(np.float32)
+        dx, dy = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)
+        angle = np.mod(np.arctan2(dy, dx), np.pi) * (8 / np.pi)
+        votes = np.clip(1 - np.abs(np.mod(angle[..., None] - np.arange(8) + 4, 8) - 4), 0, None)
+        votes = (votes * np.hypot(dx, dy)[..., None]).astype(np.float32)
+        cells = np.stack(
+            [cv2.resize(v, (6, 6), interpolation=cv2.INTER_AREA) for v in np.moveaxis(votes, 2, 0)], axis=2
+        )
+        cells = np.sqrt(cells / (np.linalg.norm(cells, axis=2, keepdims=True) + 20))
+        cells -= cells.mean(axis=(0, 1))
+        expected = (cells / max(float(np.linalg.norm(cells)), 1e-6)).ravel()
+        assert np.abs(appearance(chip) - expected).max() < 1e-5
