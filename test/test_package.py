@@ -17,8 +17,9 @@ SOURCE = ROOT / "ast_net_ros"
 
 # What each part of the package may import from the package besides itself.
 ALLOWED = {
-    "model": set(),
-    "vision": set(),
+    "onnx_sessions": set(),
+    "model": {"onnx_sessions"},
+    "vision": {"onnx_sessions"},
     "labels": set(),
     "pipeline": {"model", "vision"},
     "training": {"labels", "model", "vision"},
@@ -34,7 +35,7 @@ RESERVED = {
     "torch": {"model", "training", "evaluation", "experiments", "benchmark", "pipeline"},
     "cv2": {"vision", "training", "evaluation", "ros", "benchmark", "pipeline"},
     "onnx": {"model"},
-    "onnxruntime": {"model", "vision"},
+    "onnxruntime": {"onnx_sessions"},
     **{library: {"ros"} for library in ROS_LIBRARIES},
 }
 

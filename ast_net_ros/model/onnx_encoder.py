@@ -27,16 +27,9 @@ class OnnxEncoder:
     """Encodes chips on the CPU. threads: of its own; 0 lets it use all cores. Safe to share between threads."""
 
     def __init__(self, cnn: DiscreteEmotionCNN, chip_side: int, threads: int = 0):
-        import onnxruntime
+        from ast_net_ros.onnx_sessions import cpu_session
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # Spinning threads would burn the cores that the rest of the robot needs between two images.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        graph = onnx_graph(cnn, chip_side)
-        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        self._session = cpu_session(onnx_graph(cnn, chip_side), threads)
 
     def __call__(self, chips: Tensor) -> tuple[Tensor, Tensor]:
         """chips: N x S x S uint8 -> (N x F attributes, N x 8 emotion logits)."""

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime
+
+from ast_net_ros.onnx_sessions import cpu_session
 
 # The detector's own preprocessing and anchors (Deng et al. 2019, "RetinaFace"; MobileNet-0.25 variant).
 _CHANNEL_MEAN = np.array([104.0, 117.0, 123.0])  # BGR
@@ -57,13 +58,7 @@ class FaceDetector:
         self.longest_side = longest_side
         self.score_threshold = score_threshold
         self.nms_threshold = nms_threshold
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # Spinning threads would burn the cores that the rest of the robot needs between two images.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(_packaged_weights(), options, providers=["CPUExecutionProvider"])
+        self._session = cpu_session(_packaged_weights(), threads)
         self._input = self._session.get_inputs()[0].name
 
     def detect(self, image_bgr: np.ndarray) -> list[Detection]:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
+from ast_net_ros.onnx_sessions import profiling_session
 from ast_net_ros.vision.detection import _packaged_weights
 
 
@@ -48,12 +48,7 @@ def detection_cost(width: int, height: int, longest_side: int) -> DetectionCost:
 def _profile(width: int, height: int) -> list[dict]:
     """The layers of one run as ONNX Runtime saw them, without its own rewriting of the network."""
     with tempfile.TemporaryDirectory() as folder:
-        options = onnxruntime.SessionOptions()
-        options.enable_profiling = True
-        options.profile_file_prefix = str(Path(folder) / "detection")
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(_packaged_weights(), options, providers=["CPUExecutionProvider"])
+        session = profiling_session(_packaged_weights(), str(Path(folder) / "detection"))
         session.run(None, {session.get_inputs()[0].name: np.zeros((1, 3, height, width), np.float32)})
         events = json.loads(Path(session.end_profiling()).read_text())
     return [e["args"] for e in events if e.get("cat") == "Node" and "output_type_shape" in e.get("args", {})]
