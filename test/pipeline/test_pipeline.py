@@ -206,3 +206,30 @@ def test_one_source_twice_in_a_batch_is_refused(pipeline):
     frame = Frame(np.zeros((48, 48, 3), np.uint8), 0.0, "a")
     with pytest.raises(ValueError, match="two frames of one source"):
         pipeline.process_batch([frame, frame])
+
+
+@pytest.mark.parametrize("name", ["WolfgangLanger_Pexels.mp4", "single_face.mp4"])
+@pytest.mark.parametrize("interval", [0.1, 0.2])
+def test_detection_at_intervals_stays_close_to_detection_in_every_frame(pipeline, media, name, interval):
+    """Measured: at most 0.011 in the root of the mean square, 0.050 at worst, at full rate."""
+    frames = _frames(media / name)[:96]
+    runs = []
+    for seconds in (0.0, interval):
+        pipeline.reset()
+        pipeline.settings = PipelineSettings(detection_interval=seconds)
+        runs.append([pipeline.process(image, t) for t, image in frames])
+    assert [len(faces) for faces in runs[0]] == [len(faces) for faces in runs[1]]
+    every, some = (np.array([(face.valence, face.arousal) for faces in run for face in faces]) for run in runs)
+    assert np.sqrt(np.mean((every - some) ** 2, axis=0)).max() < 0.03
+    assert np.abs(every - some).max() < 0.1
+    assert len({face.face_id for faces in runs[1] for face in faces}) == 1
+
+
+def test_a_new_face_is_found_within_one_interval(pipeline, media):
+    frames = _frames(media / "noface_face.mov")
+    first = []
+    for seconds in (0.0, 0.2):
+        pipeline.reset()
+        pipeline.settings = PipelineSettings(detection_interval=seconds)
+        first.append(next(t for t, image in frames if pipeline.process(image, t)))
+    assert first[0] <= first[1] <= first[0] + 0.2 + 1 / 26
