@@ -131,6 +131,8 @@ def _decode_raw(message: RawImage, max_pixels: int) -> np.ndarray:
         return np.ascontiguousarray(pixels)
     if message.encoding.startswith("bayer_"):
         return _demosaic(pixels, layout.conversion)
+    if pixels.shape == (1, 1, 3):  # which OpenCV 4.5 takes for something else than one pixel
+        return np.ascontiguousarray(pixels[:, :, ::-1])
     return cv2.cvtColor(pixels, layout.conversion)
 
 
