@@ -242,7 +242,7 @@ def test_a_silent_camera_is_named_in_log_and_diagnostics(client: Any, node: Any)
     assert "no publisher" in client.sentences["ast_net: camera /right/compressed"]
 
 
-def test_diagnostics_say_what_runs(client: Any, face_frames: list[np.ndarray]) -> None:
+def test_diagnostics_say_what_runs(client: Any, node: Any, face_frames: list[np.ndarray]) -> None:
     client.show(face_frames[0])
     client.camera()
     about = client.diagnostics["ast_net: estimation"]
