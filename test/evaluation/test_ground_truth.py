@@ -71,7 +71,8 @@ def test_interpolation_equals_numpys_inside_gaps_and_is_missing_outside(ticks, m
         before, after = times[times <= moment], times[times >= moment]
         bridged = len(before) and len(after) and after[0] - before[-1] <= max_gap + 1e-4
         if near or bridged:
-            np.testing.assert_allclose(row, [np.interp(moment, times, values[:, d]) for d in (0, 1)], atol=1e-9)
+            wanted = np.array([np.interp(moment, times, values[:, d]) for d in (0, 1)])
+            np.testing.assert_allclose(row, wanted, atol=1e-9)
         else:
             assert np.isnan(row).all()
 
