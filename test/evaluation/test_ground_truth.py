@@ -71,7 +71,7 @@ def test_interpolation_equals_numpys_inside_gaps_and_is_missing_outside(ticks, m
         before, after = times[times <= moment], times[times >= moment]
         bridged = len(before) and len(after) and after[0] - before[-1] <= max_gap + 1e-4
         if near or bridged:
-            wanted = np.array([np.interp(moment, times, values[:, d]) for d in (0, 1)])
+            wanted = [np.interp(moment, times, values[:, d]) for d in (0, 1)]
             np.testing.assert_allclose(row, wanted, atol=1e-9)
         else:
             assert np.isnan(row).all()
@@ -82,7 +82,7 @@ def test_epoch_times_of_every_unit_meet_the_stamps(tmp_path, unit, digits):
     rows = "".join(f"{(1.76e9 + s) * unit:.{digits}f},{s / 10},0\n" for s in (0, 0.5, 1.0))
     truth = truth_of(tmp_path, "timestamp;valence;arousal\n" + rows.replace(",", ";"))
     assert truth.epoch
-    np.testing.assert_allclose(at(truth, [0, 0.25, 1.0]), [[0, 0], [0.025, 0], [0.1, 0]], atol=1e-4)
+    np.testing.assert_allclose(at(truth, [0, 0.25, 1.0]), [[0.0, 0.0], [0.025, 0.0], [0.1, 0.0]], atol=1e-4)
 
 
 def test_small_times_count_from_the_first_frame_unless_they_are_said_to_be_on_the_stamps_clock(tmp_path):
