@@ -257,22 +257,35 @@ def _is_finished(job: RecordingJob) -> bool:
         return False
 
 
-def _waiting(jobs: Sequence[RecordingJob], options: RunOptions) -> list[RecordingJob]:
-    """Those that are not finished; what an earlier run said of all together no longer holds then."""
-    waiting = [job for job in jobs if not _is_finished(job)]
-    if waiting:
+def _waiting(jobs: Sequence[RecordingJob]) -> list[RecordingJob]:
+    return [job for job in jobs if not _is_finished(job)]
+
+
+def _begin(jobs: Sequence[RecordingJob], options: RunOptions) -> int | None:
+    """Frames to expect of `jobs`, None where unknown. What an earlier run said of all together is removed when one of
+    them is about to be made anew; where none can even be opened, as with a mistyped topic, it stays.
+    """
+    counts = []
+    for job in jobs:
+        try:
+            with open_recording(Path(job.path), job.topic) as recording:
+                counts.append(recording.frame_count)
+        except (RecordingError, OSError):
+            continue  # told by the worker that meets it
+    if counts:
         for name in (RESULTS, REPORT):
             (options.output / name).unlink(missing_ok=True)
-    return waiting
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
 
 
 def _estimate(jobs: Sequence[RecordingJob], options: RunOptions) -> tuple[int, list[Failure]]:
     """Offline results of every job: (how many were there already, what failed)."""
-    waiting = _waiting(jobs, options)
+    waiting = _waiting(jobs)
     if not waiting:
         return len(jobs), []
     with tqdm(
-        total=_frame_total(waiting), unit=" frames", desc="evaluate", disable=True if options.quiet else None
+        total=_begin(waiting, options), unit=" frames", desc="evaluate", disable=True if options.quiet else None
     ) as bar:
         outcomes = _cleaned(waiting, lambda: _distribute(waiting, options, bar.update))
     return len(jobs) - len(waiting), _failures(waiting, outcomes, "offline")
@@ -294,7 +307,7 @@ def _distribute(jobs: list[RecordingJob], options: RunOptions, tell: Tell) -> li
 
 def _play(jobs: Sequence[RecordingJob], options: RunOptions) -> tuple[int, list[Failure]]:
     """The same of live runs, one after the other: two at once would slow each other down."""
-    waiting = _waiting(jobs, options)
+    waiting = _waiting(jobs)
     work = functools.partial(_play_one, options=options)
     outcomes = _cleaned(waiting, lambda: run_here(waiting, work, lambda _: None))
     return len(jobs) - len(waiting), _failures(waiting, outcomes, "live")
@@ -318,7 +331,7 @@ def _play_one(job: RecordingJob, _: Tell, options: RunOptions) -> None:
         }
     )
     live = LiveOptions(job.topic, options.live.rate, options.live.loops, parameters, job.name, job.key)
-    frames = _frame_total([job])
+    frames = _begin([job], options)
     record_live(Path(job.path), Path(job.folder), live, frames, progress=not options.quiet)
 
 
@@ -333,19 +346,6 @@ def _cleaned(jobs: Sequence[RecordingJob], work: Callable[[], list[str | None]])
 
 def _failures(jobs: Sequence[RecordingJob], outcomes: Sequence[str | None], mode: str) -> list[Failure]:
     return [Failure(job.name, job.path, mode, reason) for job, reason in zip(jobs, outcomes) if reason is not None]
-
-
-def _frame_total(jobs: Sequence[RecordingJob]) -> int | None:
-    total = 0
-    for job in jobs:
-        try:
-            with open_recording(Path(job.path), job.topic) as recording:
-                if recording.frame_count is None:
-                    return None
-                total += recording.frame_count
-        except (RecordingError, OSError):
-            continue  # told by the worker that meets it
-    return total
 
 
 def _nothing_left(failures: Sequence[Failure]) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import socket
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from ast_net_ros.evaluation.recording_result import whole_folder
 from ast_net_ros.evaluation.workers import ATTEMPTS, Failure, RecordingJob, Tell, Work, disk_full, failure_of
 
 LOCAL = "local"
+_ANSWER_SECONDS = 10.0
 
 
 class RayError(ValueError):
@@ -45,6 +47,7 @@ def run_on_ray(
     """
     if importlib.util.find_spec("ray") is None:
         raise RayError("--ray needs Ray, which is not installed: pip install 'ray>=2.9'")
+    _check_reachable(address)
     import ray
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody agreed to sending statistics
@@ -57,6 +60,19 @@ def run_on_ray(
         return _collect(ray, task, jobs, work, tell)
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself tries an address that nobody answers for a very long time. "auto" it finds or refuses at once."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if address in (LOCAL, "auto"):
+        return
+    if not (host and colon and port.isdecimal()):
+        raise RayError(f"--ray '{address}': wanted local, auto, HOST:PORT or ray://HOST:PORT")
+    try:
+        socket.create_connection((host, int(port)), _ANSWER_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise RayError(f"cannot reach a Ray cluster at '{address}': {error}; is `ray start --head` running?") from error
 
 
 def _connect(ray: Any, address: str, workers: int) -> None:

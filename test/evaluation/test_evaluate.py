@@ -18,9 +18,10 @@ from ast_net_ros.cli import ast_net
 from ast_net_ros.evaluation.annotate import annotate
 from ast_net_ros.evaluation.estimates import read_estimates
 from ast_net_ros.evaluation.estimation import EstimationSettings
-from ast_net_ros.evaluation.evaluation_run import RunOptions, evaluate, unique_names
+from ast_net_ros.evaluation.evaluation_run import EvaluationError, RunOptions, evaluate, unique_names
 from ast_net_ros.evaluation.ground_truth import LabelOptions
 from ast_net_ros.evaluation.offline import evaluate_recording
+from ast_net_ros.evaluation.ray_workers import RayError
 from ast_net_ros.evaluation.recording_result import read_recording
 from ast_net_ros.evaluation.recordings import read_affect_labels
 from ast_net_ros.evaluation.workers import DiskFullError, RecordingJob
@@ -118,8 +119,13 @@ def test_the_same_again_keeps_everything_and_other_settings_make_it_anew(study, 
     assert before["estimates.csv"] == after["estimates.csv"] and before["frames.csv"] != after["frames.csv"]
     truth = read_recording(output / "recordings" / "raw").truth
     assert truth[0] == pytest.approx([0.125 - 0.3, 0.4 - 0.1], abs=1e-5) and np.isnan(truth[-1]).all()
-    smoothed = replace(options, settings=replace(options.settings, smoothing=1.0))
-    assert evaluate([str(recordings / "raw")], smoothed).kept == 0
+    mistyped = replace(options, topic="/mistyped")
+    with pytest.raises(EvaluationError, match=r"no image topic '/mistyped'; it has /camera/image_raw"):
+        evaluate([str(recordings / "raw")], mistyped)
+    assert (output / "results.json").exists() and files_of(output, "raw") == after
+    smoothed = replace(options, settings=replace(options.settings, smoothing=1.0), baseline=study[0])
+    outcome = evaluate([str(recordings / "raw")], smoothed)
+    assert outcome.kept == 0 and outcome.figures["comparison"]["modes"]["offline"]["recordings"] == 1
     assert files_of(output, "raw")["estimates.csv"] != before["estimates.csv"]
 
 
@@ -212,6 +218,16 @@ def test_ray_gives_the_same_bytes_and_names_what_failed(study, recordings, tmp_p
     assert [failure.name for failure in outcome.failures] == ["broken"]
     for name in ("raw", "split"):
         assert files_of(tmp_path / "out", name) == files_of(study[0], name)
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [("127.0.0.1:1", "cannot reach a Ray cluster at '127.0.0.1:1'"), ("somewhere", "wanted local, auto, HOST:PORT")],
+)
+def test_an_unreachable_cluster_is_named_at_once(recordings, tmp_path, address, words):
+    pytest.importorskip("ray", reason="no Ray: pip install ray")
+    with pytest.raises(RayError, match=words):
+        evaluate([str(recordings / "raw")], RunOptions(tmp_path / "out", ray=address, quiet=True))
 
 
 def test_a_worker_with_other_weights_refuses_the_job(recordings, tmp_path):
