@@ -1,8 +1,8 @@
 """Offline evaluation of one recording: every frame once through the pipeline, by its stamp.
 
 In: a bag or video. Out: its results folder (evaluation/recording_result.py), without labels yet. Frames are streamed:
-memory does not grow with the recording, apart from a hundred bytes a frame. One thread computes, so that the
-same recording gives the same bytes wherever and beside whatever it is evaluated.
+memory does not grow with the recording, apart from a hundred bytes a frame. Every stage computes in one thread, so
+that the same recording gives the same bytes wherever and beside whatever it is evaluated.
 """
 
 from __future__ import annotations
@@ -13,20 +13,23 @@ import importlib.util
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
+from typing import cast
 
 import cv2
 import torch
 
 from ast_net_ros.evaluation.estimation import EstimationSettings, pipeline_maker
+from ast_net_ros.evaluation.read_ahead import FoundFaces, read_ahead
 from ast_net_ros.evaluation.recording_result import RecordingWriter, seconds_since
 from ast_net_ros.evaluation.recordings import open_recording
 from ast_net_ros.evaluation.workers import RecordingJob, Tell
 from ast_net_ros.model.weights import WeightsError
 from ast_net_ros.pipeline import AffectPipeline
+from ast_net_ros.vision.detection import FaceDetector
 
 LIBRARIES = ("ast_net_ros", "numpy", "onnx", "onnxruntime", "opencv-python", "rosbags", "torch")
 """Whose versions go into results and keys: what computes or decodes the frames."""
@@ -40,12 +43,21 @@ def evaluate_recording(job: RecordingJob, tell: Tell | None = None) -> None:
     Raises RecordingError for what cannot be read, WeightsError, DeviceError, and OSError for what cannot be written.
     """
     began = time.monotonic()
-    with one_thread(), open_recording(Path(job.path), job.topic) as recording:
+    with one_thread(), open_recording(Path(job.path), job.topic) as recording, ExitStack() as stack:
         pipeline = _pipelines(job.settings)()
         _check_weights(job, pipeline)
+        detector = pipeline.detector
+        detector.score_threshold = job.settings.score_threshold
+        faces_known = FoundFaces(detector)
+        pipeline.detector = cast(FaceDetector, faces_known)
+        # With an interval, the pipeline decides by what it followed whether it detects.
+        early = None if job.settings.detection_interval else detector
+        frames = stack.enter_context(closing(read_ahead(recording.frames(), early)))
         with RecordingWriter(Path(job.folder), job.name, job.path, recording.topic, "offline") as writer:
             first_ns, told_at, untold = None, began, 0
-            for frame in recording.frames():
+            for ahead in frames:
+                frame = ahead.frame
+                faces_known.offer(ahead)
                 if first_ns is None:
                     first_ns = frame.stamp_ns
                     writer.about["frame_id"] = frame.frame_id
