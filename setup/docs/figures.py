@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # What each part is for, in a few words.
 PURPOSES = {
+    "onnx_sessions": "runs graphs, silently",
     "model": "network, weights, recurrent state",
     "vision": "detect, align, track, draw, decode",
     "labels": "rated values, from files",

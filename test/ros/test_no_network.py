@@ -65,7 +65,9 @@ def test_the_node_has_no_socket_but_those_of_dds(client: Any, start: Callable[..
         assert port >= FIRST_DDS_PORT or port in chosen_by_the_system, f"{kind} port {port} of {local}"
 
 
-def test_the_node_works_and_python_opens_no_socket_in_it(client: Any, tmp_path: Path, face_frames: Any) -> None:
+def test_the_node_works_and_python_opens_no_socket_in_it(
+    client: Any, tmp_path: Path, face_frames: Any, wait_until: Any
+) -> None:
     from ament_index_python.packages import get_package_prefix
 
     executable = Path(get_package_prefix("ast_net_ros")) / "lib" / "ast_net_ros" / "ast_net_node"
@@ -74,6 +76,7 @@ def test_the_node_works_and_python_opens_no_socket_in_it(client: Any, tmp_path: 
     with log.open("w") as file:
         node = subprocess.Popen([sys.executable, "-c", code], stdout=file, stderr=subprocess.STDOUT)
     try:
+        wait_until(lambda: node.poll() is not None or "waits for images" in log.read_text(), "a node that is ready")
         client.show(face_frames[0])
         assert node.poll() is None, log.read_text()
     finally:
