@@ -166,7 +166,7 @@ def evaluate(ctx: click.Context, bags: tuple[str, ...], **given: Any) -> None:
         thumbnails=given["thumbnails"],
         warm_up=given["warm_up"],
         quiet=given["quiet"],
-        command=shlex.join([ctx.command_path, *sys.argv[2:]]) if ctx.parent else shlex.join(sys.argv),
+        command=shlex.join([*ctx.command_path.split(), *sys.argv[2:]]) if ctx.parent else shlex.join(sys.argv),
     )
     try:
         outcome = evaluate_recordings(bags, options)

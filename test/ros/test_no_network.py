@@ -74,9 +74,11 @@ def test_the_node_works_and_python_opens_no_socket_in_it(
     code = WATCHED + f"import runpy; sys.argv = [{str(executable)!r}]; runpy.run_path(sys.argv[0], run_name='__main__')"
     log = tmp_path / "log"
     with log.open("w") as file:
-        node = subprocess.Popen([sys.executable, "-c", code], stdout=file, stderr=subprocess.STDOUT)
+        # Not in the checkout, whose ast_net_ros would hide the installed one with the messages.
+        node = subprocess.Popen([sys.executable, "-c", code], stdout=file, stderr=subprocess.STDOUT, cwd=tmp_path)
     try:
         wait_until(lambda: node.poll() is not None or "waits for images" in log.read_text(), "a node that is ready")
+        assert node.poll() is None, log.read_text()
         client.show(face_frames[0])
         assert node.poll() is None, log.read_text()
     finally:
