@@ -1,4 +1,4 @@
-"""Starting a process that ends when this one does, however this one ends.
+"""A process that ends when this one does, however this one ends, or in order when it is told to.
 
 In: a command. Out: the command that starts it so. A `finally` ends children on errors and Ctrl-C, but not when this
 process is killed; there the kernel does it (prctl(2), PR_SET_PDEATHSIG: Linux only, elsewhere nothing is added).
@@ -7,6 +7,8 @@ process is killed; there the kernel does it (prctl(2), PR_SET_PDEATHSIG: Linux o
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 
@@ -28,3 +30,14 @@ def tied_to_this_process(command: Sequence[str]) -> list[str]:
     if not sys.platform.startswith("linux"):
         return list(command)
     return [sys.executable, "-c", _TIE, str(os.getpid()), *command]
+
+
+def end_process(process: subprocess.Popen[str], patience: float) -> int:
+    """Interrupt a process as Ctrl-C would, kill it after `patience` seconds; its exit code, -9 when it was killed."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+    try:
+        return process.wait(patience)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()

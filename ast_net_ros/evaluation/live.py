@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import signal
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from typing import IO
 
 from tqdm import tqdm
 
-from ast_net_ros.evaluation.child_process import tied_to_this_process
+from ast_net_ros.evaluation.child_process import end_process, tied_to_this_process
 from ast_net_ros.evaluation.recording_result import read_about
 
 MODULE = "ast_net_ros.ros.live_recording"
@@ -119,13 +118,7 @@ def _follow(lines: IO[str], bar: tqdm) -> None:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-    try:
-        process.wait(_END_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    end_process(process, _END_SECONDS)
     if process.stdout is not None:
         process.stdout.close()
 

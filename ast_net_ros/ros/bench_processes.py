@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from ast_net_ros.evaluation.child_process import end_process
 
 _LINGER_SECONDS = 20.0
 
@@ -79,13 +80,7 @@ class Process:
 
     def end(self) -> None:
         """As Ctrl-C would, and return when it has ended."""
-        if self.popen.poll() is None:
-            self.popen.send_signal(signal.SIGINT)
-        try:
-            self.popen.wait(_LINGER_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.popen.kill()
-            self.popen.wait()
+        end_process(self.popen, _LINGER_SECONDS)
         for pipe in (self.popen.stdin, self.popen.stdout):
             if pipe is not None:
                 pipe.close()

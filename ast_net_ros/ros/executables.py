@@ -6,7 +6,6 @@ would; an error that shows the end of the log when it went wrong.
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
-from ast_net_ros.evaluation.child_process import tied_to_this_process
+from ast_net_ros.evaluation.child_process import end_process, tied_to_this_process
 
 _LINGER_SECONDS = 15.0
 _LOG_LINES = 15
@@ -61,10 +60,4 @@ def running(name: str, arguments: Sequence[str], folder: Path) -> Iterator[Runni
     try:
         yield RunningExecutable(name, popen, log)
     finally:
-        if popen.poll() is None:
-            popen.send_signal(signal.SIGINT)
-        try:
-            popen.wait(_LINGER_SECONDS)
-        except subprocess.TimeoutExpired:
-            popen.kill()
-            popen.wait()
+        end_process(popen, _LINGER_SECONDS)

@@ -33,6 +33,7 @@ from std_msgs.msg import Header
 from ast_net_ros.evaluation.recording_result import RecordingWriter
 from ast_net_ros.evaluation.recordings import RecordingError, open_recording
 from ast_net_ros.pipeline import FaceAffect
+from ast_net_ros.ros.arguments import positive_number
 from ast_net_ros.ros.domain import reserve_domain
 from ast_net_ros.ros.executables import ExecutableError, RunningExecutable, running
 from ast_net_ros.ros.image_messages import NANOSECONDS, image_message, time_message
@@ -254,7 +255,7 @@ def _parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("recording", type=Path, help="a rosbag2 recording or a video")
     parser.add_argument("--output", type=Path, required=True, help="folder for the results of this recording")
     parser.add_argument("--topic", help="image topic in the recording (default: the only one)")
-    parser.add_argument("--rate", type=_positive, default=1.0, help="speed, 2 plays twice as fast (default: 1)")
+    parser.add_argument("--rate", type=positive_number, default=1.0, help="speed, 2 plays twice as fast (default: 1)")
     parser.add_argument("--loops", type=int, default=1, help="times that the recording is played (default: 1)")
     parser.add_argument("--name", default="", help="name of the recording in its results")
     parser.add_argument("--key", default="", help="text that recording.json keeps as the key of this result")
@@ -262,13 +263,6 @@ def _parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     if options.loops < 1:
         parser.error(f"--loops {options.loops}: 1 or more")
     return options, arguments[split + 1 :]
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return value
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from ast_net_ros.ros.arguments import positive_number
 from ast_net_ros.ros.image_messages import NANOSECONDS, compressed_message, image_message, time_message
 from ast_net_ros.ros.replay_source import ReplaySource, ReplaySourceError, open_source
 from ast_net_ros.ros.spinning import StartError, StopSignal, init_ros
@@ -179,9 +180,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         action="store_true",
         help="give every loop the first one's stamps, as `ros2 bag play --loop` does",
     )
-    parser.add_argument("--rate", type=_positive, default=1.0, help="speed, 2 plays twice as fast (default: 1)")
+    parser.add_argument("--rate", type=positive_number, default=1.0, help="speed, 2 plays twice as fast (default: 1)")
     parser.add_argument(
-        "--photo-rate", type=_positive, default=24.0, help="pictures per second of a photograph (default: 24)"
+        "--photo-rate", type=positive_number, default=24.0, help="pictures per second of a photograph (default: 24)"
     )
     parser.add_argument("--frames", type=int, help="stop after this many pictures")
     parser.add_argument("--size", type=_size, metavar="WxH", help="resize to this many pixels, such as 640x480")
@@ -190,13 +191,6 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--wait-for-subscriber", action="store_true", help="begin when somebody listens")
     parser.add_argument("--stamps", type=Path, metavar="CSV", help=f"write {', '.join(STAMP_COLUMNS)} of every picture")
     return parser.parse_args(arguments)
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return value
 
 
 def _size(text: str) -> tuple[int, int]:

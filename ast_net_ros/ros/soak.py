@@ -32,7 +32,7 @@ from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 from tqdm import tqdm
 
-from ast_net_ros.evaluation.child_process import tied_to_this_process
+from ast_net_ros.evaluation.child_process import end_process, tied_to_this_process
 from ast_net_ros.msg import ValenceArousalArray
 from ast_net_ros.ros.domain import reserve_domain
 from ast_net_ros.ros.soak_report import LEASE, SLOWEST_SERVICE, CameraLife, SoakRun, plot, report
@@ -174,7 +174,7 @@ def _run(options: argparse.Namespace, scratch: Path) -> SoakRun:
         topics = ", ".join(camera.topic for camera in cameras)
         log = scratch / "node.log"
         node = _start(["ast_net_node", "--ros-args", "-p", f"image_topics:=[{topics}]"], log)
-        stack.callback(_end, node)
+        stack.callback(end_process, node, _LINGER_SECONDS)
         soak = _Soak(options, scratch, observer, random.Random(options.seed), cameras)
         stack.callback(_end_cameras, soak)
         stack.callback(_dismiss_guests, soak)
@@ -186,7 +186,7 @@ def _run(options: argparse.Namespace, scratch: Path) -> SoakRun:
         _end_cameras(soak)
         quiet = time.monotonic() + 2.0  # until the last images are answered, then until the node has told its counts
         _await(lambda: observer.diagnostics_at > quiet, node, "to publish its diagnostics", stop)
-        code = _end(node)
+        code = end_process(node, _LINGER_SECONDS)
         return SoakRun(
             minutes=soak.now / 60,
             began=soak.began,
@@ -369,17 +369,6 @@ def _start(command: Sequence[str], log: Path) -> subprocess.Popen[str]:
     with log.open("w") as file:
         tied = tied_to_this_process([sys.executable, str(executable), *command[1:]])
         return subprocess.Popen(tied, stdout=file, stderr=subprocess.STDOUT, text=True)
-
-
-def _end(process: subprocess.Popen[str]) -> int:
-    """Interrupt it as Ctrl-C would; its exit code, -9 when it had to be killed."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-    try:
-        return process.wait(_LINGER_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.wait()
 
 
 def _await(condition: Callable[[], bool], node: subprocess.Popen[str], what: str, stop: StopSignal) -> None:

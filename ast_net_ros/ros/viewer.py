@@ -21,6 +21,7 @@ from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 
 from ast_net_ros.msg import ValenceArousalArray
+from ast_net_ros.ros.arguments import positive_number
 from ast_net_ros.ros.camera import Camera, ImageMessage, image_qos
 from ast_net_ros.ros.image_messages import seconds
 from ast_net_ros.ros.messages import face_affect
@@ -118,7 +119,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     where.add_argument("--serve", action="store_true", help="a page in the browser in place of a window")
     where.add_argument("--record", type=Path, metavar="FILE.rrd", help="write a recording in place of a window")
     parser.add_argument("--port", type=int, default=9090, help="of the page in the browser (default: %(default)s)")
-    parser.add_argument("--rate", type=_positive, default=10.0, help="most pictures a second (default: %(default)s)")
+    parser.add_argument(
+        "--rate", type=positive_number, default=10.0, help="most pictures a second (default: %(default)s)"
+    )
     parser.add_argument(
         "--longest-side", type=int, default=640, help="pixels to which pictures are reduced (default: %(default)s)"
     )
@@ -127,13 +130,6 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     if options.longest_side < 16:
         parser.error(f"--longest-side {options.longest_side}: use 16 or more")
     return options
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return value
 
 
 if __name__ == "__main__":
