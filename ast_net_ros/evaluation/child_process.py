@@ -2,6 +2,9 @@
 
 In: a command. Out: the command that starts it so. A `finally` ends children on errors and Ctrl-C, but not when this
 process is killed; there the kernel does it (prctl(2), PR_SET_PDEATHSIG: Linux only, elsewhere nothing is added).
+
+No child may run a file that lies in the user's folder and is named like a library: the folder may hold anybody's
+recordings, and `python -c` and `python -m` look there first. PYTHONSAFEPATH forbids it only since Python 3.11.
 """
 
 from __future__ import annotations
@@ -10,11 +13,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 # Set in the child, between fork and exec, by Python code: subprocess's preexec_fn is no place beside threads.
 _TIE = """
-import ctypes, os, signal, sys
+import sys
+sys.path[:] = [folder for folder in sys.path if folder]  # the empty name is the present folder
+import ctypes, os, signal
 ctypes.CDLL(None).prctl(1, int(signal.SIGINT), 0, 0, 0)
 if os.getppid() != int(sys.argv[1]):
     sys.exit(1)
@@ -30,6 +37,20 @@ def tied_to_this_process(command: Sequence[str]) -> list[str]:
     if not sys.platform.startswith("linux"):
         return list(command)
     return [sys.executable, "-c", _TIE, str(os.getpid()), *command]
+
+
+@contextmanager
+def standing_in(folder: str) -> Iterator[None]:
+    """Inside the block this process stands in `folder`: for libraries that start Python wherever they stand.
+
+    Of the whole process: no other thread may use relative paths meanwhile.
+    """
+    here = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(here)
 
 
 def end_process(process: subprocess.Popen[str], patience: float) -> int:

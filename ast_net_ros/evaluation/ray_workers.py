@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ast_net_ros.evaluation.child_process import standing_in
 from ast_net_ros.evaluation.recording_result import whole_folder
 from ast_net_ros.evaluation.workers import ATTEMPTS, Failure, RecordingJob, Tell, Work, disk_full, failure_of
 
@@ -51,15 +52,18 @@ def run_on_ray(
     import ray
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody agreed to sending statistics
-    try:
-        _connect(ray, address, workers)
-        report(f"Ray: {ray.cluster_resources().get('CPU', 0):g} CPUs on {len(ray.nodes())} machines")
-        gpus = 1 if jobs and jobs[0].settings.device.startswith("cuda") else 0
-        # Retries are counted here, where a dead process and an error count alike.
-        task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(_do_remotely)
-        return _collect(ray, task, jobs, work, tell)
-    finally:
-        ray.shutdown()
+    # Ray's workers import from the folder that it was begun in, before any other, and stand there until they end.
+    with tempfile.TemporaryDirectory() as empty:
+        try:
+            with standing_in(empty):
+                _connect(ray, address, workers)
+            report(f"Ray: {ray.cluster_resources().get('CPU', 0):g} CPUs on {len(ray.nodes())} machines")
+            gpus = 1 if jobs and jobs[0].settings.device.startswith("cuda") else 0
+            # Retries are counted here, where a dead process and an error count alike.
+            task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(_do_remotely)
+            return _collect(ray, task, jobs, work, tell)
+        finally:
+            ray.shutdown()
 
 
 def _check_reachable(address: str) -> None:

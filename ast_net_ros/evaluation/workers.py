@@ -11,6 +11,7 @@ import errno
 import logging
 import multiprocessing
 import signal
+import tempfile
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from ast_net_ros.evaluation.child_process import standing_in
 from ast_net_ros.evaluation.estimation import EstimationSettings
 
 Tell = Callable[[int], None]
@@ -105,14 +107,16 @@ def run_here(jobs: Sequence[RecordingJob], work: Work, tell: Tell) -> list[str |
 def run_in_processes(jobs: Sequence[RecordingJob], work: Work, tell: Tell, workers: int) -> list[str | None]:
     """At most `workers` jobs at a time, each worker process doing one after the other. Raises DiskFullError.
 
-    Processes are spawned, not forked: the libraries' threads would not survive a fork.
+    Processes are spawned, not forked: the libraries' threads would not survive a fork. They stand in an empty folder:
+    a new Python imports from where it stands, before any other place.
     """
     outcomes: list[str | None] = [None] * len(jobs)
     waiting = deque((index, 1) for index in range(len(jobs)))
     busy: list[_Worker] = []
+    elsewhere = tempfile.TemporaryDirectory()
     try:
         for _ in range(min(workers, len(jobs))):
-            busy.append(_Worker(work, tell, *waiting.popleft(), jobs))
+            busy.append(_Worker(work, tell, *waiting.popleft(), jobs, elsewhere.name))
         while busy:
             ready = wait([worker.connection for worker in busy])
             for worker in [worker for worker in busy if worker.connection in ready]:
@@ -135,6 +139,7 @@ def run_in_processes(jobs: Sequence[RecordingJob], work: Work, tell: Tell, worke
     finally:
         for worker in busy:
             worker.end(at_once=True)
+        elsewhere.cleanup()
     return outcomes
 
 
@@ -156,13 +161,14 @@ class _Counted:
 
 @dataclass
 class _Worker:
-    """A worker process and the job that it is doing."""
+    """A worker process and the job that it is doing. elsewhere: the folder that it stands in."""
 
     work: Work
     tell: Tell
     index: int
     attempt: int
     jobs: Sequence[RecordingJob]
+    elsewhere: str
     counted: _Counted = field(init=False)
     connection: Connection[Any, Any] = field(init=False)
     process: BaseProcess = field(init=False)
@@ -171,7 +177,8 @@ class _Worker:
         spawning = multiprocessing.get_context("spawn")
         self.connection, theirs = spawning.Pipe()
         self.process = spawning.Process(target=_serve, args=(theirs, self.work), daemon=True)
-        self.process.start()
+        with standing_in(self.elsewhere):
+            self.process.start()
         theirs.close()
         self._send()
 
@@ -196,7 +203,7 @@ class _Worker:
         """The worker for the next job: this one, or a new one in the place of a dead one."""
         if not self.process.is_alive():
             self.end()
-            return _Worker(self.work, self.tell, index, attempt, self.jobs)
+            return _Worker(self.work, self.tell, index, attempt, self.jobs, self.elsewhere)
         self.index, self.attempt = index, attempt
         self._send()
         return self

@@ -51,10 +51,12 @@ def recordings(video, bags, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def study(recordings, tmp_path_factory):
-    """(output folder, outcome) of all of them, in two processes."""
+def study(recordings, traps, tmp_path_factory):
+    """(output folder, outcome) of all of them, in two processes, begun in a folder of traps."""
     output = tmp_path_factory.mktemp("study") / "out"
-    outcome = evaluate([str(recordings)], RunOptions(output, workers=2, quiet=True))
+    with pytest.MonkeyPatch.context() as place:
+        place.chdir(traps.folder)
+        outcome = evaluate([str(recordings)], RunOptions(output, workers=2, quiet=True))
     return output, outcome
 
 
@@ -80,6 +82,10 @@ def test_rows_equal_those_of_annotate_to_the_byte_whatever_stored_them(study, vi
 def test_one_process_gives_the_same_bytes_as_two(study, recordings, tmp_path):
     evaluate([str(recordings / "raw")], RunOptions(tmp_path / "again", workers=1, quiet=True))
     assert files_of(tmp_path / "again", "raw") == files_of(study[0], "raw")
+
+
+def test_worker_processes_run_nothing_that_lies_in_the_users_folder(study, traps):
+    assert study[1].figures["recordings"] and traps.sprung() == []
 
 
 def test_frames_have_their_stamps_faces_and_interpolated_truth(study, bags):
@@ -208,8 +214,11 @@ def test_a_killed_evaluation_goes_on_where_it_stopped(study, recordings, bags, v
     assert sorted(path.name for path in (output / "recordings").iterdir()) == ["raw", "z_long"]
 
 
-def test_ray_gives_the_same_bytes_and_names_what_failed(study, recordings, tmp_path):
+def test_ray_gives_the_same_bytes_names_what_failed_and_runs_nothing_of_the_users_folder(
+    study, recordings, traps, monkeypatch, tmp_path
+):
     pytest.importorskip("ray", reason="no Ray: pip install ray")
+    monkeypatch.chdir(traps.folder)
     broken = tmp_path / "broken.mcap"
     broken.write_bytes(b"no bag at all")
     given = [str(recordings / "raw"), str(broken), str(recordings / "split")]
@@ -218,6 +227,7 @@ def test_ray_gives_the_same_bytes_and_names_what_failed(study, recordings, tmp_p
     assert [failure.name for failure in outcome.failures] == ["broken"]
     for name in ("raw", "split"):
         assert files_of(tmp_path / "out", name) == files_of(study[0], name)
+    assert traps.sprung() == []
 
 
 @pytest.mark.parametrize(
