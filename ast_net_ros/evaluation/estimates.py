@@ -13,33 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ast_net_ros.vision.drawing import Box
+from ast_net_ros.model.network import EMOTIONS
+from ast_net_ros.vision.drawing import Box, DrawableFace
 
-_EMOTION_COLUMNS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 _BOX_COLUMNS = ("box_x", "box_y", "box_width", "box_height")
 _AFFECT_COLUMNS = ("valence", "arousal", "confidence", "state_age")
-ESTIMATE_COLUMNS = ("frame", "time", "face_id", *_BOX_COLUMNS, *_AFFECT_COLUMNS, *_EMOTION_COLUMNS)
-"""The header. frame: 0-based; time: seconds from the first frame; box: pixels; state_age: seconds; the emotions'
-probabilities in the order of ast_net_ros.model.EMOTIONS."""
+ESTIMATE_COLUMNS = ("frame", "time", "face_id", *_BOX_COLUMNS, *_AFFECT_COLUMNS, *EMOTIONS)
+"""The header. frame: 0-based; time: seconds from the first frame; box: pixels; state_age: seconds; then the
+emotions' probabilities."""
 
 
 class EstimatesError(ValueError):
     """An estimates file that cannot be read; the text names file, line and reason."""
 
 
-class EstimatedFace(Protocol):
-    """The fields of a face that are written; pipeline.FaceAffect has them."""
+class EstimatedFace(DrawableFace, Protocol):
+    """The fields of a face that are written: those that are drawn and two more. pipeline.FaceAffect has them."""
 
-    @property
-    def face_id(self) -> str: ...
-    @property
-    def box(self) -> Box: ...
-    @property
-    def valence(self) -> float: ...
-    @property
-    def arousal(self) -> float: ...
-    @property
-    def confidence(self) -> float: ...
     @property
     def state_age(self) -> float: ...
     @property

@@ -21,7 +21,7 @@ MOOD_CHANGED, BECAME_UPSET, CHEERED_UP, ENGAGEMENT_LOST = (
 )
 
 
-class Estimate(Protocol):
+class JudgedFace(Protocol):
     """What is read of a face: an ast_net_ros/msg/ValenceArousal has it, and so has the pipeline's FaceAffect."""
 
     @property
@@ -107,7 +107,7 @@ class MoodMachine:
         """face_id and mood of everybody who is engaged; the mood is empty until something is known."""
         return {face_id: person.mood for face_id, person in self._people.items()}
 
-    def update(self, stamp: float, faces: Iterable[Estimate]) -> list[MoodEvent]:
+    def update(self, stamp: float, faces: Iterable[JudgedFace]) -> list[MoodEvent]:
         """What follows from one image. Stamps that go backward (a looped bag) end everything known before them."""
         events = [] if stamp >= self._stamp else self._lose(list(self._people), self._stamp)
         self._stamp = stamp
@@ -127,7 +127,7 @@ class MoodMachine:
         # Of somebody who passed by before a mood was known, no behaviour has heard.
         return [MoodEvent(ENGAGEMENT_LOST, face_id, "", p.mood, stamp) for face_id, p in lost if p.mood]
 
-    def _judge(self, person: _Person, face: Estimate, stamp: float) -> list[MoodEvent]:
+    def _judge(self, person: _Person, face: JudgedFace, stamp: float) -> list[MoodEvent]:
         if face.confidence < self.settings.min_confidence or face.state_age < self.settings.warm_up:
             person.candidate = ""
             return []
@@ -146,7 +146,7 @@ class MoodMachine:
             names.append(CHEERED_UP)
         return [MoodEvent(name, face.face_id, mood, previous, stamp) for name in names]
 
-    def _mood(self, face: Estimate, current: str) -> str:
+    def _mood(self, face: JudgedFace, current: str) -> str:
         """The mood an estimate speaks for. Valence has the first word; arousal decides where valence says little."""
         for mood, value in ((POSITIVE, face.valence), (NEGATIVE, -face.valence), (EXCITED, face.arousal)):
             if value >= (self.settings.leave if mood == current else self.settings.enter):
