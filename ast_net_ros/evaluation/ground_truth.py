@@ -29,19 +29,20 @@ from pathlib import Path
 
 import numpy as np
 
+from ast_net_ros.evaluation.affect_labels import affect_topics, read_affect_labels
+from ast_net_ros.evaluation.bag_files import METADATA, STORAGE_SUFFIXES
 from ast_net_ros.evaluation.matching import mean_ccc
+from ast_net_ros.evaluation.metrics import DIMENSIONS
+from ast_net_ros.evaluation.recording_paths import RecordingError
 from ast_net_ros.labels import DataError, LabelRows, read_afew_va, read_avec2012_pair, read_label_csv
 
 NO_LABELS, TOPIC = "none", "topic:"
-TIME_RULES = ("auto", "relative", "epoch")
 DELAY_STEP = 0.1
 """Seconds between two delays that the search tries."""
 
 _EPOCH_BEGINS = 1e8  # s; no recording is three years long, and no camera stamps 1973
 _TOLERANCE = 1e-4  # s, as in pipeline.py
-_DIMENSIONS = ("valence", "arousal")
 _NODE_TOPICS = ("/ast_net/faces", "/ast_net/valence_arousal")
-_BAG_SUFFIXES = (".mcap", ".db3")
 
 
 class LabelsError(DataError):
@@ -54,7 +55,8 @@ class LabelOptions:
 
     labels: None (look beside the recording), "none", "topic:NAME", or a file, a folder or a template with {name},
     {number} (the last number in the name), {folder} (of the recording) and {dimension} (for .dat files).
-    match: see matching.py. clock_offset, annotation_delay, max_gap: seconds, see above. time: one of TIME_RULES.
+    match: see matching.py. clock_offset, annotation_delay, max_gap: seconds, see above. time: what the times of a CSV
+    count from: relative (the first frame), epoch, or auto (as their size says).
     """
 
     labels: str | None = None
@@ -95,12 +97,12 @@ def ground_truth_of(recording: Path, name: str, options: LabelOptions, alone: bo
     if options.labels.startswith(TOPIC):
         return _read_topic(recording, options.labels.removeprefix(TOPIC))
     path = _filled_in(options.labels, recording, name)
-    if path.is_dir() and not (path / "metadata.yaml").exists():
+    if path.is_dir() and not (path / METADATA).exists():
         files = labels_in(path, name)
         if not files:
             raise LabelsError(f"labels of {name}: {path} holds no {name}.csv, {name}_valence.dat or {name}.json")
         return _read_files(files, options.time)
-    if path.is_dir() or path.suffix in _BAG_SUFFIXES:
+    if path.is_dir() or path.name.endswith(STORAGE_SUFFIXES):
         return _read_topic(path, None)
     if "{" not in options.labels and not alone:
         raise LabelsError(f"labels '{options.labels}': one file for several recordings; name a folder or use {{name}}")
@@ -109,7 +111,7 @@ def ground_truth_of(recording: Path, name: str, options: LabelOptions, alone: bo
 
 def labels_in(folder: Path, name: str) -> tuple[Path, ...]:
     """The label files of the recording `name` in a folder, by the names above; none where there are none."""
-    for files in (f"{name}.csv",), tuple(f"{name}_{d}.dat" for d in _DIMENSIONS), (f"{name}.json",):
+    for files in (f"{name}.csv",), tuple(f"{name}_{d}.dat" for d in DIMENSIONS), (f"{name}.json",):
         if all((folder / file).is_file() for file in files):
             return tuple(folder / file for file in files)
     return ()
@@ -133,13 +135,13 @@ def _with_partner(path: Path) -> tuple[Path, ...]:
     """A .dat file and that of the other dimension; any other file alone."""
     text = str(path)
     if "{dimension}" in text:
-        return tuple(Path(text.replace("{dimension}", dimension)) for dimension in _DIMENSIONS)
+        return tuple(Path(text.replace("{dimension}", dimension)) for dimension in DIMENSIONS)
     if path.suffix.lower() != ".dat":
         return (path,)
-    here = next((dimension for dimension in _DIMENSIONS if dimension in path.name), None)
+    here = next((dimension for dimension in DIMENSIONS if dimension in path.name), None)
     if here is None:
         raise LabelsError(f"labels {path}: neither 'valence' nor 'arousal' in the name; which dimension is it?")
-    return tuple(path.with_name(path.name.replace(here, dimension)) for dimension in _DIMENSIONS)
+    return tuple(path.with_name(path.name.replace(here, dimension)) for dimension in DIMENSIONS)
 
 
 def _read_files(files: Sequence[Path], time: str) -> GroundTruth:
@@ -170,8 +172,6 @@ def _on_a_clock(source: str, faces: tuple[LabelRows, ...], time: str) -> GroundT
 
 def _labels_inside(recording: Path) -> GroundTruth | None:
     """Of the bag's only label topic that is not the node's own."""
-    from ast_net_ros.evaluation.recordings import RecordingError, affect_topics
-
     try:
         topics = [topic for topic in affect_topics(recording) if not topic.endswith(_NODE_TOPICS)]
     except RecordingError:
@@ -182,8 +182,6 @@ def _labels_inside(recording: Path) -> GroundTruth | None:
 
 
 def _read_topic(bag: Path, topic: str | None) -> GroundTruth:
-    from ast_net_ros.evaluation.recordings import read_affect_labels
-
     labels = read_affect_labels(bag, topic)
     faces: list[LabelRows] = []
     for face_id in dict.fromkeys(labels.face_ids):

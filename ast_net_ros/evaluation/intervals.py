@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ast_net_ros.evaluation.metrics import MEASURES
+
 FEW_RECORDINGS = 10
 """With fewer than this, percentile intervals are known to be too narrow; it is said beside them."""
 
@@ -48,15 +50,14 @@ def interval_of_mean(values: Sequence[float | None], resampling: Resampling) -> 
 
 
 def intervals_of_joined(pairs: Sequence[tuple[np.ndarray, np.ndarray]], resampling: Resampling) -> dict:
-    """Intervals of r, ccc, rmse, mae and sagr of all recordings put end to end; pairs: (predicted, truth) of each.
+    """Intervals of MEASURES of all recordings put end to end; pairs: (predicted, truth) of each.
 
     Each recording enters a draw by its sums, so the cost does not grow with its length. Draws in which r is undefined
     (no variation) have none and do not count. None for fewer than two recordings.
     """
-    measures = ("r", "ccc", "rmse", "mae", "sagr")
     pairs = [pair for pair in pairs if len(pair[0])]
     if len(pairs) < 2:
-        return dict.fromkeys(measures)
+        return dict.fromkeys(MEASURES)
     joined = np.concatenate([np.stack(pair) for pair in pairs], axis=1)
     # About the common means, where sums of squares lose no digits. Agreement does not change when both move together.
     centre = joined.mean(axis=1)
@@ -72,8 +73,9 @@ def intervals_of_joined(pairs: Sequence[tuple[np.ndarray, np.ndarray]], resampli
     with np.errstate(divide="ignore", invalid="ignore"):
         r = np.where(varies, covariance / np.sqrt(p_variance * t_variance), np.nan)
         ccc = np.where(varies, 2 * covariance / (p_variance + t_variance + apart**2), 0.0)
+    # In the order of MEASURES.
     drawn = (np.clip(r, -1, 1), ccc, np.sqrt(squares / count), absolute / count, same_sign / count)
-    return {measure: _percentiles(values, resampling) for measure, values in zip(measures, drawn)}
+    return {measure: _percentiles(values, resampling) for measure, values in zip(MEASURES, drawn)}
 
 
 def _sums(predicted: np.ndarray, truth: np.ndarray, p_centre: float, t_centre: float) -> tuple[float, ...]:

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ast_net_ros.model.network import CONFIDENCE_RADIUS
+
 DIMENSIONS = ("valence", "arousal")
 AGREEMENT_TOLERANCE = 0.05
 """A cold-started state has caught up with a warm one once both dimensions stay within this."""
-
-CONFIDENCE_RADIUS = 0.25
-"""Confidence is the probability that valence and arousal both lie within this of the truth."""
 
 MEASURES = ("r", "ccc", "rmse", "mae", "sagr")
 """What `agreement` computes."""

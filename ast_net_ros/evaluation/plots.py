@@ -21,16 +21,14 @@ from matplotlib.figure import Figure
 from matplotlib.path import Path as Outline
 
 from ast_net_ros.evaluation.estimates import FaceEstimate
+from ast_net_ros.evaluation.metrics import DIMENSIONS
+from ast_net_ros.model.network import CONFIDENCE_RADIUS
 from ast_net_ros.vision.drawing import DrawableFace, draw_caption, draw_faces, face_color
 
 SheetFrame = tuple[float, np.ndarray, Sequence[DrawableFace]]
 """A picture for the contact sheet: seconds from the first frame, BGR image, and the faces to draw into it."""
 
-CONFIDENCE_MARGIN = 0.25
-"""Confidence is the probability that valence and arousal both lie within this of the truth."""
-
-_QUANTITIES = ("valence", "arousal")
-_QUANTITY_COLORS = {"valence": "#2b6cb0", "arousal": "#c05621"}
+_COLORS = {"valence": "#2b6cb0", "arousal": "#c05621"}
 _QUADRANTS = ((0.97, 0.97, "excited"), (-0.97, 0.97, "distressed"), (-0.97, -0.97, "sad"), (0.97, -0.97, "calm"))
 _MOST_POINTS = 1500
 _MOST_PATHS = 4
@@ -41,7 +39,7 @@ _INK, _GRID = "#2d3748", "#e2e8f0"
 def plot_estimates(estimates: Sequence[FaceEstimate], path: Path, title: str = "", duration: float = 0.0) -> None:
     """Writes one PNG: valence and arousal over time, and the paths of the faces in the valence-arousal plane.
 
-    The shade around a curve reaches CONFIDENCE_MARGIN to either side and is the darker the higher the confidence;
+    The shade around a curve reaches CONFIDENCE_RADIUS to either side and is the darker the higher the confidence;
     it is left out where more than two faces would overlay each other's.
     duration: seconds that the recording lasts, where it lasts longer than its last face.
     """
@@ -52,16 +50,16 @@ def plot_estimates(estimates: Sequence[FaceEstimate], path: Path, title: str = "
     arousal = figure.add_subplot(grid[1, 0], sharex=valence)
     plane = figure.add_subplot(grid[:, 1])
     shaded = 1 <= len(faces) <= _MOST_SHADES
-    for axes, quantity in zip((valence, arousal), _QUANTITIES):
+    for axes, dimension in zip((valence, arousal), DIMENSIONS):
         _style_curves(axes, estimates, duration)
-        axes.set_ylabel(quantity)
+        axes.set_ylabel(dimension)
         for face_id, rows in faces.items():
-            color = _paper_color(face_id) if len(faces) > 1 else _QUANTITY_COLORS[quantity]
+            color = _paper_color(face_id) if len(faces) > 1 else _COLORS[dimension]
             if shaded:
-                _draw_confidence(axes, rows, quantity, color)
-            _draw_curve(axes, rows, quantity, color, label=face_id)
+                _draw_confidence(axes, rows, dimension, color)
+            _draw_curve(axes, rows, dimension, color, label=face_id)
     valence.tick_params(labelbottom=False)
-    explanation = f"   (shade: ±{CONFIDENCE_MARGIN}, darker where the model is more confident)"
+    explanation = f"   (shade: ±{CONFIDENCE_RADIUS}, darker where the model is more confident)"
     arousal.set_xlabel("time in seconds" + explanation * shaded)
     if 1 < len(faces) <= 8:
         valence.legend(loc="upper left", ncol=4, frameon=False, fontsize="small")
@@ -124,12 +122,12 @@ def _sheet_curves(estimates: Sequence[FaceEstimate], times: Sequence[float], tit
         axes.axvline(time, color="#a0aec0", linewidth=0.8, linestyle=(0, (4, 4)), zorder=1)
     for face_id, rows in faces.items():
         prefix = f"{face_id} " if len(faces) > 1 else ""
-        for quantity, style in zip(_QUANTITIES, ("-", "--")):
-            color = _paper_color(face_id) if len(faces) > 1 else _QUANTITY_COLORS[quantity]
+        for dimension, style in zip(DIMENSIONS, ("-", "--")):
+            color = _paper_color(face_id) if len(faces) > 1 else _COLORS[dimension]
             if len(faces) == 1:
                 style = "-"
-                _draw_confidence(axes, rows, quantity, color)
-            _draw_curve(axes, rows, quantity, color, prefix + quantity, style)
+                _draw_confidence(axes, rows, dimension, color)
+            _draw_curve(axes, rows, dimension, color, prefix + dimension, style)
     if 1 <= len(faces) <= 4:
         axes.legend(loc="upper left", ncol=4, frameon=False)
     axes.set_xlabel("time in seconds")
@@ -170,16 +168,16 @@ def _style(axes: Axes) -> None:
 
 
 def _draw_curve(
-    axes: Axes, rows: Sequence[FaceEstimate], quantity: str, color: str, label: str, style: str = "-"
+    axes: Axes, rows: Sequence[FaceEstimate], dimension: str, color: str, label: str, style: str = "-"
 ) -> None:
-    times, values = _curve(rows, quantity)
+    times, values = _curve(rows, dimension)
     axes.plot(times, values, style, color=color, linewidth=1.8, label=label, zorder=3)
 
 
-def _curve(rows: Sequence[FaceEstimate], quantity: str) -> tuple[np.ndarray, np.ndarray]:
+def _curve(rows: Sequence[FaceEstimate], dimension: str) -> tuple[np.ndarray, np.ndarray]:
     """Times and values, with NaN between where the face was out of sight, so that no line bridges that time."""
     times = np.array([row.time for row in rows])
-    values = np.array([getattr(row, quantity) for row in rows])
+    values = np.array([getattr(row, dimension) for row in rows])
     after_gap = np.flatnonzero(_gaps(times)) + 1
     return np.insert(times, after_gap, times[after_gap]), np.insert(values, after_gap, np.nan)
 
@@ -190,12 +188,12 @@ def _gaps(times: np.ndarray) -> np.ndarray:
     return steps > max(0.3, 3 * float(np.median(steps))) if steps.size else np.zeros(0, bool)
 
 
-def _draw_confidence(axes: Axes, rows: Sequence[FaceEstimate], quantity: str, color: str) -> None:
+def _draw_confidence(axes: Axes, rows: Sequence[FaceEstimate], dimension: str, color: str) -> None:
     """The shade around a curve: a row of pixels, each as opaque as the model was confident, cut to the band's shape."""
     times = np.array([row.time for row in rows])
     if times.size < 2:
         return
-    values = np.array([getattr(row, quantity) for row in rows])
+    values = np.array([getattr(row, dimension) for row in rows])
     columns = np.linspace(times[0], times[-1], 1000)
     opacity = 0.45 * np.interp(columns, times, [row.confidence for row in rows])
     before = np.clip(np.searchsorted(times, columns) - 1, 0, times.size - 2)
@@ -203,7 +201,7 @@ def _draw_confidence(axes: Axes, rows: Sequence[FaceEstimate], quantity: str, co
     red, green, blue = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
     shade = np.dstack([np.full_like(opacity, part) for part in (red, green, blue)] + [np.clip(opacity, 0, 1)])
     image = axes.imshow(shade, extent=(times[0], times[-1], -1, 1), aspect="auto", interpolation="nearest", zorder=2)
-    edge = np.concatenate([values + CONFIDENCE_MARGIN, (values - CONFIDENCE_MARGIN)[::-1]])
+    edge = np.concatenate([values + CONFIDENCE_RADIUS, (values - CONFIDENCE_RADIUS)[::-1]])
     outline = np.column_stack([np.concatenate([times, times[::-1]]), edge])
     image.set_clip_path(Outline(outline, closed=False), transform=axes.transData)
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ast_net_ros.evaluation.metrics import Course, catch_up_seconds, confidence_calibration, course_figures
+from ast_net_ros.evaluation.metrics import DIMENSIONS, Course, catch_up_seconds, confidence_calibration, course_figures
 from ast_net_ros.model.network import AffectOutput, confidence
 from ast_net_ros.model.runtime import AffectModel
 from ast_net_ros.model.temporal import FaceState, advance
@@ -103,7 +103,7 @@ def rate_figures(model: AffectModel, features: Tensor, seconds_per_frame: float,
             [[np.interp(stamps[inside], stamps[kept], fewer[n, :, d]) for d in (0, 1)] for n in range(len(fewer))]
         ).transpose(0, 2, 1)
         error = filled - reference[:, inside]
-        figures[name] = dict(zip(("valence", "arousal"), np.sqrt((error**2).mean(axis=(0, 1))).tolist()))
+        figures[name] = dict(zip(DIMENSIONS, np.sqrt((error**2).mean(axis=(0, 1))).tolist()))
     worst = max(max(figure.values()) for figure in figures.values())
     return {"rmse": figures, "largest": worst, "within": bool(worst < LARGEST_RATE_RMSE)}
 

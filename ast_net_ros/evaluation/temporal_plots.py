@@ -11,11 +11,13 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ast_net_ros.model.network import CONFIDENCE_RADIUS
+
 _BLUE, _ORANGE, _GREY = "#2b6cb0", "#c05621", "#718096"
 
 
 def plot_confidence(figures: Mapping, path: Path) -> None:
-    """Left: share of estimates within 0.25 of the truth against stated confidence. Right: RMSE against confidence."""
+    """Left: share of estimates within CONFIDENCE_RADIUS of the truth against confidence. Right: RMSE against it."""
     bins = figures["bins"]
     certainty = [b["confidence"] for b in bins]
     figure = Figure(figsize=(9, 4), dpi=110, layout="constrained")
@@ -23,7 +25,8 @@ def plot_confidence(figures: Mapping, path: Path) -> None:
     reliability, error = figure.subplots(1, 2)
     reliability.plot([0, 1], [0, 1], color=_GREY, linewidth=1, linestyle="--", label="calibrated")
     reliability.plot(certainty, [b["within"] for b in bins], "o-", color=_BLUE, label="held-out recordings")
-    reliability.set(xlabel="confidence", ylabel="share within 0.25 of the truth", xlim=(0, 1), ylim=(0, 1))
+    share = f"share within {CONFIDENCE_RADIUS:g} of the truth"
+    reliability.set(xlabel="confidence", ylabel=share, xlim=(0, 1), ylim=(0, 1))
     reliability.legend(frameon=False)
     error.plot(certainty, [b["rmse"] for b in bins], "o-", color=_ORANGE)
     error.set(xlabel="confidence", ylabel="RMSE", ylim=(0, None))
