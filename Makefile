@@ -28,7 +28,7 @@ demo: media ## play a face video as a camera through the node; results in out/de
 	@$(ENTER) demo --output out/demo
 
 test: media extras ## run the tests; PYTEST_ARGS="-k tracking -x" chooses
-	@$(ENTER) pytest $(PYTEST_ARGS)
+	@$(ENTER) python setup/run_tests.py $(PYTEST_ARGS)
 
 docs: setup ## build the documentation into out/site, with its links and spelling checked
 	@setup/setup.sh docs
