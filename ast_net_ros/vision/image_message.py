@@ -269,7 +269,8 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         raise ImageError(f"size {width}x{height}: an image needs at least one pixel; check the camera driver")
     if width * height > max_pixels:
         raise ImageError(
-            f"size {width}x{height}: more than the {max_pixels} pixels allowed; reduce it or raise the limit"
+            f"size {width}x{height}: more than the {max_pixels} pixels allowed; reduce it or raise the limit "
+            "(max_image_pixels of the node)"
         )
 
 

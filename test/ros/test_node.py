@@ -122,6 +122,35 @@ def test_a_bad_image_is_counted_and_named_and_the_next_is_processed(
     assert len(client.show(face_frames[1]).faces) == 1
 
 
+@pytest.mark.parametrize("kind", [Image, CompressedImage])
+def test_an_image_of_too_many_pixels_is_refused_with_the_parameter_to_raise(
+    client: Any, face_frames: list[np.ndarray], kind: type
+) -> None:
+    height, width = face_frames[0].shape[:2]
+    topic, make = ("image", image_message) if kind is Image else ("right/compressed", compressed_message)
+    publisher = client.create_publisher(kind, topic, 1)
+
+    def message() -> Any:
+        return make(Header(stamp=time_message(client.next_stamp())), face_frames[0])
+
+    assert client.set_parameter("max_image_pixels", width * height - 1).successful
+    try:
+        before = int(client.camera(f"/{topic}")["dropped, bad image"])
+        deadline = time.monotonic() + 30
+        while (
+            int((after := client.camera(f"/{topic}"))["dropped, bad image"]) == before and time.monotonic() < deadline
+        ):
+            publisher.publish(message())
+        assert int(after["dropped, bad image"]) > before
+        assert f"{width}x{height}: more than the {width * height - 1} pixels allowed" in after["last problem"]
+        assert "max_image_pixels" in after["last problem"]
+        assert client.set_parameter("max_image_pixels", width * height).successful
+        assert len(client.answer_to(message(), publisher).faces) == 1, "exactly as many are allowed"
+    finally:
+        client.set_parameter("max_image_pixels", 64_000_000)
+        client.destroy_publisher(publisher)
+
+
 def test_size_and_encoding_may_change_in_mid_stream(client: Any, face_frames: list[np.ndarray]) -> None:
     first = client.show(face_frames[0]).faces[0]
     halved = client.show(np.ascontiguousarray(face_frames[1][::2, ::2])).faces[0]
