@@ -32,7 +32,8 @@ from ast_net_ros.evaluation.metrics import (
     confidence_calibration,
     mean_of_recordings,
 )
-from ast_net_ros.evaluation.recording_result import NOT_PROCESSED, RecordingResult
+from ast_net_ros.evaluation.output_folder import write_whole
+from ast_net_ros.evaluation.recording_result import NOT_PROCESSED, RecordingResult, read_json
 
 SCHEMA = "ast_net_evaluation/1"
 
@@ -326,22 +327,13 @@ def json_ready(value: Any) -> Any:
 
 def write_results(path: Path, figures: Mapping) -> None:
     """Writes results.json; it appears whole or not at all."""
-    text = json.dumps(figures, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    aside = path.with_name(path.name + ".partial")
-    # A file name that is no valid UTF-8 reaches here as lone surrogates, which JSON can only hold escaped.
-    aside.write_text(text, encoding="utf-8", errors="backslashreplace")
-    aside.replace(path)
+    write_whole(path, json.dumps(figures, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_results(path: Path) -> dict:
     """A results.json, or that of the output folder `path`. Raises ResultsError."""
     path = path / "results.json" if path.is_dir() else path
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ResultsError(f"results {path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise ResultsError(f"results {path}: not JSON ({error}); is the file whole?") from error
+    results = read_json(path, ResultsError)
     schema = results.get("schema") if isinstance(results, dict) else None
     if schema != SCHEMA:
         raise ResultsError(f"results {path}: the schema is {schema!r}; this version reads {SCHEMA!r}")

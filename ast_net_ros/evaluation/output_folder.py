@@ -1,6 +1,7 @@
 """Results that appear whole or not at all.
 
-In: the folder that a user named. Out: a folder beside its results to write in, emptied into it at the end.
+In: the folder that a user named, or a file and its text. Out: a folder beside the results to write in, emptied into
+theirs at the end; or the file.
 """
 
 from __future__ import annotations
@@ -34,3 +35,11 @@ def whole_output(folder: Path, names: Sequence[str]) -> Iterator[Path]:
             path.replace(folder / path.name)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a text file in place of an earlier one, which stays until the new one is whole."""
+    aside = path.with_name(path.name + ".partial")
+    # A file name that is no valid UTF-8 reaches here as lone surrogates, which no file can hold but escaped.
+    aside.write_text(text, encoding="utf-8", errors="backslashreplace")
+    aside.replace(path)

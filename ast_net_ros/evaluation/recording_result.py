@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -180,16 +181,21 @@ def read_recording(folder: Path) -> RecordingResult:
 def read_about(folder: Path) -> dict:
     """The content of recording.json. Raises RecordingResultError."""
     path = folder / ABOUT
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecordingResultError(f"results {path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise RecordingResultError(f"results {path}: not JSON ({error}); is the file whole?") from error
-    missing = [] if not isinstance(about, dict) else {"name", "path", "topic", "mode", "frames", "key"} - set(about)
-    if not isinstance(about, dict) or missing:
+    about: dict = read_json(path, RecordingResultError)
+    missing = {"name", "path", "topic", "mode", "frames", "key"} - set(about if isinstance(about, dict) else ())
+    if missing:
         raise RecordingResultError(f"results {path}: not a recording.json (without {', '.join(sorted(missing))})")
     return about
+
+
+def read_json(path: Path, refusal: type[ValueError]) -> Any:
+    """The content of a JSON file of results. Raises `refusal` for one that cannot be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise refusal(f"results {path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise refusal(f"results {path}: not JSON ({error}); is the file whole?") from error
 
 
 def _frame_rows(result: RecordingResult) -> Iterator[list[str]]:
@@ -203,7 +209,6 @@ def _frame_rows(result: RecordingResult) -> Iterator[list[str]]:
 def _read_frames(path: Path, rows: Iterator[list[str]], about: dict) -> RecordingResult:
     stamps, counts, numbers = array("q"), array("q"), array("d")
     face_ids: list[str] = []
-    line = 1
     for line, row in enumerate(rows, 2):
         try:
             _, stamp, count, face_id, *values = row

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from ast_net_ros.evaluation import report_plots
 from ast_net_ros.evaluation.figures import counted
 from ast_net_ros.evaluation.metrics import DIMENSIONS
+from ast_net_ros.evaluation.output_folder import write_whole
 from ast_net_ros.evaluation.recording_result import RecordingResult
 from ast_net_ros.evaluation.report_plots import clock, signed
 from ast_net_ros.evaluation.thumbnails import pictures_wanted, read_pictures, worst_moments
@@ -46,10 +47,7 @@ def write_report(
     fails the page says so.
     """
     page = report_page(figures, results, path.parent / "recordings", thumbnails, show_progress)
-    aside = path.with_name(path.name + ".partial")
-    # A file name that is no valid UTF-8 reaches here as lone surrogates, which no file can hold.
-    aside.write_text(page, encoding="utf-8", errors="backslashreplace")
-    aside.replace(path)
+    write_whole(path, page)
 
 
 def report_page(
