@@ -6,6 +6,7 @@ In: uint8 chips as tensors. Out: attribute features, emotion probabilities, affe
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -113,7 +114,8 @@ class AffectModel:
             filled = 1 << (count - 1).bit_length()
             chips = torch.cat([chips, chips[:1].expand(filled - count, -1, -1)])
         dtype = PRECISIONS[self.precision]
-        with torch.autocast(self.device.type, dtype, enabled=dtype is not torch.float32):
+        # torch 2.0 refuses to name float32 on a CPU, even where autocast is switched off.
+        with nullcontext() if dtype is torch.float32 else torch.autocast(self.device.type, dtype):
             attributes, logits = self._network.encode(chips.to(self.device).unsqueeze(1))
         return attributes[:count].float(), logits[:count].float().softmax(dim=1).cpu()
 
