@@ -124,10 +124,13 @@ def test_wrong_parameters_are_refused_with_the_reason(start: Any, argument: str,
 
 
 def test_it_follows_the_real_node_on_the_real_video(robot: Robot, media: Path) -> None:
-    robot.run("behavior_example").said("listens to")
-    robot.run("ast_net_node").said("waits for images")
+    behaviour, node = robot.run("behavior_example"), robot.run("ast_net_node")
+    behaviour.said("listens to")
+    node.said("waits for images")
     video = str(media / "WolfgangLanger_Pexels.mp4")
-    assert robot.run("replay", video, "--wait-for-subscriber", "--size", "320x180").process.wait(120) == 0
+    # Distress, a smile from second 10 on, and so much of it that a mood which wavered would show.
+    play = ("--wait-for-subscriber", "--size", "320x180", "--frames", "340")
+    assert robot.run("replay", video, *play).process.wait(120) == 0
     wait_until(lambda: "engagement_lost" in robot.names(), "the end")
     moods = [event["mood"] for event in robot.events if event["event"] == "mood_changed"]
     assert "negative" in moods and moods[-1] == "positive"

@@ -51,7 +51,7 @@ def test_four_cameras_share_the_node_evenly_and_no_face_changes_its_id(
     wait_until(lambda: set(_by_camera(client.faces)) >= set(CAMERAS), "an answer to every camera")
     time.sleep(1.0)
     begin = len(client.faces)
-    time.sleep(8.0)
+    time.sleep(5.0)
     answers = _by_camera(client.faces[begin:])
     counts = [len(answers[topic]) for topic in CAMERAS]
     assert min(counts) >= 0.8 * max(counts) > 0, counts

@@ -12,12 +12,24 @@ import pytest
 from ast_net_ros.evaluation.estimates import read_estimates
 
 
-def test_the_demo_leaves_rows_pictures_and_figures(start: Any, media: Path, tmp_path: Path) -> None:
-    demo = start("demo", "--video", str(media / "single_face.mp4"), "--output", str(tmp_path / "out"))
+@pytest.fixture(scope="module")
+def runs(start_for_module: Any, media: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, Path]]:
+    """The demo with a face and without one, at the same time, each in the ROS domain that it takes itself."""
+    started = {}
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv("ROS_DOMAIN_ID")
+        for video in ("single_face", "no_face"):
+            out = tmp_path_factory.mktemp(video) / "out"
+            started[video] = start_for_module("demo", "--video", str(media / f"{video}.mp4"), "--output", str(out)), out
+    return started
+
+
+def test_the_demo_leaves_rows_pictures_and_figures(runs: dict[str, tuple[Any, Path]]) -> None:
+    demo, out = runs["single_face"]
     assert demo.process.wait(150) == 0, demo.log
-    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
-    estimates = read_estimates(tmp_path / "out" / "estimates.csv")
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+    summary = json.loads((out / "summary.json").read_text())
+    estimates = read_estimates(out / "estimates.csv")
+    assert {path.name for path in out.iterdir()} == {
         "estimates.csv",
         "plot.png",
         "overlay.png",
@@ -34,16 +46,16 @@ def test_the_demo_leaves_rows_pictures_and_figures(start: Any, media: Path, tmp_
     assert [row.frame for row in estimates] == sorted({row.frame for row in estimates})
     assert estimates[-1].valence > estimates[0].valence, "neutral to a grin"
     for name in ("plot.png", "overlay.png"):
-        picture = cv2.imread(str(tmp_path / "out" / name))
+        picture = cv2.imread(str(out / name))
         assert picture is not None and picture.std() > 10
     assert "72 frames published" in demo.log and summary["weights_sha256"][:12] in demo.log
 
 
-def test_the_demo_fails_loudly_when_no_estimate_arrives(start: Any, media: Path, tmp_path: Path) -> None:
-    demo = start("demo", "--video", str(media / "no_face.mp4"), "--output", str(tmp_path / "out"))
+def test_the_demo_fails_loudly_when_no_estimate_arrives(runs: dict[str, tuple[Any, Path]]) -> None:
+    demo, out = runs["no_face"]
     assert demo.process.wait(150) == 1
     assert "error: no estimate arrived" in demo.log and "Traceback" not in demo.log
-    assert list((tmp_path / "out").iterdir()) == []
+    assert list(out.iterdir()) == []
 
 
 def test_the_demo_refuses_what_is_no_video(start: Any, tmp_path: Path) -> None:
