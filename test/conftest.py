@@ -37,14 +37,25 @@ def media() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def bags() -> ModuleType:
-    """The module test/evaluation/bags.py, which writes bags; tests cannot import each other by name."""
-    spec = importlib.util.spec_from_file_location("bags", Path(__file__).parent / "evaluation" / "bags.py")
+def _module(path: str) -> ModuleType:
+    """A module of this folder that several tests use; they cannot import each other by name."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, Path(__file__).parent / path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def bags() -> ModuleType:
+    """The module that writes bags."""
+    return _module("evaluation/bags.py")
+
+
+@pytest.fixture(scope="session")
+def policies() -> ModuleType:
+    """The module that compares SROS 2 policies with running nodes."""
+    return _module("ros/policies.py")
 
 
 class Browser:

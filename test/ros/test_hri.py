@@ -159,7 +159,7 @@ def await_expression(human: Human, show: Callable[[], Any]) -> tuple[str, Any, A
 
 
 def test_faces_are_published_as_rep_155_wants_and_lost_ones_take_their_topics_along(
-    client: Any, start: Any, human: Human, face_frames: list[np.ndarray], empty_frames: list[np.ndarray]
+    client: Any, start: Any, human: Human, face_frames: list[np.ndarray], empty_frames: list[np.ndarray], policies: Any
 ) -> None:
     node = start("ast_net_node", "--ros-args", "-p", "hri:=true", "-p", "track_timeout:=0.5")
     node.said("waits for images")
@@ -179,6 +179,9 @@ def test_faces_are_published_as_rep_155_wants_and_lost_ones_take_their_topics_al
     wait_until(lambda: human.tracked[-1].ids == [face_id], "the face in the list")
     own = {f"{hri.FACES}/{face_id}/{name}" for name in ("roi", "cropped", "expression")}
     assert human.topics() == {hri.TRACKED, *own}
+    policy = "ast_net_hri_output.policy.xml"
+    wait_until(lambda: not policies.unused(client, "ast_net", policy), "all that the policy allows")
+    assert not policies.denied(client, "ast_net", policy)
 
     # The face's picture is there for whom asks for it.
     pictures: list[Any] = []
@@ -275,7 +278,7 @@ def detector(client: Any, hri_msgs: Any) -> Iterator[Detector]:
 
 
 def test_the_faces_of_another_detector_are_taken_under_its_ids(
-    client: Any, start: Any, detector: Detector, human: Human, face_frames: list[np.ndarray]
+    client: Any, start: Any, detector: Detector, human: Human, face_frames: list[np.ndarray], policies: Any
 ) -> None:
     node = start("ast_net_node", "--ros-args", "-p", "face_source:=hri", "-p", "hri:=true")
     node.said(f"waits for images on the topics in {hri.TRACKED}")
@@ -301,6 +304,9 @@ def test_the_faces_of_another_detector_are_taken_under_its_ids(
     wait_until(lambda: client.primary, "a primary face")
     time.sleep(0.3)
     assert {face.face_id for face in client.primary} == {"bert"}
+    policy = "ast_net_hri_input.policy.xml"
+    wait_until(lambda: not policies.unused(client, "ast_net", policy), "all that the policy allows")
+    assert not policies.denied(client, "ast_net", policy)
 
     # Who is no longer in the list is forgotten, and known by nothing when the id comes back.
     detector.tell("bert")
