@@ -18,14 +18,22 @@ if hasattr(onnxruntime, "disable_telemetry_events"):  # in case that somebody el
 
 
 def cpu_session(model: bytes, threads: int = 0) -> onnxruntime.InferenceSession:
-    """A session for `model`. threads: of its own; 0 lets it use all cores."""
+    """A session for `model`. threads: that it computes with; 0 for what suits the machine (`suitable_threads`)."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads or suitable_threads()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     # Spinning threads would burn the cores that the rest of the robot needs between two images.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def suitable_threads() -> int:
+    """Half of the cores, two at most: the networks are small, so that more threads cost work and gain little.
+
+    Two threads on two cores: a tenth less time for a frame, 40 % more work (docs/performance.md).
+    """
+    return min(2, max(1, len(os.sched_getaffinity(0)) // 2))
 
 
 def profiling_session(model: bytes, prefix: str) -> onnxruntime.InferenceSession:

@@ -111,7 +111,7 @@ def settings_from(options: dict[str, Any]) -> EstimationSettings:
 def pipeline_maker(settings: EstimationSettings, threads: int = 0) -> Callable[[], AffectPipeline]:
     """Loads the networks once; each call of what is returned gives a pipeline that has seen nothing yet.
 
-    threads: of ONNX Runtime; 0 lets it use all cores. Raises WeightsError and DeviceError.
+    threads: of ONNX Runtime; 0 for what suits the machine. Raises WeightsError and DeviceError.
     """
     from ast_net_ros.model import load_model
     from ast_net_ros.pipeline import AffectPipeline, PipelineSettings

@@ -17,19 +17,17 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import cast
 
 import cv2
 import torch
 
 from ast_net_ros.evaluation.estimation import EstimationSettings, pipeline_maker
-from ast_net_ros.evaluation.read_ahead import FoundFaces, read_ahead
-from ast_net_ros.evaluation.recording_result import RecordingWriter, seconds_since
+from ast_net_ros.evaluation.read_ahead import estimate_ahead
+from ast_net_ros.evaluation.recording_result import RecordingWriter
 from ast_net_ros.evaluation.recordings import open_recording
 from ast_net_ros.evaluation.workers import RecordingJob, Tell
 from ast_net_ros.model.weights import WeightsError
 from ast_net_ros.pipeline import AffectPipeline
-from ast_net_ros.vision.detection import FaceDetector
 
 LIBRARIES = ("ast_net_ros", "numpy", "onnx", "onnxruntime", "opencv-python", "rosbags", "torch")
 """Whose versions go into results and keys: what computes or decodes the frames."""
@@ -46,23 +44,13 @@ def evaluate_recording(job: RecordingJob, tell: Tell | None = None) -> None:
     with one_thread(), open_recording(Path(job.path), job.topic) as recording, ExitStack() as stack:
         pipeline = _pipelines(job.settings)()
         _check_weights(job, pipeline)
-        detector = pipeline.detector
-        detector.score_threshold = job.settings.score_threshold
-        faces_known = FoundFaces(detector)
-        pipeline.detector = cast(FaceDetector, faces_known)
-        # With an interval, the pipeline decides by what it followed whether it detects.
-        early = None if job.settings.detection_interval else detector
-        frames = stack.enter_context(closing(read_ahead(recording.frames(), early)))
+        estimated = stack.enter_context(closing(estimate_ahead(pipeline, recording.frames(), job.name)))
         with RecordingWriter(Path(job.folder), job.name, job.path, recording.topic, "offline") as writer:
-            first_ns, told_at, untold = None, began, 0
-            for ahead in frames:
-                frame = ahead.frame
-                faces_known.offer(ahead)
-                if first_ns is None:
-                    first_ns = frame.stamp_ns
+            told_at, untold = began, 0
+            for frame, faces in estimated:
+                if not frame.index:
                     writer.about["frame_id"] = frame.frame_id
-                seconds = seconds_since(frame.stamp_ns, first_ns)
-                writer.add(frame.stamp_ns, pipeline.process(frame.image, seconds, job.name))
+                writer.add(frame.stamp_ns, faces)
                 untold += 1
                 if tell and time.monotonic() - told_at > _TELL_SECONDS:
                     tell(untold)

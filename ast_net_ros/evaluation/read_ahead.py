@@ -1,6 +1,6 @@
 """Reading, and looking for faces, one step ahead of the rest: the same results, sooner where a second core is free.
 
-In: a recording's frames and the detector. Out: the frames in their order, each with what the detector found in it.
+In: a recording's frames and the pipeline. Out: the frames in their order, each with its estimates.
 Detection knows nothing of earlier frames, so that it can run in a thread of its own while the frame before is
 estimated. Each stage still computes in one thread: not a bit of the results depends on it.
 """
@@ -10,14 +10,43 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
+from ast_net_ros.evaluation.recording_result import seconds_since
 from ast_net_ros.evaluation.recordings import RecordedFrame
+from ast_net_ros.pipeline import AffectPipeline, FaceAffect
 from ast_net_ros.vision.detection import Detection, FaceDetector
 
 _HELD = 2  # frames that wait; a picture of 8K takes 100 MB
+
+
+def estimate_ahead(
+    pipeline: AffectPipeline, frames: Iterator[RecordedFrame], source: str
+) -> Generator[tuple[RecordedFrame, list[FaceAffect]], None, None]:
+    """Each of `frames` with its faces, as `pipeline.process` gives them; time counts from the first frame's stamp.
+
+    Close it when the frames are not taken to their end.
+    """
+    detector = pipeline.detector
+    detector.score_threshold = pipeline.settings.score_threshold
+    known = FoundFaces(detector)
+    pipeline.detector = cast(FaceDetector, known)
+    # With an interval, the pipeline decides by what it followed whether it detects.
+    early = None if pipeline.settings.detection_interval else detector
+    first_ns = None
+    try:
+        with closing(read_ahead(frames, early)) as frames_ahead:
+            for ahead in frames_ahead:
+                known.offer(ahead)
+                frame = ahead.frame
+                first_ns = frame.stamp_ns if first_ns is None else first_ns
+                yield frame, pipeline.process(frame.image, seconds_since(frame.stamp_ns, first_ns), source)
+    finally:
+        pipeline.detector = detector
 
 
 @dataclass(frozen=True)

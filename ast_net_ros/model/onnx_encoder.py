@@ -24,7 +24,7 @@ def onnx_available() -> bool:
 
 
 class OnnxEncoder:
-    """Encodes chips on the CPU. threads: of its own; 0 lets it use all cores. Safe to share between threads."""
+    """Encodes chips on the CPU. threads: of its own; 0 for what suits the machine. Safe to share between threads."""
 
     def __init__(self, cnn: DiscreteEmotionCNN, chip_side: int, threads: int = 0):
         from ast_net_ros.onnx_sessions import cpu_session

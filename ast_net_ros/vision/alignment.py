@@ -21,6 +21,8 @@ LANDMARK_TEMPLATE = np.array(
     [[0.314, 0.386], [0.686, 0.386], [0.500, 0.602], [0.351, 0.762], [0.649, 0.762]], np.float32
 )
 
+_CORNERS = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float64)  # of a chip, in fractions of its side
+
 
 def similarity_transform(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """The 2 x 3 rotation, uniform scale and shift that carries `source` points nearest to `target` points.
@@ -28,17 +30,23 @@ def similarity_transform(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     Both are N x 2. Least squares without reflection, closed form (Umeyama 1991, in two dimensions).
     Raises ValueError when the source points coincide or are not finite.
     """
-    source = np.asarray(source, np.float64)
-    target = np.asarray(target, np.float64)
-    source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
-    s, t = source - source_mean, target - target_mean
-    spread = float((s * s).sum())
-    if not np.isfinite(spread) or spread < 1e-6:
-        raise ValueError(f"landmarks {source.tolist()}: they coincide or are not finite, no face can be cut there")
-    cosine = float((s * t).sum()) / spread
-    sine = float((s[:, 0] * t[:, 1] - s[:, 1] * t[:, 0]).sum()) / spread
-    linear = np.array([[cosine, -sine], [sine, cosine]])
-    return np.column_stack([linear, target_mean - linear @ source_mean])
+    before, after = _complex(source), _complex(target)
+    mean_before, mean_after = before.mean(), after.mean()
+    offsets = before - mean_before
+    spread = float(np.vdot(offsets, offsets).real)
+    if not math.isfinite(spread) or spread < 1e-6:
+        raise ValueError(
+            f"landmarks {np.asarray(source).tolist()}: they coincide or are not finite, no face can be cut there"
+        )
+    # Points as complex numbers: a factor turns and scales them.
+    factor = complex(np.vdot(offsets, after - mean_after)) / spread
+    shift = mean_after - factor * mean_before
+    return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
+
+
+def _complex(points: np.ndarray) -> np.ndarray:
+    """N x 2 points as N complex numbers."""
+    return np.ascontiguousarray(points, np.float64).view(np.complex128)[:, 0]
 
 
 def align_face(image: np.ndarray, landmarks: np.ndarray, side: int = CHIP_SIDE) -> np.ndarray:
@@ -51,16 +59,16 @@ def align_face(image: np.ndarray, landmarks: np.ndarray, side: int = CHIP_SIDE) 
     """
     # Pixel centres lie at whole numbers, the picture's edge half a pixel before the first.
     to_chip = similarity_transform(landmarks, LANDMARK_TEMPLATE * side - 0.5)
-    scale = float(np.hypot(to_chip[0, 0], to_chip[1, 0]))
+    scale = math.hypot(to_chip[0, 0], to_chip[1, 0])
     if scale < 0.6:
         image, to_chip = _reduce_region(image, to_chip, scale, side)
     chip = cv2.warpAffine(image, to_chip, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return cv2.cvtColor(chip, cv2.COLOR_BGR2GRAY) if chip.ndim == 3 else chip
+    return _grey(chip)
 
 
 def _reduce_region(image: np.ndarray, to_chip: np.ndarray, scale: float, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """The part of `image` under the chip, averaged down to about the chip's resolution, and its transform."""
-    corners = np.array([[0, 0], [side, 0], [side, side], [0, side]], np.float64)
+    """The part of `image` under the chip, grey and averaged down to about the chip's resolution, and its transform."""
+    corners = _CORNERS * side
     from_chip = cv2.invertAffineTransform(to_chip)
     in_image = corners @ from_chip[:, :2].T + from_chip[:, 2]
     height, width = image.shape[:2]
@@ -68,14 +76,16 @@ def _reduce_region(image: np.ndarray, to_chip: np.ndarray, scale: float, side: i
     low, high = in_image.min(axis=0).tolist(), in_image.max(axis=0).tolist()
     left, top = (min(max(math.floor(v), 0), limit - 1) for v, limit in zip(low, (width, height)))
     right, bottom = (min(max(math.ceil(v) + 1, 1), limit) for v, limit in zip(high, (width, height)))
-    region = image[top : max(bottom, top + 1), left : max(right, left + 1)]
-    reduced = cv2.resize(
-        region,
-        (max(1, round(region.shape[1] * scale)), max(1, round(region.shape[0] * scale))),
-        interpolation=cv2.INTER_AREA,
-    )
+    # Grey before it is reduced: a third of the work, and the same to rounding.
+    region = _grey(image[top : max(bottom, top + 1), left : max(right, left + 1)])
+    size = (max(1, round(region.shape[1] * scale)), max(1, round(region.shape[0] * scale)))
+    reduced = cv2.resize(region, size, interpolation=cv2.INTER_AREA)
     # reduced pixel -> image pixel, then image -> chip
-    ratio = np.array([region.shape[1] / reduced.shape[1], region.shape[0] / reduced.shape[0]])
+    ratio = np.array([region.shape[1] / size[0], region.shape[0] / size[1]])
     offset = np.array([left, top]) + (ratio - 1) / 2
     linear = to_chip[:, :2] * ratio
     return reduced, np.column_stack([linear, to_chip[:, :2] @ offset + to_chip[:, 2]])
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if image.ndim == 3 else image

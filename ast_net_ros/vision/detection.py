@@ -47,7 +47,7 @@ class FaceDetector:
     longest_side: the image is reduced so that its longer side has at most this many pixels before
         the network sees it; cost grows with its square. Faces smaller than about 16 reduced pixels are missed.
     score_threshold: detections below it are left out, in [0, 1].
-    threads: ONNX Runtime threads; 0 lets it use all cores.
+    threads: ONNX Runtime threads; 0 for what suits the machine.
     """
 
     def __init__(

@@ -9,6 +9,7 @@ each other, or one who takes the other's place, do not inherit an id. A number i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -114,24 +115,30 @@ def appearance(chip: np.ndarray) -> np.ndarray:
     orientation. The dot product of two is their likeness in [-1, 1].
     """
     grey = chip.astype(np.float32)
-    dx, dy = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)
-    strength = cv2.magnitude(dx, dy).ravel()
-    angle = np.arctan2(dy, dx).ravel()
-    angle = np.where(angle < 0, angle + np.float32(np.pi), angle) * np.float32(8 / np.pi)
+    dx, dy = cv2.Sobel(grey, cv2.CV_32F, 1, 0).ravel(), cv2.Sobel(grey, cv2.CV_32F, 0, 1).ravel()
+    strength = np.sqrt(dx * dx + dy * dy)
+    angle = np.arctan2(dy, dx) * np.float32(8 / np.pi)  # orientations, eight in half a turn; a full turn is the same
     # Each pixel votes for the two orientations beside its own.
-    below = angle.astype(np.int32)
-    for_upper = (angle - below) * strength
-    votes = np.zeros((strength.size, 8), np.float32)
-    pixels = np.arange(strength.size)
-    votes[pixels, below & 7] = strength - for_upper
-    votes[pixels, (below + 1) & 7] = for_upper
+    lower = np.floor(angle)
+    for_upper = (angle - lower) * strength
+    orientation = lower.astype(np.int32)
+    votes = np.zeros(8 * strength.size, np.float32)
+    first = _first_votes(strength.size)
+    votes[first + (orientation & 7)] = strength - for_upper
+    votes[first + (orientation + 1 & 7)] = for_upper
     # As cv2.resize does by area, which takes no eight channels at every size.
     height, width = chip.shape
     rows = (_averages(height) @ votes.reshape(height, -1)).reshape(6, width, 8)
     cells = _averages(width) @ rows
     cells = np.sqrt(cells / (np.linalg.norm(cells, axis=2, keepdims=True) + 20))
-    cells -= cells.mean(axis=(0, 1))
-    return (cells / max(float(np.linalg.norm(cells)), 1e-6)).ravel()
+    cells = (cells - cells.mean(axis=(0, 1))).ravel()
+    return cells / max(math.sqrt(cells @ cells), 1e-6)
+
+
+@lru_cache(maxsize=4)
+def _first_votes(pixels: int) -> np.ndarray:
+    """Where each pixel's eight votes begin."""
+    return np.arange(0, 8 * pixels, 8, dtype=np.int32)
 
 
 @lru_cache(maxsize=4)
