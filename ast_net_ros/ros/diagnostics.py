@@ -32,7 +32,10 @@ class RecentValues:
         self._values: deque[tuple[float, float]] = deque(maxlen=4096)
 
     def append(self, value: float) -> None:
-        self._values.append((time.monotonic(), value))
+        now = time.monotonic()
+        while self._values and now - self._values[0][0] > WINDOW:
+            self._values.popleft()
+        self._values.append((now, value))
 
     def summary(self) -> tuple[float, float] | None:
         """(mean, 95th percentile); None when there are no values."""
