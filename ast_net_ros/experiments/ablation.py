@@ -22,7 +22,7 @@ from torch.nn import functional
 from ast_net_ros.evaluation.temporal_figures import Predict
 from ast_net_ros.experiments.held_out import predictor, simulated_figures
 from ast_net_ros.model.network import SMALLEST_SIGMA, AffectOutput, NetworkConfig, StackedLSTM
-from ast_net_ros.training.temporal import DrawClips, TemporalTraining, train_model
+from ast_net_ros.training.temporal import CNNFile, DrawClips, TemporalTraining, train_model
 
 _WINDOWS = (3, 5, 10, 15, 25, 50)  # model steps of the moving average to choose from
 
@@ -84,10 +84,12 @@ def run_ablation(
     ablation: Ablation,
     output: Path,
     own_looks: DrawClips | None = None,
+    cnn: CNNFile | None = None,
 ) -> dict[str, dict[str, list]]:
     """{variant: {measure: one value a seed}}. Trainings lie in `output`; one that has ended is not made again.
 
     own_looks: the recordings of `train`, looked at twice; if given, LSTM and Siamese LSTM are trained on them as well.
+    cnn: whose features they are made of.
     """
     variants: dict[str, dict[str, list]] = {}
 
@@ -102,7 +104,7 @@ def run_ablation(
     ) -> tuple[Predict, Path]:
         run = output / f"{name}-seed{seed}"
         training = replace(ablation.training, seed=seed, agreement=agreement)
-        return predictor(train_model(make, draw, network, training, run, valid)), run
+        return predictor(train_model(make, draw, network, training, run, valid, cnn=cnn)), run
 
     for seed in ablation.seeds:
         head, run = trained("cnn", seed, 0.0, MemorylessHead)

@@ -120,7 +120,7 @@ def ablate_command(
     from ast_net_ros.training.attributes import load_cnn
     from ast_net_ros.training.face_sources import open_faces
     from ast_net_ros.training.simulation import Simulation, recordings_of
-    from ast_net_ros.training.temporal import TemporalTraining
+    from ast_net_ros.training.temporal import CNNFile, TemporalTraining
 
     network, cnn = load_cnn(cnn_path)
     simulation = Simulation(step_seconds=network.step_seconds)
@@ -133,7 +133,7 @@ def ablate_command(
     )
     ablation = Ablation(training, tuple(range(1, seeds + 1)), agreement, held_out)
     looks = train.draw_looks if own_looks else None
-    variants = run_ablation(train.draw, valid.draw, network, ablation, output, looks)
+    variants = run_ablation(train.draw, valid.draw, network, ablation, output, looks, CNNFile.of(cnn_path))
     table = ablation_table(variants)
     (output / "ablation.json").write_text(json.dumps(variants, indent=2) + "\n")
     (output / "ablation.md").write_text(table)

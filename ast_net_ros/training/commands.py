@@ -245,7 +245,7 @@ def train_temporal_command(
     from ast_net_ros.training.engine import start_engine
     from ast_net_ros.training.fine_tuning import fine_tune
     from ast_net_ros.training.sources import Sources, open_sources
-    from ast_net_ros.training.temporal import TemporalTraining, temporal_figures, train_temporal
+    from ast_net_ros.training.temporal import CNNFile, TemporalTraining, check_run, temporal_figures, train_temporal
 
     training = TemporalTraining(
         iterations=iterations,
@@ -272,7 +272,9 @@ def train_temporal_command(
         chips=cnn_share > 0,
     )
     network, cnn = load_cnn(cnn_path)
+    cnn_file = CNNFile.of(cnn_path)
     engine = start_engine(devices, nodes, device)
+    check_run(output, network, training, engine, cnn_file)
     if engine.rank:
         engine.wait()  # the first process fills the caches that the others read
     cnn.to(engine.device)
@@ -281,10 +283,10 @@ def train_temporal_command(
         engine.wait()
     trained: torch.nn.Module
     if cnn_share:
-        whole = fine_tune(cnn, drawn.train, network, training, output, drawn.valid, engine)
+        whole = fine_tune(cnn, drawn.train, network, training, output, drawn.valid, engine, cnn_file)
         trained, cnn, temporal = whole, whole.cnn, whole.temporal
     else:
-        trained = temporal = train_temporal(drawn.train, network, training, output, drawn.valid, engine)
+        trained = temporal = train_temporal(drawn.train, network, training, output, drawn.valid, engine, cnn_file)
     if engine.rank:
         return
     figures = {}

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from ast_net_ros.model.network import AffectOutput, DiscreteEmotionCNN, LSTMState, NetworkConfig, StackedLSTM
 from ast_net_ros.training.augmentation import augment
 from ast_net_ros.training.engine import Engine
-from ast_net_ros.training.temporal import DrawClips, TemporalTraining, train_model
+from ast_net_ros.training.temporal import CNNFile, DrawClips, TemporalTraining, train_model
 
 _CHUNK = 512  # chips whose activations are held at once; the others' are computed again for the gradient
 _REFIT_CLIPS, _REFIT_STEPS = 64, 30
@@ -67,8 +67,12 @@ def fine_tune(
     output: Path | None = None,
     valid: DrawClips | None = None,
     engine: Engine | None = None,
+    cnn_file: CNNFile | None = None,
 ) -> FineTunedNetwork:
-    """`train_temporal` with `cnn` trained along at `training.cnn_share` of the learning rate; `cnn` stays as it is."""
+    """`train_temporal` with `cnn` trained along at `training.cnn_share` of the learning rate; `cnn` stays as it is.
+
+    cnn_file: where `cnn` comes from; a run that began with another is not continued.
+    """
     trained = train_model(
         lambda sizes: FineTunedNetwork(cnn, sizes),
         draw,
@@ -78,6 +82,7 @@ def fine_tune(
         valid,
         engine,
         lambda model: model.parameter_groups(training.cnn_share),
+        cnn_file,
     )
     chips, _ = draw(_REFIT_CLIPS, _REFIT_STEPS, torch.Generator().manual_seed(training.seed))
     seen = chips.reshape(-1, *chips.shape[-2:]).to(next(cnn.parameters()).device)

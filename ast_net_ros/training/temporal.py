@@ -7,6 +7,7 @@ held-out people and, where an output folder is given, `temporal.csv` and what is
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import math
 import time
@@ -34,6 +35,8 @@ CNN is trained along, chips (S x S) stand in place of the features (F).
 """
 
 Trained = TypeVar("Trained", bound=nn.Module)
+
+STATE_FILE = "temporal_state.safetensors"
 
 _LOG_COLUMNS = ("iteration", "loss", "regression", "agreement", "ccc_valence", "ccc_arousal", "seconds")
 
@@ -78,6 +81,22 @@ class TemporalTraining:
             )
 
 
+@dataclass(frozen=True)
+class CNNFile:
+    """The file of the CNN that a run stands on, as its user named it. sha256: of the file."""
+
+    path: str
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> CNNFile:
+        """Reads the file to the end."""
+        return cls(str(path), hashlib.sha256(path.read_bytes()).hexdigest())
+
+    def __str__(self) -> str:
+        return f"{self.path} (SHA-256 {self.sha256})"
+
+
 def train_temporal(
     draw: DrawClips,
     network: NetworkConfig,
@@ -85,14 +104,16 @@ def train_temporal(
     output: Path | None = None,
     valid: DrawClips | None = None,
     engine: Engine | None = None,
+    cnn: CNNFile | None = None,
 ) -> StackedLSTM:
     """Train a stacked LSTM on clips that `draw` makes, or go on with the run in `output`.
 
     Interrupted and continued, a run ends with the same weights as one in a single go: each iteration's
     randomness depends on the seed, the iteration's number and the process's rank alone.
-    valid: clips of other people, for the log. Raises DataError when `output` holds a run with other settings.
+    valid: clips of other people, for the log. cnn: whose features the clips are made of. Raises DataError when `output`
+    holds a run with other settings, or on another CNN.
     """
-    return train_model(StackedLSTM, draw, network, training, output, valid, engine)
+    return train_model(StackedLSTM, draw, network, training, output, valid, engine, cnn=cnn)
 
 
 def train_model(
@@ -104,6 +125,7 @@ def train_model(
     valid: DrawClips | None = None,
     engine: Engine | None = None,
     parameter_groups: Callable[[Trained], list[dict]] | None = None,
+    cnn: CNNFile | None = None,
 ) -> Trained:
     """`train_temporal` for anything that is called like a StackedLSTM.
 
@@ -114,9 +136,9 @@ def train_model(
     model = make_model(network).to(engine.device)
     groups = parameter_groups(model) if parameter_groups else [{"params": list(model.parameters())}]
     optimizer = torch.optim.AdamW(groups, training.learning_rate, weight_decay=training.weight_decay)
-    settings = {"training": asdict(training), "network": asdict(network), "processes": engine.processes}
-    state = output / "temporal_state.safetensors" if output else None
-    first = _resume(state, settings, model, optimizer) if state else 0
+    settings = _settings(network, training, engine)
+    state = output / STATE_FILE if output else None
+    first = _resume(state, settings, cnn, model, optimizer) if state else 0
     branch, stepper = engine.prepare(model, optimizer)
     losses: list[Tensor] = []
     began = time.perf_counter()
@@ -135,7 +157,7 @@ def train_model(
         if output and state and (done % training.check_every == 0 or done == training.iterations):
             if engine.rank == 0:
                 _log(output, done, torch.stack(losses).mean(dim=0), model, valid, time.perf_counter() - began)
-                _checkpoint(state, settings, done, model, optimizer)
+                _checkpoint(state, settings, cnn, done, model, optimizer)
             losses.clear()
             engine.wait()
     return model.eval()
@@ -169,32 +191,64 @@ def _learning_rate(iteration: int, training: TemporalTraining) -> float:
     return training.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
 
+def _settings(network: NetworkConfig, training: TemporalTraining, engine: Engine) -> dict:
+    """What a run that is continued must have in common with the one before, but for the CNN."""
+    return {"training": asdict(training), "network": asdict(network), "processes": engine.processes}
+
+
 def _checkpoint(
-    path: Path, settings: dict, iterations: int, model: nn.Module, optimizer: torch.optim.Optimizer
+    path: Path,
+    settings: dict,
+    cnn: CNNFile | None,
+    iterations: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
 ) -> None:
     tensors = {f"model.{name}": value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     for name, parameter in model.named_parameters():
         for key, value in optimizer.state[parameter].items():
             tensors[f"{key}.{name}"] = value.detach().cpu().contiguous()
     aside = path.with_suffix(".partial")
-    save_file(tensors, aside, {"settings": json.dumps(settings), "iterations": str(iterations)})
+    about = {"settings": json.dumps(settings), "iterations": str(iterations)}
+    save_file(tensors, aside, about | ({"cnn": json.dumps(asdict(cnn))} if cnn else {}))
     aside.replace(path)
 
 
-def _resume(path: Path, settings: dict, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Load the run in `path` if there is one; returns the number of finished iterations."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.is_file():
-        return 0
+def check_run(
+    output: Path, network: NetworkConfig, training: TemporalTraining, engine: Engine, cnn: CNNFile | None = None
+) -> None:
+    """Raise DataError where training into `output` would refuse to go on, before the data are read, which may last."""
+    if (output / STATE_FILE).is_file():
+        _read_state(output / STATE_FILE, _settings(network, training, engine), cnn)
+
+
+def _read_state(path: Path, settings: dict, cnn: CNNFile | None) -> tuple[int, dict[str, Tensor]]:
+    """(finished iterations, tensors) of a run with these settings on this CNN; DataError for every other."""
     try:
         with safe_open(path, framework="pt") as stored:
             about = stored.metadata() or {}
             before, now = json.loads(about["settings"]), json.loads(json.dumps(settings))
+            cnn_before = CNNFile(**json.loads(about["cnn"])) if "cnn" in about else None
+            iterations = int(about["iterations"])
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - no mapping
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}: not the state of a run ({error}); remove it to begin anew") from error
     if before != now:
         raise DataError(f"{path} belongs to a run with {before}, this one has {now}; choose another output folder")
+    if (cnn_before and cnn_before.sha256) != (cnn and cnn.sha256):
+        raise DataError(
+            f"{path} belongs to a run on the CNN {cnn_before or 'of an unknown file'}, this one is on "
+            f"{cnn or 'one of an unknown file'}; choose another output folder"
+        )
+    return iterations, tensors
+
+
+def _resume(path: Path, settings: dict, cnn: CNNFile | None, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    """Load the run in `path` if there is one; returns the number of finished iterations."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.is_file():
+        return 0
+    iterations, tensors = _read_state(path, settings, cnn)
     model.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")})
     for name, parameter in model.named_parameters():
         if f"step.{name}" in tensors:  # a parameter that is held has none
@@ -202,7 +256,7 @@ def _resume(path: Path, settings: dict, model: nn.Module, optimizer: torch.optim
                 key: tensors[f"{key}.{name}"].to("cpu" if key == "step" else parameter.device)
                 for key in ("step", "exp_avg", "exp_avg_sq")
             }
-    return int(about["iterations"])
+    return iterations
 
 
 def _log(

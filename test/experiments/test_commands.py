@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from ast_net_ros.cli import ast_net
 from ast_net_ros.model.network import DiscreteEmotionCNN, NetworkConfig
@@ -62,6 +63,11 @@ def test_training_on_real_recordings_makes_weights_that_can_be_evaluated(folder,
     data = ["--data", f"manifest:{folder / 'list.csv'}"]
     said = _run("train-temporal", "--cnn", folder / "cnn.safetensors", *data, "--output", tmp_path, *TINY_RUN)
     assert "left out: c: no face found" in said and "train: 1 recordings" in said
+    tensors = {name: value + 1e-3 for name, value in load_file(folder / "cnn.safetensors").items()}
+    with safe_open(folder / "cnn.safetensors", framework="pt") as stored:
+        save_file(tensors, tmp_path / "other.safetensors", stored.metadata())
+    with pytest.raises(DataError, match=r"cnn\.safetensors .* this one is on .*other\.safetensors"):
+        _run("train-temporal", "--cnn", tmp_path / "other.safetensors", *data, "--output", tmp_path, *TINY_RUN)
     assert json.loads((tmp_path / "figures.json").read_text())["ccc_valence"] is not None
     weights = ["--weights", tmp_path / "ast_net.safetensors"]
     cache = ["--cache", tmp_path / "features"]

@@ -1,7 +1,9 @@
 """Stage 2 as runs: logged, continued, refused, on recordings with gaps, and in two processes."""
 
 import csv
+import hashlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +21,13 @@ from ast_net_ros.training.faces import DataError
 from ast_net_ros.training.objective import regression_loss
 from ast_net_ros.training.recorded_clips import RecordedClips
 from ast_net_ros.training.recordings import StepClip
-from ast_net_ros.training.temporal import TemporalTraining, temporal_figures, train_temporal
+from ast_net_ros.training.temporal import (
+    CNNFile,
+    TemporalTraining,
+    check_run,
+    temporal_figures,
+    train_temporal,
+)
 
 SMALL = NetworkConfig(attributes=6, hidden=8, layers=2)
 SHORT = TemporalTraining(iterations=12, batch=4, clip_steps=20, largest_shift=6, check_every=4)
@@ -73,6 +81,28 @@ def test_a_run_of_other_settings_or_a_damaged_state_is_not_continued(tmp_path):
     state.write_bytes(state.read_bytes()[:50])
     with pytest.raises(DataError, match="remove it to begin anew"):
         train_temporal(_draw, SMALL, SHORT, tmp_path)
+
+
+def test_a_run_on_another_cnn_is_not_continued_and_both_are_named(tmp_path):
+    first, same, other = (tmp_path / f"{name}.safetensors" for name in ("first", "same", "other"))
+    first.write_bytes(b"one CNN")
+    same.write_bytes(b"one CNN")
+    other.write_bytes(b"another")
+    run, engine = tmp_path / "run", SingleProcess()
+    check_run(run, SMALL, SHORT, engine, CNNFile.of(other))  # nothing there yet
+    whole = train_temporal(_draw, SMALL, SHORT, run, cnn=CNNFile.of(first))
+    again = train_temporal(_draw, SMALL, SHORT, run, cnn=CNNFile.of(same))
+    torch.testing.assert_close(again.state_dict(), whole.state_dict(), atol=0, rtol=0)
+    digests = [hashlib.sha256(content).hexdigest() for content in (b"one CNN", b"another")]
+    both = f"first.safetensors (SHA-256 {digests[0]}), this one is on {other} (SHA-256 {digests[1]})"
+    for refused in (
+        lambda: check_run(run, SMALL, SHORT, engine, CNNFile.of(other)),
+        lambda: train_temporal(_draw, SMALL, SHORT, run, cnn=CNNFile.of(other)),
+    ):
+        with pytest.raises(DataError, match=re.escape(both)):
+            refused()
+    with pytest.raises(DataError, match="unknown file"):
+        train_temporal(_draw, SMALL, SHORT, run)
 
 
 def test_moments_without_a_label_ask_for_nothing():
