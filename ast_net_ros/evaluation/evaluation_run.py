@@ -19,8 +19,7 @@ import functools
 import platform
 import shutil
 import sys
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -34,19 +33,19 @@ from ast_net_ros.evaluation.ground_truth import GroundTruth, LabelOptions, Label
 from ast_net_ros.evaluation.labelling import delay_of, label_recording
 from ast_net_ros.evaluation.matching import check_rule
 from ast_net_ros.evaluation.offline import evaluate_recording, key_of, library_versions
+from ast_net_ros.evaluation.output_folder import PARTIAL_SUFFIX
+from ast_net_ros.evaluation.recording_paths import LIVE_SUFFIX, RecordingError, find_recordings, unique_names
 from ast_net_ros.evaluation.recording_result import (
-    PARTIAL_SUFFIX,
     RecordingResult,
     RecordingResultError,
     read_recording,
 )
-from ast_net_ros.evaluation.recordings import RecordingError, find_recordings, open_recording, recording_name
+from ast_net_ros.evaluation.recordings import open_recording
 from ast_net_ros.evaluation.report import write_report
-from ast_net_ros.evaluation.workers import DiskFullError, RecordingJob, Tell, run_here, run_in_processes
+from ast_net_ros.evaluation.workers import FULL_DISK, RecordingJob, Tell, disk_full, run_here, run_in_processes
 from ast_net_ros.model.runtime import AffectModel, load_model
 
 RESULTS, REPORT, RECORDINGS = "results.json", "report.html", "recordings"
-LIVE_SUFFIX = ".live"
 
 
 class EvaluationError(ValueError):
@@ -90,7 +89,7 @@ class RunOptions:
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailedRecording:
     """A recording without results. mode: offline or live."""
 
     name: str
@@ -107,7 +106,7 @@ class EvaluationOutcome:
     """
 
     figures: dict
-    failures: tuple[Failure, ...]
+    failures: tuple[FailedRecording, ...]
     kept: int
     label_problems: tuple[str, ...]
 
@@ -132,62 +131,27 @@ def evaluate(arguments: Sequence[str], options: RunOptions) -> EvaluationOutcome
         options.output.mkdir(parents=True, exist_ok=True)
         jobs = [_job(path, name, options, model) for path, name in zip(paths, names)]
         kept, failures = _estimate(jobs, options)
-        done = [job for job in jobs if job.name not in {failure.name for failure in failures}]
+        done = _without(failures, jobs)
         delay = None
         if development:
-            chosen = [job for job in done if job.name in development and truths[job.name] is not None]
-            known = [truth for job in chosen if (truth := truths[job.name]) is not None]
-            delay = delay_of([Path(job.folder) for job in chosen], known, options.labels, options.longest_delay)
+            delay = _delay([job for job in done if job.name in development], truths, options)
             options = replace(options, labels=replace(options.labels, annotation_delay=delay["seconds"]))
-        live_jobs: list[RecordingJob] = []
-        if options.live:
-            live_jobs = [_live_job(job, options, model) for job in done]
-            live_kept, live_failures = _play(live_jobs, options)
-            kept, failures = kept + live_kept, failures + live_failures
-            lost = {failure.name for failure in live_failures}
-            live_jobs = [job for job in live_jobs if job.name not in lost]
+        live_jobs = [_live_job(job, options, model) for job in done] if options.live else []
+        live_kept, live_failures = _play(live_jobs, options)
+        failures += live_failures
         results = [
             label_recording(Path(job.folder), truths[job.name], options.labels, label_problems.get(job.name))
-            for job in [*done, *live_jobs]
+            for job in [*done, *_without(live_failures, live_jobs)]
         ]
         if not results:
             raise EvaluationError(_nothing_left(failures))
-        run = _run_facts(started, model, options, failures, delay)
-        figures = _write(results, run, options, baseline)
+        figures = _write(results, _run_facts(started, model, options, failures, delay), options, baseline)
         _write_bags(done, options)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFullError(
-                f"{error.filename or options.output}: {error.strerror}; make room and run the same command again: "
-                "recordings that were finished are kept"
-            ) from error
+        if error.errno in FULL_DISK:
+            raise disk_full(f"{error.filename or options.output}: {error.strerror}") from error
         raise
-    return EvaluationOutcome(figures, tuple(failures), kept, tuple(label_problems.values()))
-
-
-def unique_names(paths: Sequence[Path]) -> list[str]:
-    """A name for each recording; of those that share one, with the folders above until they differ."""
-    names = [_safe(recording_name(path)) for path in paths]
-    for depth in range(1, 20):
-        shared = {name for name, count in Counter(names).items() if count > 1}
-        if not shared:
-            return names
-        for index, path in enumerate(paths):
-            above = path.resolve().parents
-            if names[index] in shared and depth <= len(above):
-                names[index] = f"{_safe(recording_name(above[depth - 1]))}-{names[index]}"
-    counted: Counter[str] = Counter()
-    for index, name in enumerate(names):  # such as take.mp4 beside take.avi
-        counted[name] += 1
-        names[index] = name if counted[name] == 1 else f"{name}-{counted[name]}"
-    return names
-
-
-def _safe(name: str) -> str:
-    """The names of unfinished folders and of live results are taken."""
-    for suffix in (PARTIAL_SUFFIX, LIVE_SUFFIX):
-        name = name.replace(suffix, suffix.replace(".", "_"))
-    return name
+    return EvaluationOutcome(figures, tuple(failures), kept + live_kept, tuple(label_problems.values()))
 
 
 def _checked(options: RunOptions) -> dict | None:
@@ -279,7 +243,7 @@ def _begin(jobs: Sequence[RecordingJob], options: RunOptions) -> int | None:
     return sum(known) if len(known) == len(counts) else None
 
 
-def _estimate(jobs: Sequence[RecordingJob], options: RunOptions) -> tuple[int, list[Failure]]:
+def _estimate(jobs: Sequence[RecordingJob], options: RunOptions) -> tuple[int, list[FailedRecording]]:
     """Offline results of every job: (how many were there already, what failed)."""
     waiting = _waiting(jobs)
     if not waiting:
@@ -305,7 +269,7 @@ def _distribute(jobs: list[RecordingJob], options: RunOptions, tell: Tell) -> li
     return run_in_processes(jobs, evaluate_recording, tell, options.workers)
 
 
-def _play(jobs: Sequence[RecordingJob], options: RunOptions) -> tuple[int, list[Failure]]:
+def _play(jobs: Sequence[RecordingJob], options: RunOptions) -> tuple[int, list[FailedRecording]]:
     """The same of live runs, one after the other: two at once would slow each other down."""
     waiting = _waiting(jobs)
     work = functools.partial(_play_one, options=options)
@@ -344,18 +308,31 @@ def _cleaned(jobs: Sequence[RecordingJob], work: Callable[[], list[str | None]])
             shutil.rmtree(job.folder + PARTIAL_SUFFIX, ignore_errors=True)
 
 
-def _failures(jobs: Sequence[RecordingJob], outcomes: Sequence[str | None], mode: str) -> list[Failure]:
-    return [Failure(job.name, job.path, mode, reason) for job, reason in zip(jobs, outcomes) if reason is not None]
+def _failures(jobs: Sequence[RecordingJob], outcomes: Sequence[str | None], mode: str) -> list[FailedRecording]:
+    return [
+        FailedRecording(job.name, job.path, mode, reason) for job, reason in zip(jobs, outcomes) if reason is not None
+    ]
 
 
-def _nothing_left(failures: Sequence[Failure]) -> str:
+def _without(failures: Sequence[FailedRecording], jobs: Sequence[RecordingJob]) -> list[RecordingJob]:
+    failed = {failure.name for failure in failures}
+    return [job for job in jobs if job.name not in failed]
+
+
+def _delay(jobs: Sequence[RecordingJob], truths: Mapping[str, GroundTruth | None], options: RunOptions) -> dict:
+    """The annotation delay that suits those of the recordings that have labels, see labelling.delay_of."""
+    known = [(Path(job.folder), truth) for job in jobs if (truth := truths[job.name]) is not None]
+    return delay_of(known, options.labels, options.longest_delay)
+
+
+def _nothing_left(failures: Sequence[FailedRecording]) -> str:
     if len(failures) == 1:
         return failures[0].reason
     return "none of the recordings could be evaluated:\n" + "\n".join(f"  {f.name}: {f.reason}" for f in failures)
 
 
 def _run_facts(
-    started: str, model: AffectModel, options: RunOptions, failures: Sequence[Failure], delay: dict | None
+    started: str, model: AffectModel, options: RunOptions, failures: Sequence[FailedRecording], delay: dict | None
 ) -> dict:
     """The field `run` of results.json."""
     return {

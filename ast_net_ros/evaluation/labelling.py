@@ -99,13 +99,13 @@ def labels_key(truth: GroundTruth | None, options: LabelOptions, problem: str | 
     return digest.hexdigest()
 
 
-def delay_of(folders: Sequence[Path], truths: Sequence[GroundTruth], options: LabelOptions, most: float) -> dict:
+def delay_of(labelled: Sequence[tuple[Path, GroundTruth]], options: LabelOptions, most: float) -> dict:
     """The annotation delay in [0, most] seconds that suits these recordings best: see ground_truth.estimate_delay.
 
-    Faces are chosen at the delay in `options`. Raises LabelsError.
+    labelled: results folders, each with its labels. Faces are chosen at the delay in `options`. Raises LabelsError.
     """
     courses, names = [], []
-    for folder, truth in zip(folders, truths):
+    for folder, truth in labelled:
         result = read_recording(folder)
         table = read_face_table(folder / ESTIMATES)
         choice = _choose(result, table, truth, options)

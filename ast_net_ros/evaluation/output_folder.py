@@ -13,6 +13,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+PARTIAL_SUFFIX = ".partial"
+"""Ends the name of a file or folder that is still being written, or was left unfinished."""
+
 
 @contextmanager
 def whole_output(folder: Path, names: Sequence[str]) -> Iterator[Path]:
@@ -37,9 +40,29 @@ def whole_output(folder: Path, names: Sequence[str]) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Write into NAME.partial; it becomes `folder` when the block ends well, in place of an earlier one."""
+    aside = folder.with_name(folder.name + PARTIAL_SUFFIX)
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        yield aside
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    # A folder that is not empty cannot be replaced in one step; between the two renames there is none, never a mixture.
+    replaced = folder.with_name(folder.name + ".replaced" + PARTIAL_SUFFIX)
+    shutil.rmtree(replaced, ignore_errors=True)
+    if folder.exists():
+        folder.rename(replaced)
+    aside.rename(folder)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
 def write_whole(path: Path, text: str) -> None:
     """Writes a text file in place of an earlier one, which stays until the new one is whole."""
-    aside = path.with_name(path.name + ".partial")
+    aside = path.with_name(path.name + PARTIAL_SUFFIX)
     # A file name that is no valid UTF-8 reaches here as lone surrogates, which no file can hold but escaped.
     aside.write_text(text, encoding="utf-8", errors="backslashreplace")
     aside.replace(path)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ast_net_ros.evaluation.child_process import standing_in
-from ast_net_ros.evaluation.recording_result import whole_folder
+from ast_net_ros.evaluation.output_folder import whole_folder
 from ast_net_ros.evaluation.workers import ATTEMPTS, Failure, RecordingJob, Tell, Work, disk_full, failure_of
 
 LOCAL = "local"
@@ -99,7 +99,7 @@ def _collect(ray: Any, task: Any, jobs: Sequence[RecordingJob], work: Work, tell
         if failure is None:
             continue
         if failure.disk_full:
-            raise disk_full(jobs[index], failure)
+            raise disk_full(failure.reason, jobs[index])
         if attempt < ATTEMPTS:
             running[task.remote(jobs[index], work)] = (index, attempt + 1)
         else:

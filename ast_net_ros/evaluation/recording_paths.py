@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import glob
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from ast_net_ros.evaluation.bag_files import METADATA, STORAGE_SUFFIXES, is_bag, recording_of, storage_files
+from ast_net_ros.evaluation.output_folder import PARTIAL_SUFFIX
 
 VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".webm", ".wmv")
 """What is taken for a video where a folder is searched; a file that is named itself may have any suffix."""
+
+LIVE_SUFFIX = ".live"
+"""Ends the name of the folder with a recording's results of a live run."""
 
 
 class RecordingError(ValueError):
@@ -43,6 +48,31 @@ def recording_name(path: Path) -> str:
     for suffix in (*STORAGE_SUFFIXES[::-1], resolved.suffix if resolved.is_file() else ""):
         name = name.removesuffix(suffix)
     return re.sub(r"[^\w.+-]+", "_", name).lstrip(".")[:100] or "recording"
+
+
+def unique_names(paths: Sequence[Path]) -> list[str]:
+    """A name for each recording; of those that share one, with the folders above until they differ."""
+    names = [_safe(recording_name(path)) for path in paths]
+    for depth in range(1, 20):
+        shared = {name for name, count in Counter(names).items() if count > 1}
+        if not shared:
+            return names
+        for index, path in enumerate(paths):
+            above = path.resolve().parents
+            if names[index] in shared and depth <= len(above):
+                names[index] = f"{_safe(recording_name(above[depth - 1]))}-{names[index]}"
+    counted: Counter[str] = Counter()
+    for index, name in enumerate(names):  # such as take.mp4 beside take.avi
+        counted[name] += 1
+        names[index] = name if counted[name] == 1 else f"{name}-{counted[name]}"
+    return names
+
+
+def _safe(name: str) -> str:
+    """The names of unfinished folders and of live results are taken."""
+    for suffix in (PARTIAL_SUFFIX, LIVE_SUFFIX):
+        name = name.replace(suffix, suffix.replace(".", "_"))
+    return name
 
 
 def find_recordings(arguments: Sequence[str]) -> list[Path]:

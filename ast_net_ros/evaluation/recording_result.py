@@ -17,7 +17,6 @@ import math
 import shutil
 from array import array
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,11 +24,9 @@ from typing import Any
 import numpy as np
 
 from ast_net_ros.evaluation.estimates import EstimatedFace, EstimatesWriter
+from ast_net_ros.evaluation.output_folder import PARTIAL_SUFFIX, whole_folder
 
 ESTIMATES, FRAMES, ABOUT = "estimates.csv", "frames.csv", "recording.json"
-PARTIAL_SUFFIX = ".partial"
-"""Ends the name of a recording's folder that is still being written, or was left unfinished."""
-
 NOT_PROCESSED = -1
 """`faces` of a frame that the node never answered (live mode only); 0 is a frame that was looked at and shows none."""
 
@@ -227,23 +224,3 @@ def _read_frames(path: Path, rows: Iterator[list[str]], about: dict) -> Recordin
         about["name"], about["path"], about["topic"], about["mode"], np.array(stamps, np.int64), face_ids,
         table[:, :2], table[:, 4:], table[:, 2], table[:, 3], np.array(counts, np.int64), about,
     )  # fmt: skip
-
-
-@contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """Write into NAME.partial; it becomes `folder` when the block ends well, in place of an earlier one."""
-    aside = folder.with_name(folder.name + PARTIAL_SUFFIX)
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    try:
-        yield aside
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-    # A folder that is not empty cannot be replaced in one step; between the two renames there is none, never a mixture.
-    replaced = folder.with_name(folder.name + ".replaced" + PARTIAL_SUFFIX)
-    shutil.rmtree(replaced, ignore_errors=True)
-    if folder.exists():
-        folder.rename(replaced)
-    aside.rename(folder)
-    shutil.rmtree(replaced, ignore_errors=True)

@@ -47,7 +47,9 @@ Work = Callable[[RecordingJob, Tell], None]
 """Does one job and tells its progress; a function of a module, so that another process finds it by its name."""
 
 ATTEMPTS = 2
-_FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+"""What a system error has for its number where a disk, or a user's share of it, is full."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -65,7 +67,7 @@ class Failure:
 
 def failure_of(error: Exception) -> Failure:
     """What to tell of an error. One that is neither the package's own nor of the system is a fault: it is logged."""
-    if isinstance(error, OSError) and error.errno in _FULL_DISK:
+    if isinstance(error, OSError) and error.errno in FULL_DISK:
         return Failure(f"{error.filename or 'output'}: {error.strerror}", disk_full=True)
     if type(error).__module__.split(".")[0] == __package__.split(".")[0]:
         return Failure(str(error))
@@ -75,10 +77,10 @@ def failure_of(error: Exception) -> Failure:
     return Failure(f"{type(error).__name__}: {error}")
 
 
-def disk_full(job: RecordingJob, failure: Failure) -> DiskFullError:
+def disk_full(reason: str, job: RecordingJob | None = None) -> DiskFullError:
+    during = f", while writing the results of {job.name}" if job else ""
     return DiskFullError(
-        f"{failure.reason}, while writing the results of {job.name}; make room and run the same command again: "
-        "recordings that were finished are kept"
+        f"{reason}{during}; make room and run the same command again: recordings that were finished are kept"
     )
 
 
@@ -94,7 +96,7 @@ def run_here(jobs: Sequence[RecordingJob], work: Work, tell: Tell) -> list[str |
             except Exception as error:
                 failure = failure_of(error)
                 if failure.disk_full:
-                    raise disk_full(job, failure) from error
+                    raise disk_full(failure.reason, job) from error
                 reason = failure.reason
                 counted.take_back()
             else:
@@ -126,7 +128,7 @@ def run_in_processes(jobs: Sequence[RecordingJob], work: Work, tell: Tell, worke
                 if failure is not None:
                     worker.counted.take_back()
                     if failure.disk_full:
-                        raise disk_full(jobs[worker.index], failure)
+                        raise disk_full(failure.reason, jobs[worker.index])
                     if worker.attempt < ATTEMPTS:
                         waiting.append((worker.index, worker.attempt + 1))
                     else:

@@ -18,10 +18,11 @@ from ast_net_ros.cli import ast_net
 from ast_net_ros.evaluation.annotate import annotate
 from ast_net_ros.evaluation.estimates import read_estimates
 from ast_net_ros.evaluation.estimation import EstimationSettings
-from ast_net_ros.evaluation.evaluation_run import EvaluationError, RunOptions, evaluate, unique_names
+from ast_net_ros.evaluation.evaluation_run import EvaluationError, RunOptions, evaluate
 from ast_net_ros.evaluation.ground_truth import LabelOptions
 from ast_net_ros.evaluation.offline import evaluate_recording
 from ast_net_ros.evaluation.ray_workers import RayError
+from ast_net_ros.evaluation.recording_paths import unique_names
 from ast_net_ros.evaluation.recording_result import read_recording
 from ast_net_ros.evaluation.recordings import read_affect_labels
 from ast_net_ros.evaluation.workers import DiskFullError, RecordingJob
