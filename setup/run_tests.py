@@ -18,6 +18,9 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from shutil import which
+
+from ast_net_ros.evaluation.child_process import tied_to_this_process
 
 TESTS = Path(__file__).parents[1] / "test"
 _COUNTED = ("failed", "passed", "skipped", "xfailed", "xpassed", "error")
@@ -30,8 +33,9 @@ def main(arguments: list[str]) -> int:
     began = time.monotonic()
     with tempfile.TemporaryFile("w+") as said:
         # Without the record of what failed last, which belongs to one pytest at a time.
-        others = ["nice", "pytest", "-p", "no:cacheprovider", f"--ignore={TESTS / 'ros'}", str(TESTS)]
-        beside = subprocess.Popen(others, stdout=said, stderr=subprocess.STDOUT)
+        others = ["-p", "no:cacheprovider", f"--ignore={TESTS / 'ros'}", str(TESTS)]
+        tied = tied_to_this_process([which("nice") or "nice", "pytest", *others])
+        beside = subprocess.Popen(tied, stdout=said, stderr=subprocess.STDOUT)
         print("run_tests: test/ros here, everything else beside it; its output follows", flush=True)
         try:
             here = _shown([str(TESTS / "ros")])

@@ -6,8 +6,11 @@ import importlib.util
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -30,18 +33,46 @@ def test_the_last_lines_of_both_halves_are_added_up(run_tests: ModuleType) -> No
     assert run_tests.total(["crashed"]) == "nothing ran"
 
 
-@pytest.mark.parametrize("failing", ["none", "test/ros", "test/other"])
-def test_both_halves_run_and_a_failure_of_either_is_the_end_of_it(tmp_path: Path, failing: str) -> None:
-    (tmp_path / "setup").mkdir()
-    (tmp_path / "setup" / "run_tests.py").write_text(PROGRAM.read_text())
-    for folder in ("test/ros", "test/other"):
-        (tmp_path / folder).mkdir(parents=True)
-        (tmp_path / folder / f"test_{Path(folder).name}.py").write_text(f"def test_it(): assert {folder != failing}\n")
-    command = [sys.executable, "setup/run_tests.py"]
-    done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTEST_ADDOPTS": ""}
-    )
-    last = done.stdout.splitlines()[-1]
-    assert done.returncode == (0 if failing == "none" else 1), done.stdout
-    assert ("2 passed" if failing == "none" else "1 failed, 1 passed") in last
-    assert ("FAILED" in done.stdout) == (failing != "none"), "the details of either half are shown"
+@pytest.fixture
+def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Starts the program in a checkout with one test in each half, which has this body."""
+
+    def begin(ros: str, others: str) -> subprocess.Popen[str]:
+        for path, body in {"ros/test_ros": ros, "others/test_others": others}.items():
+            file = tmp_path / "test" / f"{path}.py"
+            file.parent.mkdir(parents=True)
+            file.write_text(f"import os, pathlib, time\ndef test_it():\n    {body}\n")
+        copy = tmp_path / "setup" / "run_tests.py"
+        copy.parent.mkdir()
+        copy.write_text(PROGRAM.read_text())
+        environment = {**os.environ, "PYTEST_ADDOPTS": ""}
+        return subprocess.Popen(
+            [sys.executable, str(copy)], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+        )
+
+    return begin
+
+
+@pytest.mark.parametrize(("ros", "others"), [("pass", "pass"), ("assert False", "pass"), ("pass", "assert False")])
+def test_both_halves_run_and_a_failure_of_either_is_the_end_of_it(start: Any, ros: str, others: str) -> None:
+    run = start(ros, others)
+    output, _ = run.communicate(timeout=120)
+    failing = "assert False" in (ros, others)
+    assert run.returncode == failing, output
+    assert ("1 failed, 1 passed" if failing else "2 passed") in output.splitlines()[-1]
+    assert ("FAILED" in output) == failing, "the details of either half are shown"
+
+
+def test_no_half_outlives_a_run_that_is_killed(start: Any, tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    run = start("pass", f"pathlib.Path({str(note)!r}).write_text(str(os.getpid())), time.sleep(60)")
+    deadline = time.monotonic() + 60
+    while not (note.exists() and note.read_text()):
+        assert time.monotonic() < deadline and run.poll() is None
+        time.sleep(0.05)
+    run.kill()
+    run.communicate()
+    status = Path(f"/proc/{note.read_text()}/status")
+    while status.exists() and "State:\tZ" not in status.read_text():
+        assert time.monotonic() < deadline, "the other half goes on"
+        time.sleep(0.05)
