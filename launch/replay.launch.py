@@ -3,6 +3,9 @@
 `ros2 launch ast_net_ros replay.launch.py bag:=FOLDER image:=/camera/image_raw`, or `video:=FILE`. A bag brings its own
 time along, so the node takes it from /clock (use_sim_time); a video is stamped with the time of now. The arguments
 of ast_net.launch.py are understood as well.
+
+A bag is played by `ros2 bag play`, not by this package's `replay`, which sends the pictures alone, stamped with now:
+who launches a bag wants the other topics and the recorded stamps too, for the nodes beside this one.
 """
 
 from __future__ import annotations
@@ -30,7 +33,8 @@ def bag_player(bag: str, rate: str, loop: bool, delay: str) -> ExecuteProcess:
     """`ros2 bag play`, which publishes /clock too. It does not wait for the node, hence the delay."""
     if shutil.which("ros2") is None:
         raise RuntimeError(
-            "bag: the command ros2 is not there; install ros-$ROS_DISTRO-ros2bag and its storage plugins"
+            "bag: the command ros2 is not there; install ros-$ROS_DISTRO-ros2bag and its storage plugins, "
+            "or play its pictures alone with `replay`"
         )
     flags = ["--loop"] if loop else []
     return ExecuteProcess(

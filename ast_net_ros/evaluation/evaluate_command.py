@@ -193,6 +193,9 @@ def _echo_outcome(outcome: EvaluationOutcome, output: Path) -> None:
                 for dimension in ("valence", "arousal")
             )
             click.echo(f"{mode}: {values} (mean of {pooled['recordings_with_truth']} recordings with labels)")
+    for recording in recordings:
+        if recording["live"]:
+            click.echo(_live_line(recording["name"], recording["live"]))
     delay = outcome.figures["run"]["labels"]["delay_estimate"]
     if delay:
         edge = ", at the edge of the search: is it believable?" if delay["at_the_edge"] else ""
@@ -203,6 +206,17 @@ def _echo_outcome(outcome: EvaluationOutcome, output: Path) -> None:
     for failure in outcome.failures:
         click.echo(f"Failed ({failure.mode}): {failure.name}: {failure.reason}", err=True)
     click.echo(f"results in {output}/results.json and {output}/report.html")
+
+
+def _live_line(name: str, live: dict) -> str:
+    """How completely and how fast the node answered, which needs no labels."""
+    line = f"live {name}: {live['frames_answered']} of {live['frames_sent']} frames answered"
+    latency = live["latency_ms"]
+    if latency["median"] is not None:
+        line += f", latency {latency['median']:.1f} ms in the median, {latency['p95']:.1f} at the 95th percentile"
+    if live["frames_sent_late"]:
+        line += f"; {live['frames_sent_late']} were sent late: is the machine fast enough to play them?"
+    return line
 
 
 def _cores() -> int:

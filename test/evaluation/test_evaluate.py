@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from ast_net_ros.cli import ast_net
+from ast_net_ros.evaluation import evaluation_run
 from ast_net_ros.evaluation.annotate import annotate
 from ast_net_ros.evaluation.estimates import read_estimates
 from ast_net_ros.evaluation.estimation import EstimationSettings
@@ -28,6 +29,7 @@ from ast_net_ros.evaluation.recordings import read_affect_labels
 from ast_net_ros.evaluation.workers import DiskFullError, RecordingJob
 from ast_net_ros.model import WeightsError
 from ast_net_ros.pipeline import AffectPipeline
+from ast_net_ros.ros.live_figures import SentImage, live_figures
 
 FRAMES = 48  # two seconds
 JPEG_TOLERANCE = 0.05  # of valence and arousal, for JPEG of quality 95
@@ -276,3 +278,20 @@ def test_a_wrong_option_is_named_before_any_work(recordings, tmp_path, words, me
     run = CliRunner().invoke(ast_net, ["evaluate", str(recordings / "raw"), "-o", str(tmp_path / "out"), *words])
     assert run.exit_code != 0 and message in run.output + str(run.exception)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_live_run_tells_its_figures_without_labels_too(study, recordings, tmp_path, monkeypatch):
+    outcome = study[1]
+    images = [SentImage(0, i, i, i * 40_000_000, late=i == 3) for i in range(4)]
+    played = {**outcome.figures["recordings"][0], "name": "calm", "mode": "live"}
+    played["live"] = live_figures(images, {i: images[i].sent_ns + (10 + i) * 1_000_000 for i in range(3)})
+    deaf = {**played, "name": "deaf", "live": live_figures(images[:2], {})}
+    figures = {**outcome.figures, "pooled": {}, "recordings": [*outcome.figures["recordings"], played, deaf]}
+    monkeypatch.setattr(evaluation_run, "evaluate", lambda *_: replace(outcome, figures=figures))
+    said = CliRunner().invoke(ast_net, ["evaluate", str(recordings), "--output", str(tmp_path), "--live"]).output
+    lines = [line for line in said.splitlines() if line.startswith("live ")]
+    answered = "live calm: 3 of 4 frames answered, latency 11.0 ms in the median, 11.9 at the 95th percentile"
+    assert lines == [
+        f"{answered}; 1 were sent late: is the machine fast enough to play them?",
+        "live deaf: 0 of 2 frames answered",
+    ]
