@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from ast_net_ros.model.network import EMOTIONS
 from ast_net_ros.model.runtime import AffectModel
-from ast_net_ros.training.faces import DataError, Faces, majority_emotion
+from ast_net_ros.training.faces import DataError, Faces, largest_face, majority_emotion, read_picture
 from ast_net_ros.training.simulation import EMOTION_COORDINATES
 from ast_net_ros.vision.alignment import align_face
 from ast_net_ros.vision.detection import FaceDetector
@@ -187,13 +187,13 @@ def paired_figures(model: AffectModel, folder: Path) -> dict:
 
 
 def _still_valence(model: AffectModel, detector: FaceDetector, path: Path) -> float | None:
-    picture = cv2.imread(str(path))
+    picture = read_picture(path)
     if picture is None:
         raise DataError(f"{path}: missing or not a picture")
-    found = detector.detect(picture)
-    if not found:
+    largest = largest_face(detector.detect(picture))
+    if largest is None:
         return None
-    chip = torch.from_numpy(align_face(picture, found[0].landmarks, model.config.chip_side))
+    chip = torch.from_numpy(align_face(picture, largest.landmarks, model.config.chip_side))
     attributes, _ = model.encode(chip.unsqueeze(0))
     return float(still_affect(model, attributes)[0, 0])
 

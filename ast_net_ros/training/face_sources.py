@@ -22,7 +22,17 @@ import numpy as np
 from tqdm import tqdm
 
 from ast_net_ros.model.network import EMOTIONS
-from ast_net_ros.training.faces import DataError, Faces, cached_chips, load_faces
+from ast_net_ros.training.faces import (
+    SEEN_MARGIN,
+    SEEN_SIDE,
+    DataError,
+    Faces,
+    bordered,
+    cached_chips,
+    largest_face,
+    load_faces,
+    read_picture,
+)
 from ast_net_ros.training.recordings import pictures_in
 from ast_net_ros.vision.alignment import CHIP_SIDE, align_face
 from ast_net_ros.vision.detection import FaceDetector
@@ -44,7 +54,6 @@ _SPELLINGS = {
 }
 _CLASS_OF = {spelling: EMOTIONS.index(emotion) for emotion, all_of in _SPELLINGS.items() for spelling in all_of.split()}
 _CLASSES_FILE = "classes.json"
-_SEEN_SIDE, _MARGIN = 144, 24  # as in faces.py: enlarged or reduced to this for the detector, with something around it
 _NAMED = 5
 
 
@@ -190,11 +199,10 @@ def _read_mapping(path: Path) -> dict[str, str]:
 
 def _read_pictures(labelled: list[tuple[Path, int]]) -> dict[str, np.ndarray]:
     """Arrays images, chips, found, emotions of what can be decoded, and the names of what cannot: broken."""
-    detector = FaceDetector(longest_side=_SEEN_SIDE + 2 * _MARGIN, score_threshold=0.5)
+    detector = FaceDetector(longest_side=SEEN_SIDE + 2 * SEEN_MARGIN, score_threshold=0.5)
     images, chips, found, emotions, broken = [], [], [], [], []
     for path, emotion in tqdm(labelled, desc="aligning faces", unit="face", disable=len(labelled) < 200):
-        data = np.fromfile(path, np.uint8)
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+        picture = read_picture(path)
         if picture is None:
             broken.append(f"{path.parent.name}/{path.name}")
             continue
@@ -218,13 +226,11 @@ def _read_pictures(labelled: list[tuple[Path, int]]) -> dict[str, np.ndarray]:
 
 def _chip(picture: np.ndarray, detector: FaceDetector) -> np.ndarray | None:
     """The chip of the largest face of a picture that shows little else, or None."""
-    scale = _SEEN_SIDE / max(picture.shape[:2])
+    scale = SEEN_SIDE / max(picture.shape[:2])
     size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
     seen = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    seen = cv2.copyMakeBorder(seen, _MARGIN, _MARGIN, _MARGIN, _MARGIN, cv2.BORDER_REPLICATE)
-    detections = detector.detect(seen)
-    if not detections:
+    largest = largest_face(detector.detect(bordered(seen)))
+    if largest is None:
         return None
-    largest = max(detections, key=lambda detection: detection.box[2] * detection.box[3])
     ratio = np.array([picture.shape[1] / size[0], picture.shape[0] / size[1]], np.float32)
-    return align_face(picture, (largest.landmarks - _MARGIN + 0.5) * ratio - 0.5)
+    return align_face(picture, (largest.landmarks - SEEN_MARGIN + 0.5) * ratio - 0.5)

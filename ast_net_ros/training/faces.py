@@ -7,6 +7,7 @@ Out: :class:`Faces`, whose chips come from the detector and the alignment functi
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -17,11 +18,12 @@ from tqdm import tqdm
 
 from ast_net_ros.labels import DataError
 from ast_net_ros.vision.alignment import CHIP_SIDE, align_face
-from ast_net_ros.vision.detection import FaceDetector
+from ast_net_ros.vision.detection import Detection, FaceDetector
 
 EMOTION_COUNT = 8  # of the ten FER+ vote columns; the last two are "unknown" and "not a face"
-# A 48 x 48 face fills its picture; the detector wants it larger and with something around it.
-_ENLARGED_SIDE, _MARGIN = 144, 24
+SEEN_SIDE, SEEN_MARGIN = 144, 24
+"""Pixels that a picture which a face fills is brought to for the detector, and of border put around it, as the detector
+wants faces of some size with something around them."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def cached_chips(images: np.ndarray, cache: Path | None) -> tuple[np.ndarray, np
 
 def cut_chips(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Chips (N x CHIP_SIDE x CHIP_SIDE) of N small grey face pictures, and which faces the detector found."""
-    detector = FaceDetector(longest_side=_ENLARGED_SIDE + 2 * _MARGIN, score_threshold=0.5)
+    detector = FaceDetector(longest_side=SEEN_SIDE + 2 * SEEN_MARGIN, score_threshold=0.5)
     chips = np.empty((len(images), CHIP_SIDE, CHIP_SIDE), np.uint8)
     found = np.zeros(len(images), bool)
     for i, image in enumerate(tqdm(images, desc="aligning faces", unit="face", disable=len(images) < 200)):
@@ -99,18 +101,34 @@ def cut_chips(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return chips, found
 
 
+def largest_face(detections: Sequence[Detection]) -> Detection | None:
+    """The face that a picture or frame is taken to be of; None where there is none."""
+    return max(detections, key=lambda detection: detection.box[2] * detection.box[3], default=None)
+
+
+def bordered(picture: np.ndarray) -> np.ndarray:
+    """`picture` with SEEN_MARGIN pixels around it that repeat its edge."""
+    margin = SEEN_MARGIN
+    return cv2.copyMakeBorder(picture, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
+
+
+def read_picture(path: Path) -> np.ndarray | None:
+    """H x W x 3 uint8 BGR; None for a file that is missing or cannot be decoded."""
+    data = np.fromfile(path, np.uint8) if path.is_file() else np.empty(0, np.uint8)
+    return cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+
+
 def _find_landmarks(detector: FaceDetector, image: np.ndarray) -> np.ndarray | None:
     """Landmarks (5 x 2, pixels of `image`) of the face that fills `image`, or None."""
-    enlarged = cv2.resize(image, (_ENLARGED_SIDE, _ENLARGED_SIDE), interpolation=cv2.INTER_CUBIC)
-    enlarged = cv2.copyMakeBorder(enlarged, _MARGIN, _MARGIN, _MARGIN, _MARGIN, cv2.BORDER_REPLICATE)
-    detections = detector.detect(cv2.cvtColor(enlarged, cv2.COLOR_GRAY2BGR))
-    if not detections:
+    enlarged = cv2.resize(image, (SEEN_SIDE, SEEN_SIDE), interpolation=cv2.INTER_CUBIC)
+    enlarged = bordered(enlarged)
+    largest = largest_face(detector.detect(cv2.cvtColor(enlarged, cv2.COLOR_GRAY2BGR)))
+    if largest is None:
         return None
-    largest = max(detections, key=lambda d: d.box[2] * d.box[3])
-    ratio = image.shape[1] / _ENLARGED_SIDE
-    landmarks = (largest.landmarks - _MARGIN + 0.5) * ratio - 0.5
+    ratio = image.shape[1] / SEEN_SIDE
+    landmarks = (largest.landmarks - SEEN_MARGIN + 0.5) * ratio - 0.5
     # A cut that is far from the picture's own framing is a false find on clothing or background.
-    if not 0.5 < largest.box[2] / _ENLARGED_SIDE < 1.4:
+    if not 0.5 < largest.box[2] / SEEN_SIDE < 1.4:
         return None
     return landmarks
 

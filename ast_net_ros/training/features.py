@@ -23,7 +23,7 @@ from safetensors.numpy import save_file
 from tqdm import tqdm
 
 from ast_net_ros.model.network import DiscreteEmotionCNN, NetworkConfig
-from ast_net_ros.training.faces import DataError
+from ast_net_ros.training.faces import SEEN_SIDE, DataError, bordered, largest_face
 from ast_net_ros.training.recordings import FaceSequence, Recording, RecordingSet, StepClip, step_clips
 from ast_net_ros.vision.alignment import align_face
 from ast_net_ros.vision.detection import FaceDetector
@@ -32,8 +32,6 @@ from ast_net_ros.vision.video import VideoError
 _FORMAT = "features/1"  # raise when the way from frame to feature changes
 _BATCH = 64
 _NAMED = 5  # undecodable frames that are named one by one
-# A cut-out that the face fills: the detector wants it larger and with something around it, as in faces.py.
-_CROP_SIDE, _CROP_MARGIN = 144, 24
 
 
 def clips_of(
@@ -183,19 +181,14 @@ def _attributes(cnn: DiscreteEmotionCNN, chips: np.ndarray) -> np.ndarray:
 
 def _chip(frame: np.ndarray, detector: FaceDetector, network: NetworkConfig) -> np.ndarray | None:
     """The chip of the largest face, or None where there is none."""
-    found = detector.detect(frame)
-    if not found:
-        return None
-    largest = max(found, key=lambda detection: detection.box[2] * detection.box[3])
-    return align_face(frame, largest.landmarks, network.chip_side)
+    largest = largest_face(detector.detect(frame))
+    return None if largest is None else align_face(frame, largest.landmarks, network.chip_side)
 
 
 def _cropped_chip(frame: np.ndarray, detector: FaceDetector, network: NetworkConfig) -> np.ndarray:
     """The chip of a cut-out; the whole cut-out where the detector finds no face in it."""
-    enlarged = cv2.resize(frame, (_CROP_SIDE, _CROP_SIDE), interpolation=cv2.INTER_AREA)
-    margin = _CROP_MARGIN
-    enlarged = cv2.copyMakeBorder(enlarged, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
-    chip = _chip(enlarged, detector, network)
+    seen = cv2.resize(frame, (SEEN_SIDE, SEEN_SIDE), interpolation=cv2.INTER_AREA)
+    chip = _chip(bordered(seen), detector, network)
     if chip is not None:
         return chip
     grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ast_net_ros.model.network import EMOTIONS, DiscreteEmotionCNN
-from ast_net_ros.training.faces import DataError
+from ast_net_ros.training.faces import DataError, largest_face, read_picture
 from ast_net_ros.training.recordings import split_by_person
 from ast_net_ros.training.simulation import EMOTION_COORDINATES, SimulatedRecordings, Simulation, disturbed_features
 from ast_net_ros.vision.alignment import CHIP_SIDE, align_face
@@ -85,13 +85,12 @@ def _stages(folder: Path, name: str, detector: FaceDetector) -> np.ndarray | Non
     large = []
     for which in ("neutral", "smiling"):
         path = folder / f"{name}_{which}.jpg"
-        picture = cv2.imread(str(path)) if path.is_file() else None
+        picture = read_picture(path)
         if picture is None:
             raise DataError(f"{path}: missing or not a picture")
-        found = detector.detect(picture)
-        if not found:
+        largest = largest_face(detector.detect(picture))
+        if largest is None:
             return None
-        largest = max(found, key=lambda detection: detection.box[2] * detection.box[3])
         large.append(align_face(picture, largest.landmarks, _WARP_SIDE))
     return warp_between(large[0], large[1], _STAGES)
 

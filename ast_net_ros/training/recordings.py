@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from ast_net_ros.training.faces import DataError
+from ast_net_ros.training.faces import DataError, read_picture
 from ast_net_ros.vision.video import open_video
 
 SPLITS = ("train", "valid", "test")
@@ -84,8 +83,7 @@ def picture_frames(paths: Sequence[Path], stamps: Sequence[float]) -> Callable[[
 
     def frames() -> Frames:
         for path, stamp in zip(paths, stamps):
-            data = np.fromfile(path, np.uint8) if path.is_file() else np.empty(0, np.uint8)
-            yield stamp, path.name, cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+            yield stamp, path.name, read_picture(path)
 
     return frames
 
