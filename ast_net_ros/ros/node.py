@@ -23,7 +23,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -74,6 +74,7 @@ class AstNetNode(LifecycleNode):
         self._hri_input: HriInput | None = None
         self._hri_output: HriOutput | None = None
         self._activated_at = 0.0
+        self._offered: list[LifecyclePublisher] = []
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", OUTPUT_DEPTH)
         self.create_service(Trigger, "~/reset", self._on_reset)
         # Transitions belong to the executor's thread, giving up happens in the estimation's.
@@ -191,9 +192,11 @@ class AstNetNode(LifecycleNode):
     def _offer_topics(self) -> None:
         def offer(message_type: type, topic: str) -> Any:
             overrides = QoSOverridingOptions.with_default_policies()
-            return self.create_lifecycle_publisher(
+            publisher = self.create_lifecycle_publisher(
                 message_type, topic, QoSProfile(depth=OUTPUT_DEPTH), qos_overriding_options=overrides
             )
+            self._offered.append(publisher)  # at once: when the next one fails, `_free` takes this one back
+            return publisher
 
         self._faces = offer(ValenceArousalArray, "~/faces")
         self._primary = offer(ValenceArousal, "~/valence_arousal")
@@ -201,7 +204,6 @@ class AstNetNode(LifecycleNode):
         if self._values["hri"]:
             assert self._hri_messages is not None
             self._hri_output = HriOutput(self, self._hri_messages, self._values["face_source"] == "detector")
-        self._offered = [self._faces, self._primary, *self._debug.publishers]
 
     def _topics(self) -> list[str]:
         if self._values["face_source"] == "hri":
@@ -247,9 +249,8 @@ class AstNetNode(LifecycleNode):
             self._pipeline.reset()
 
     def _free(self) -> None:
-        for publisher in getattr(self, "_offered", []):
-            self.destroy_lifecycle_publisher(publisher)
-        self._offered = []
+        while self._offered:
+            self.destroy_lifecycle_publisher(self._offered.pop())
         if self._hri_output is not None:
             self._hri_output.destroy()
             self._hri_output = None

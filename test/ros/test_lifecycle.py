@@ -7,9 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rclpy
 from lifecycle_msgs.msg import Transition
+from rclpy.context import Context
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import Image
+
+from ast_net_ros.ros.node import AstNetNode
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +82,20 @@ def test_shutdown_frees_everything_and_the_process_still_ends_well(client: Any, 
     assert client.state() == "finalized"
     assert node.end() == 0
     assert "Traceback" not in node.log
+
+
+def test_a_configuration_that_fails_half_way_takes_back_the_topics_it_had_offered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ast_net_ros.ros.node.bridge_logging", lambda logger: None)  # it would outlive the test
+    context = Context()
+    override = "qos_overrides./ast_net/valence_arousal.publisher.reliability:=nonsense"
+    rclpy.init(context=context, args=["--ros-args", "-p", override])
+    node = AstNetNode(context=context)
+    try:
+        assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+        assert node.count_publishers("ast_net/faces") == 0
+    finally:
+        node.end()
+        node.destroy_node()
+        rclpy.shutdown(context=context)
