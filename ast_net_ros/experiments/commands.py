@@ -7,19 +7,28 @@ from pathlib import Path
 
 import click
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_ANY = click.Path(exists=True, path_type=Path)
-_FOLDER = click.Path(file_okay=False, path_type=Path)
+from ast_net_ros.training.options import (
+    FILE,
+    FILE_OR_FOLDER,
+    FOLDER,
+    cache_option,
+    clip_options,
+    cnn_option,
+    label_delay_option,
+    versions_option,
+)
 
 
 @click.command("evaluate-temporal")
-@click.option("--weights", type=_FILE, help="Weights to evaluate; the packaged ones if left out.")
-@click.option("--faces", type=_ANY, help="Faces of people not trained on: figures on simulated recordings of them.")
+@click.option("--weights", type=FILE, help="Weights to evaluate; the packaged ones if left out.")
+@click.option(
+    "--faces", type=FILE_OR_FOLDER, help="Faces of people not trained on: figures on simulated recordings of them."
+)
 @click.option("--data", multiple=True, metavar="NAME:PATH", help="Labelled recordings, as for train-temporal.")
 @click.option("--split", type=click.Choice(["valid", "test"]), default="valid", show_default=True, help="Of --data.")
-@click.option("--label-delay", type=float, default=0.0, show_default=True, help="Seconds by which raters lag behind.")
-@click.option("--output", type=_FOLDER, required=True, help="Folder for temporal_figures.json and confidence.png.")
-@click.option("--cache", type=_FOLDER, help="Folder of features of the recordings.  [default: OUTPUT/features]")
+@label_delay_option
+@click.option("--output", type=FOLDER, required=True, help="Folder for temporal_figures.json and confidence.png.")
+@cache_option
 @click.option("--seed", type=int, default=2, show_default=True, help="Of the simulated faces' disturbances.")
 def evaluate_temporal_command(
     weights: Path | None,
@@ -86,18 +95,17 @@ def _print(name: str, figures: dict) -> None:
 
 
 @click.command("ablate")
-@click.option("--cnn", "cnn_path", type=_FILE, required=True, help="cnn.safetensors of `ast_net train-attributes`.")
-@click.option("--train", "train_path", type=_ANY, required=True, help="Faces of simulated recordings to learn from.")
-@click.option("--valid", "valid_path", type=_ANY, required=True, help="Faces of other people, to measure on.")
-@click.option("--output", type=_FOLDER, required=True, help="Folder for ablation.md, .json, .png and the trainings.")
+@cnn_option
+@click.option(
+    "--train", "train_path", type=FILE_OR_FOLDER, required=True, help="Faces of simulated recordings to learn from."
+)
+@click.option("--valid", "valid_path", type=FILE_OR_FOLDER, required=True, help="Faces of other people, to measure on.")
+@click.option("--output", type=FOLDER, required=True, help="Folder for ablation.md, .json, .png and the trainings.")
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Trainings of each variant.")
 @click.option("--agreement", type=float, multiple=True, default=(1.0,), help="Weight of the Siamese term; repeatable.")
 @click.option("--own-looks", is_flag=True, help="Also train with jitter, light and blur of each clip's own.")
-@click.option("--iterations", type=click.IntRange(1), default=1500, show_default=True)
-@click.option("--batch", type=click.IntRange(1), default=48, show_default=True)
-@click.option("--clip-steps", type=click.IntRange(2), default=150, show_default=True, help="Model steps of a clip.")
-@click.option("--largest-shift", type=click.IntRange(1), default=50, show_default=True, help="In model steps.")
-@click.option("--versions", type=click.IntRange(1), default=4, show_default=True, help="Disturbed copies of each face.")
+@clip_options
+@versions_option
 @click.option("--held-out", type=click.IntRange(4), default=120, show_default=True, help="Recordings to measure on.")
 def ablate_command(
     cnn_path: Path,

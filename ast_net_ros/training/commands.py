@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ast_net_ros.training.options import (
+    FILE,
+    FILE_OR_FOLDER,
+    FOLDER,
+    cache_option,
+    clip_options,
+    cnn_option,
+    label_delay_option,
+    taken,
+    training_device_option,
+    versions_option,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+    from ast_net_ros.model.network import ASTNet
+    from ast_net_ros.training.temporal import DrawClips
+
 PRECISIONS = ("float32", "bfloat16")
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_ANY = click.Path(exists=True, path_type=Path)
 _PART = "Of data that has parts: fer2013.csv, or a folder with train, valid and test."
-_FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 def _sizes(option: str, text: str) -> tuple[int, ...]:
@@ -30,20 +47,22 @@ def _sizes(option: str, text: str) -> tuple[int, ...]:
 @click.option(
     "--train",
     "train_path",
-    type=_ANY,
+    type=FILE_OR_FOLDER,
     required=True,
     help="Faces to learn from: .npz with FER+ votes, fer2013.csv with fer2013new.csv beside it, or a folder a class.",
 )
-@click.option("--valid", "valid_path", type=_ANY, required=True, help="Faces to choose the best epoch by, likewise.")
 @click.option(
-    "--output", type=_FOLDER, required=True, help="Folder for cnn.safetensors, epochs.csv and the run's state."
+    "--valid", "valid_path", type=FILE_OR_FOLDER, required=True, help="Faces to choose the best epoch by, likewise."
+)
+@click.option(
+    "--output", type=FOLDER, required=True, help="Folder for cnn.safetensors, epochs.csv and the run's state."
 )
 @click.option("--epochs", type=click.IntRange(1), default=30, show_default=True)
 @click.option("--batch", type=click.IntRange(1), default=128, show_default=True)
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.1, show_default=True)
 @click.option("--widths", default="32,64,160,256", show_default=True, help="Channels of each stage of the CNN.")
 @click.option("--depths", default="1,2,2,2", show_default=True, help="Residual blocks of each stage.")
-@click.option("--start-from", type=_FILE, help="Weights to begin with: cnn.safetensors or ast_net.safetensors.")
+@click.option("--start-from", type=FILE, help="Weights to begin with: cnn.safetensors or ast_net.safetensors.")
 @click.option(
     "--final-strength",
     type=click.FloatRange(0, 1),
@@ -66,61 +85,39 @@ def _sizes(option: str, text: str) -> tuple[int, ...]:
     help="bfloat16: convolutions in fewer bits, quicker where the processor computes in them.",
 )
 @click.option("--seed", type=int, default=1, show_default=True)
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
-def train_attributes_command(
-    train_path: Path,
-    valid_path: Path,
-    output: Path,
-    epochs: int,
-    batch: int,
-    learning_rate: float,
-    widths: str,
-    depths: str,
-    start_from: Path | None,
-    final_strength: float,
-    rare_exponent: float,
-    precision: str,
-    seed: int,
-    device: str,
-) -> None:
+@training_device_option
+def train_attributes_command(train_path: Path, valid_path: Path, output: Path, device: str, **given: Any) -> None:
     """Stage 1: train the discrete-emotion CNN. A run that was interrupted goes on where it stopped."""
     from ast_net_ros.model.network import NetworkConfig
     from ast_net_ros.training.attributes import AttributeTraining, train_attributes
     from ast_net_ros.training.face_sources import open_faces
     from ast_net_ros.training.growth import grown_cnn
 
-    network = NetworkConfig(widths=_sizes("--widths", widths), depths=_sizes("--depths", depths))
+    network = NetworkConfig(widths=_sizes("--widths", given["widths"]), depths=_sizes("--depths", given["depths"]))
     if len(network.widths) != len(network.depths):
-        raise click.BadParameter(f"{widths!r} are {len(network.widths)} stages, {depths!r} {len(network.depths)}")
-    start = grown_cnn(start_from, network) if start_from else None
+        raise click.BadParameter(
+            f"{given['widths']!r} are {len(network.widths)} stages, {given['depths']!r} {len(network.depths)}"
+        )
+    start = grown_cnn(given["start_from"], network) if given["start_from"] else None
     train, valid = (
         open_faces(path, part, output, click.echo) for path, part in ((train_path, "train"), (valid_path, "valid"))
     )
     click.echo(
         f"face found in {train.found.mean():.1%} of {len(train)} training and {valid.found.mean():.1%} of {len(valid)}"
     )
-    training = AttributeTraining(
-        epochs=epochs,
-        batch=batch,
-        learning_rate=learning_rate,
-        final_strength=final_strength,
-        rare_exponent=rare_exponent,
-        precision=precision,
-        seed=seed,
-    )
-    best = train_attributes(train, valid, output, training, network, device, start)
+    best = train_attributes(train, valid, output, taken(AttributeTraining, given), network, device, start)
     click.echo(f"best FER+ accuracy {best:.4f}: {output / 'cnn.safetensors'}")
 
 
 @click.command("evaluate-attributes")
-@click.option("--data", type=_ANY, required=True, help="Labelled faces, as for train-attributes.")
+@click.option("--data", type=FILE_OR_FOLDER, required=True, help="Labelled faces, as for train-attributes.")
 @click.option("--part", type=click.Choice(["train", "valid", "test"]), default="valid", show_default=True, help=_PART)
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="JSON file of figures.")
-@click.option("--weights", type=_FILE, help="Weights to evaluate; the packaged ones if left out.")
+@click.option("--weights", type=FILE, help="Weights to evaluate; the packaged ones if left out.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--mirrored", is_flag=True, help="Judge each face together with its mirror picture; the node does not.")
 @click.option("--invariance", is_flag=True, help="Also measure what turning, shifting, blur and light change.")
-@click.option("--pairs", type=_FOLDER, help="Folder of NAME_neutral.jpg and NAME_smiling.jpg: whose valence rises.")
+@click.option("--pairs", type=FOLDER, help="Folder of NAME_neutral.jpg and NAME_smiling.jpg: whose valence rises.")
 def evaluate_attributes_command(
     data: Path,
     part: str,
@@ -158,28 +155,22 @@ def evaluate_attributes_command(
 
 
 @click.command("train-temporal")
-@click.option("--cnn", "cnn_path", type=_FILE, required=True, help="cnn.safetensors of `ast_net train-attributes`.")
+@cnn_option
 @click.option(
     "--data",
-    "data",
     multiple=True,
     metavar="NAME:PATH",
     help="Labelled recordings: avec2012:FOLDER, afew-va:FOLDER, aff-wild2:FOLDER or manifest:FILE.csv. Repeatable.",
 )
-@click.option("--train", "train_path", type=_ANY, help="Faces of simulated recordings (as for train-attributes).")
-@click.option("--valid", "valid_path", type=_ANY, help="Faces of other people, for the figures of the simulation.")
+@click.option("--train", type=FILE_OR_FOLDER, help="Faces of simulated recordings (as for train-attributes).")
+@click.option("--valid", type=FILE_OR_FOLDER, help="Faces of other people, for the figures of the simulation.")
 @click.option(
-    "--pairs", type=_FOLDER, help="Also simulate smiles from a folder of NAME_neutral.jpg and NAME_smiling.jpg."
+    "--pairs", type=FOLDER, help="Also simulate smiles from a folder of NAME_neutral.jpg and NAME_smiling.jpg."
 )
-@click.option("--output", type=_FOLDER, required=True, help="Folder for ast_net.safetensors, figures, run state.")
-@click.option("--cache", type=_FOLDER, help="Folder of features of the recordings.  [default: OUTPUT/features]")
-@click.option("--label-delay", type=float, default=0.0, show_default=True, help="Seconds by which raters lag behind.")
-@click.option("--iterations", type=click.IntRange(1), default=1500, show_default=True)
-@click.option("--batch", type=click.IntRange(1), default=48, show_default=True, help="Clips of each process.")
-@click.option("--clip-steps", type=click.IntRange(2), default=150, show_default=True, help="Model steps of a clip.")
-@click.option(
-    "--largest-shift", type=click.IntRange(1), default=50, show_default=True, help="Between both clips, in model steps."
-)
+@click.option("--output", type=FOLDER, required=True, help="Folder for ast_net.safetensors, figures, run state.")
+@cache_option
+@label_delay_option
+@clip_options
 @click.option("--settle-steps", type=click.IntRange(0), default=5, show_default=True, help="Before clips must agree.")
 @click.option(
     "--agreement", type=click.FloatRange(0), default=1.0, show_default=True, help="Weight of the Siamese term."
@@ -200,80 +191,31 @@ def evaluate_attributes_command(
     help="Train the CNN along, at this share of the learning rate (--data alone); 0 keeps it frozen.",
 )
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=2e-3, show_default=True)
-@click.option("--versions", type=click.IntRange(1), default=4, show_default=True, help="Disturbed copies of each face.")
+@versions_option
 @click.option("--seed", type=int, default=1, show_default=True)
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@training_device_option
 @click.option("--devices", type=click.IntRange(1), default=1, show_default=True, help="Processes on this machine.")
 @click.option("--nodes", type=click.IntRange(1), default=1, show_default=True, help="Machines.")
 @click.option("--description", default="trained by its user", show_default=True, help="Stored in the weights file.")
-def train_temporal_command(
-    cnn_path: Path,
-    data: tuple[str, ...],
-    train_path: Path | None,
-    valid_path: Path | None,
-    pairs: Path | None,
-    output: Path,
-    cache: Path | None,
-    label_delay: float,
-    iterations: int,
-    batch: int,
-    clip_steps: int,
-    largest_shift: int,
-    settle_steps: int,
-    agreement: float,
-    own_looks: bool,
-    branch_noise: float,
-    cnn_share: float,
-    learning_rate: float,
-    versions: int,
-    seed: int,
-    device: str,
-    devices: int,
-    nodes: int,
-    description: str,
-) -> None:
+def train_temporal_command(cnn_path: Path, output: Path, device: str, **given: Any) -> None:
     """Stage 2: train the stacked LSTM as a Siamese network on shifted clips of real or simulated recordings.
 
     Give --data, or --train and --valid, or both. A run that was interrupted goes on where it stopped.
     """
-    import torch
 
     from ast_net_ros.model.network import ASTNet
-    from ast_net_ros.model.weights import save_weights
     from ast_net_ros.training.attributes import load_cnn
-    from ast_net_ros.training.calibration import calibrate_sigma
     from ast_net_ros.training.engine import start_engine
     from ast_net_ros.training.fine_tuning import fine_tune
     from ast_net_ros.training.sources import Sources, open_sources
-    from ast_net_ros.training.temporal import CNNFile, TemporalTraining, check_run, temporal_figures, train_temporal
+    from ast_net_ros.training.temporal import CNNFile, TemporalTraining, check_run, train_temporal
 
-    training = TemporalTraining(
-        iterations=iterations,
-        batch=batch,
-        clip_steps=clip_steps,
-        largest_shift=largest_shift,
-        settle_steps=settle_steps,
-        agreement=agreement,
-        branch_noise=branch_noise,
-        cnn_share=cnn_share,
-        learning_rate=learning_rate,
-        seed=seed,
-    )
-    sources = Sources(
-        data,
-        train_path,
-        valid_path,
-        pairs,
-        cache or output / "features",
-        label_delay,
-        versions,
-        seed,
-        own_looks,
-        chips=cnn_share > 0,
-    )
+    training = taken(TemporalTraining, given)
+    cache, chips = given["cache"] or output / "features", training.cnn_share > 0
+    sources = taken(Sources, given | {"cache": cache, "chips": chips})
     network, cnn = load_cnn(cnn_path)
     cnn_file = CNNFile.of(cnn_path)
-    engine = start_engine(devices, nodes, device)
+    engine = start_engine(given["devices"], given["nodes"], device)
     check_run(output, network, training, engine, cnn_file)
     if engine.rank:
         engine.wait()  # the first process fills the caches that the others read
@@ -282,19 +224,31 @@ def train_temporal_command(
     if not engine.rank:
         engine.wait()
     trained: torch.nn.Module
-    if cnn_share:
+    if training.cnn_share:
         whole = fine_tune(cnn, drawn.train, network, training, output, drawn.valid, engine, cnn_file)
         trained, cnn, temporal = whole, whole.cnn, whole.temporal
     else:
         trained = temporal = train_temporal(drawn.train, network, training, output, drawn.valid, engine, cnn_file)
     if engine.rank:
         return
-    figures = {}
-    if drawn.valid:
-        calibrate_sigma(temporal, drawn.valid, trained)
-        figures = temporal_figures(trained, drawn.valid)
     net = ASTNet(network)
-    net.cnn, net.temporal = cnn.cpu(), temporal.cpu()
-    info = save_weights(net, output / "ast_net.safetensors", description)
+    net.cnn, net.temporal = cnn, temporal
+    _finish(net, trained, drawn.valid, output, given["description"])
+
+
+def _finish(net: ASTNet, trained: torch.nn.Module, valid: DrawClips | None, output: Path, description: str) -> None:
+    """Fits the confidence to held-out people where there are any, and writes weights and figures.
+
+    trained: what is called with what `valid` draws: the LSTM, or the CNN and the LSTM as one.
+    """
+    from ast_net_ros.model.weights import save_weights
+    from ast_net_ros.training.calibration import calibrate_sigma
+    from ast_net_ros.training.temporal import temporal_figures
+
+    figures = {}
+    if valid:
+        calibrate_sigma(net.temporal, valid, trained)
+        figures = temporal_figures(trained, valid)
+    info = save_weights(net.cpu(), output / "ast_net.safetensors", description)
     (output / "figures.json").write_text(json.dumps({**figures, "weights_sha256": info.sha256}, indent=2) + "\n")
     click.echo(f"on held-out people: {figures or 'nobody was held out'}\nwritten: {info.path}")

@@ -1,0 +1,60 @@
+"""Options that several commands of training and its experiments take, declared once so that they mean the same.
+
+In: a command's options. Out: the dataclasses that they fill. Only click is imported here, so that help comes at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = Callable[..., Any]
+Settings = TypeVar("Settings")
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE_OR_FOLDER = click.Path(exists=True, path_type=Path)
+
+cnn_option = click.option(
+    "--cnn", "cnn_path", type=FILE, required=True, help="cnn.safetensors of `ast_net train-attributes`."
+)
+cache_option = click.option(
+    "--cache", type=FOLDER, help="Folder of features of the recordings.  [default: OUTPUT/features]"
+)
+label_delay_option = click.option(
+    "--label-delay", type=float, default=0.0, show_default=True, help="Seconds by which raters lag behind."
+)
+versions_option = click.option(
+    "--versions", type=click.IntRange(1), default=4, show_default=True, help="Disturbed copies of each face."
+)
+training_device_option = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+
+_CLIP_OPTIONS = (
+    click.option("--iterations", type=click.IntRange(1), default=1500, show_default=True),
+    click.option("--batch", type=click.IntRange(1), default=48, show_default=True, help="Clips of each process."),
+    click.option("--clip-steps", type=click.IntRange(2), default=150, show_default=True, help="Model steps of a clip."),
+    click.option(
+        "--largest-shift",
+        type=click.IntRange(1),
+        default=50,
+        show_default=True,
+        help="Between both clips, in model steps.",
+    ),
+)
+
+
+def clip_options(command: Command) -> Command:
+    """How long a Siamese training runs, and on what clips: the first fields of temporal.TemporalTraining."""
+    for option in reversed(_CLIP_OPTIONS):
+        command = option(command)
+    return command
+
+
+def taken(kind: type[Settings], given: Mapping[str, Any]) -> Settings:
+    """The dataclass `kind` of those of a command's options that bear the names of its fields; others are defaults."""
+    names = [field.name for field in fields(kind) if field.name in given]  # type: ignore[arg-type]
+    return kind(**{name: given[name] for name in names})
