@@ -74,14 +74,7 @@ def train_attributes(
     model = (start or DiscreteEmotionCNN(network)).to(device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(model).eval()
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.SGD(
-        [{"params": decayed, "weight_decay": training.weight_decay}, {"params": plain, "weight_decay": 0.0}],
-        lr=training.learning_rate,
-        momentum=0.9,
-        nesterov=True,
-    )
+    optimizer = _optimizer(model, training)
     settings = {"training": asdict(training), "network": asdict(network), "start": _fingerprint(start)}
     first_epoch, best = _resume(output / "last.safetensors", settings, model, average, optimizer)
 
@@ -105,10 +98,7 @@ def train_attributes(
             unaligned = (torch.rand(len(chosen), generator=generator) < training.unaligned_share).long()
             chips = pictures[unaligned, chosen].to(device).float()
             strength = 1 + (training.final_strength - 1) * step / (training.epochs * steps)
-            chips = augment(chips, generator, strength).to(memory_format=torch.channels_last)
-            with torch.autocast(chips.device.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
-                _, logits = model(chips)
-            loss = -(targets[chosen].to(device) * torch.log_softmax(logits.float(), dim=1)).sum(dim=1).mean()
+            loss = _loss(model, augment(chips, generator, strength), targets[chosen].to(device), training.precision)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 5.0)
@@ -122,6 +112,25 @@ def train_attributes(
         _checkpoint(output / "last.safetensors", settings, epoch + 1, best, model, average, optimizer)
         _log(output / "epochs.csv", epoch + 1, total / steps, accuracy, time.perf_counter() - began)
     return best
+
+
+def _optimizer(model: nn.Module, training: AttributeTraining) -> torch.optim.Optimizer:
+    """Weights decay; biases and the normalisations' scales do not."""
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    plain = [p for p in model.parameters() if p.ndim <= 1]
+    return torch.optim.SGD(
+        [{"params": decayed, "weight_decay": training.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+        lr=training.learning_rate,
+        momentum=0.9,
+        nesterov=True,
+    )
+
+
+def _loss(model: nn.Module, chips: Tensor, targets: Tensor, precision: str) -> Tensor:
+    """Mean cross-entropy of N x 1 x S x S chips against N x 8 vote distributions."""
+    with torch.autocast(chips.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        _, logits = model(chips.to(memory_format=torch.channels_last))
+    return -(targets * torch.log_softmax(logits.float(), dim=1)).sum(dim=1).mean()
 
 
 def draw_weights(targets: Tensor, rare_exponent: float) -> Tensor:
