@@ -20,7 +20,7 @@ from pathlib import Path
 import rclpy
 
 from ast_net_ros.evaluation.output_folder import whole_output
-from ast_net_ros.ros.demo_report import FILES, Recording, print_summary, summarise, write_pictures
+from ast_net_ros.ros.demo_report import FILES, SUMMARY, DemoRun, print_summary, summarise, write_pictures
 from ast_net_ros.ros.domain import reserve_domain
 from ast_net_ros.ros.executables import ExecutableError, RunningExecutable, running
 from ast_net_ros.ros.recorder import Recorder
@@ -46,12 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         video = _video(options.video)
         with whole_output(options.output, FILES) as folder:
-            recording = _run(video, folder)
-            if not any(image.faces for image in recording.received):
-                raise DemoError(f"no estimate arrived: the node processed {len(recording.received)} images of {video}")
-            estimates = write_pictures(recording, folder)
-            summary = summarise(recording, estimates)
-            (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+            run = _run(video)
+            if not any(image.faces for image in run.received):
+                raise DemoError(f"no estimate arrived: the node processed {len(run.received)} images of {video}")
+            estimates = write_pictures(run, folder)
+            summary = summarise(run, estimates)
+            (folder / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
     except (DemoError, ExecutableError, VideoError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -83,7 +83,7 @@ def _video(given: Path | None) -> Path:
     return video
 
 
-def _run(video: Path, folder: Path) -> Recording:
+def _run(video: Path) -> DemoRun:
     """Node, recorder and replay, in this order; ends when the replay has ended and the node has told its counts."""
     print(f"transport {os.environ[VARIABLE]}, ROS_DOMAIN_ID={os.environ['ROS_DOMAIN_ID']}")
     with tempfile.TemporaryDirectory() as scratch_name:
@@ -108,7 +108,7 @@ def _run(video: Path, folder: Path) -> Recording:
             rclpy.shutdown()
         with stamps.open(newline="") as file:
             frames = {int(row["stamp_ns"]): (int(row["frame"]), float(row["seconds"])) for row in csv.DictReader(file)}
-    return Recording(video, frames, tuple(recorder.received), dict(recorder.diagnostics))
+    return DemoRun(video, frames, tuple(recorder.received), dict(recorder.diagnostics))
 
 
 def _await_node(node: RunningExecutable, recorder: Recorder) -> None:

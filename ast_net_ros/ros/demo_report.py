@@ -1,4 +1,4 @@
-"""What the demo makes of its recording: rows, pictures and figures.
+"""What the demo makes of its run: rows, pictures and figures.
 
 In: what was published, received and reported. Out: the files in FILES, and a summary as a dictionary.
 """
@@ -25,9 +25,12 @@ SHEET_FRAMES = 8
 
 
 @dataclass(frozen=True)
-class Recording:
-    """One run. frames: stamp in nanoseconds -> (frame number, seconds) of every picture that was published.
-    diagnostics: the node's last keys and values, by status."""
+class DemoRun:
+    """What one run of the demo saw.
+
+    frames: stamp in nanoseconds -> (frame number, seconds) of every picture that was published.
+    diagnostics: the node's last keys and values, by status.
+    """
 
     video: Path
     frames: Mapping[int, tuple[int, float]]
@@ -35,26 +38,26 @@ class Recording:
     diagnostics: Mapping[str, Mapping[str, str]]
 
 
-def write_pictures(recording: Recording, folder: Path) -> list[FaceEstimate]:
+def write_pictures(run: DemoRun, folder: Path) -> list[FaceEstimate]:
     """Write rows and pictures; returns the rows as they are in the file."""
     with EstimatesWriter(folder / ESTIMATES) as rows:
-        for image in recording.received:
-            if image.stamp_ns in recording.frames:
-                frame, seconds = recording.frames[image.stamp_ns]
+        for image in run.received:
+            if image.stamp_ns in run.frames:
+                frame, seconds = run.frames[image.stamp_ns]
                 rows.write(frame, seconds, image.faces)
     estimates = read_estimates(folder / ESTIMATES)
-    duration = max(seconds for _, seconds in recording.frames.values())
-    title = f"{recording.video.name}, as received from ast_net_node"
+    duration = max(seconds for _, seconds in run.frames.values())
+    title = f"{run.video.name}, as received from ast_net_node"
     plot_estimates(estimates, folder / PLOT, title=title, duration=duration)
-    contact_sheet(_sheet_frames(recording, estimates), estimates, folder / OVERLAY, title=title)
+    contact_sheet(_sheet_frames(run, estimates), estimates, folder / OVERLAY, title=title)
     return estimates
 
 
-def _sheet_frames(recording: Recording, estimates: Sequence[FaceEstimate]) -> list[SheetFrame]:
-    """Pictures spread evenly over the recording, each with the estimates that bear its stamp."""
-    processed = sorted({recording.frames[i.stamp_ns][0] for i in recording.received if i.stamp_ns in recording.frames})
+def _sheet_frames(run: DemoRun, estimates: Sequence[FaceEstimate]) -> list[SheetFrame]:
+    """Pictures spread evenly over the run, each with the estimates that bear its stamp."""
+    processed = sorted({run.frames[i.stamp_ns][0] for i in run.received if i.stamp_ns in run.frames})
     chosen = {processed[round(i)] for i in np.linspace(0, len(processed) - 1, min(SHEET_FRAMES, len(processed)))}
-    with open_video(recording.video) as video:
+    with open_video(run.video) as video:
         pictures = enumerate(video)
         return [
             (seconds, image, [row for row in estimates if row.frame == number])
@@ -63,18 +66,18 @@ def _sheet_frames(recording: Recording, estimates: Sequence[FaceEstimate]) -> li
         ]
 
 
-def summarise(recording: Recording, estimates: Sequence[FaceEstimate]) -> dict[str, Any]:
+def summarise(run: DemoRun, estimates: Sequence[FaceEstimate]) -> dict[str, Any]:
     """The figures of a run. Latencies in milliseconds from the image's stamp to the estimate's publication."""
-    about = next((v for name, v in recording.diagnostics.items() if name.endswith(": estimation")), {})
-    camera = next((v for name, v in recording.diagnostics.items() if ": camera " in name), {})
-    latencies = [(image.published_ns - image.stamp_ns) / 1e6 for image in recording.received]
-    span = (recording.received[-1].published_ns - recording.received[0].published_ns) / 1e9
+    about = next((v for name, v in run.diagnostics.items() if name.endswith(": estimation")), {})
+    camera = next((v for name, v in run.diagnostics.items() if ": camera " in name), {})
+    latencies = [(image.published_ns - image.stamp_ns) / 1e6 for image in run.received]
+    span = (run.received[-1].published_ns - run.received[0].published_ns) / 1e9
     drops = ("dropped, newer came", "dropped, bad image", "dropped, estimation failed")
-    published, processed = len(recording.frames), len(recording.received)
+    published, processed = len(run.frames), len(run.received)
     dropped = sum(int(camera.get(key, 0)) for key in drops)
     ids = list(dict.fromkeys(row.face_id for row in estimates))
     return {
-        "video": str(recording.video),
+        "video": str(run.video),
         "frames_published": published,
         "frames_processed": processed,
         "frames_dropped": dropped,
@@ -87,8 +90,8 @@ def summarise(recording: Recording, estimates: Sequence[FaceEstimate]) -> dict[s
         "latency_p95_ms": round(float(np.percentile(latencies, 95)), 2),
         "latency_is": "from the image's stamp to the publication of its estimates, by the clock of this machine",
         "frames_per_second": round((processed - 1) / span, 2) if span > 0 else 0.0,
-        "valence_first_quarter": _quarter_mean(estimates, recording, 0),
-        "valence_last_quarter": _quarter_mean(estimates, recording, 3),
+        "valence_first_quarter": _quarter_mean(estimates, run, 0),
+        "valence_last_quarter": _quarter_mean(estimates, run, 3),
         "arousal_range": [round(function(row.arousal for row in estimates), 3) for function in (min, max)],
         "device": about.get("device", "unknown"),
         "precision": about.get("precision", "unknown"),
@@ -99,9 +102,9 @@ def summarise(recording: Recording, estimates: Sequence[FaceEstimate]) -> dict[s
     }
 
 
-def _quarter_mean(estimates: Sequence[FaceEstimate], recording: Recording, quarter: int) -> float | None:
+def _quarter_mean(estimates: Sequence[FaceEstimate], run: DemoRun, quarter: int) -> float | None:
     """Mean valence in a quarter of the published frames; None where it has no estimate."""
-    frames = len(recording.frames)
+    frames = len(run.frames)
     values = [row.valence for row in estimates if quarter * frames <= 4 * row.frame < (quarter + 1) * frames]
     return round(float(np.mean(values)), 3) if values else None
 

@@ -13,10 +13,10 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, QoSReliabilityPolicy
-from rclpy.subscription import Subscription
 
 from ast_net_ros.msg import ValenceArousalArray
 from ast_net_ros.pipeline import FaceAffect
+from ast_net_ros.ros.camera import NUMBERED
 from ast_net_ros.ros.image_messages import nanoseconds
 from ast_net_ros.ros.messages import face_affect
 
@@ -54,7 +54,7 @@ class Recorder(Node):
         return self.count_publishers(self._faces.topic_name) > 0
 
     def _faces_callback(self) -> Callable[..., None]:
-        if not hasattr(Subscription, "CallbackType"):  # ROS 2 Humble passes no message information
+        if not NUMBERED:
             return lambda message: self._on_faces(message, {})
         # rclpy looks at the number of arguments, so a default value will not do.
         return lambda message, info: self._on_faces(message, info)

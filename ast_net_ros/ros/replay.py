@@ -100,15 +100,9 @@ def _replay(
     began, began_ns = time.monotonic(), time.time_ns()
     started, lag = began, 0.0
     for frame in schedule(source, options.loop, options.rate, options.frames):
-        image = (
-            frame.image_bgr
-            if options.size is None
-            else cv2.resize(frame.image_bgr, options.size, interpolation=cv2.INTER_AREA)
-        )
         since = frame.seconds / options.rate if options.same_stamps else frame.due
         stamp_ns = began_ns + round(since * NANOSECONDS)
-        header = Header(stamp=time_message(stamp_ns), frame_id=options.frame_id)
-        message = compressed_message(header, image) if options.compressed else image_message(header, image)
+        message = _message(frame.image_bgr, stamp_ns, options)
         if stop.wait(max(0.0, began + frame.due - time.monotonic())):
             break
         behind, lag = lag, time.monotonic() - began - frame.due
@@ -129,6 +123,14 @@ def _replay(
     summary.seconds = round(time.monotonic() - started - _DRAINING, 3)
     summary.rate = round(summary.published / summary.seconds, 3) if summary.seconds > 0 else 0.0
     return summary
+
+
+def _message(image_bgr: np.ndarray, stamp_ns: int, options: argparse.Namespace) -> Image | CompressedImage:
+    """The picture as a message, in the size and the kind that are asked for."""
+    if options.size is not None:
+        image_bgr = cv2.resize(image_bgr, options.size, interpolation=cv2.INTER_AREA)
+    header = Header(stamp=time_message(stamp_ns), frame_id=options.frame_id)
+    return compressed_message(header, image_bgr) if options.compressed else image_message(header, image_bgr)
 
 
 def schedule(source: ReplaySource, loop: bool, rate: float, limit: int | None) -> Iterator[ReplayFrame]:
