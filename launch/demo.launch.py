@@ -12,7 +12,7 @@ from launch_ros.substitutions import FindPackageShare
 
 def start_replay(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """The camera."""
-    flags = ["--loop"] if LaunchConfiguration("loop").perform(context) == "true" else []
+    flags = ["--loop"] if LaunchConfiguration("loop").perform(context).lower() == "true" else []
     return [
         Node(
             package="ast_net_ros",
