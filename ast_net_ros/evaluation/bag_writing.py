@@ -32,14 +32,14 @@ class BagWritingError(ValueError):
 
 
 class AffectBag:
-    """A bag that is being written; `affect_bag` opens it."""
+    """A bag with one topic, FACES_TOPIC, that is being written; `affect_bag` opens it."""
 
-    def __init__(self, writer: Writer, topic: str):
+    def __init__(self, writer: Writer):
         self._writer = writer
         store = typestore()
         self._types: dict[str, Any] = store.types
         self._connection = writer.add_connection(
-            topic, AFFECT_ARRAY, msgdef=full_definition(AFFECT_ARRAY), rihs01=store.hash_rihs01(AFFECT_ARRAY)
+            FACES_TOPIC, AFFECT_ARRAY, msgdef=full_definition(AFFECT_ARRAY), rihs01=store.hash_rihs01(AFFECT_ARRAY)
         )
 
     def write(self, stamp_ns: int, frame_id: str, source: str, faces: Iterable[EstimatedFace]) -> None:
@@ -79,7 +79,7 @@ class AffectBag:
 
 
 @contextmanager
-def affect_bag(path: Path, topic: str = FACES_TOPIC) -> Iterator[AffectBag]:
+def affect_bag(path: Path) -> Iterator[AffectBag]:
     """`with affect_bag(Path("estimates.mcap")) as bag:` write into `bag`; when the block ends well, the file is there.
 
     A file of that name is replaced then; when the block fails, it is left alone.
@@ -93,7 +93,7 @@ def affect_bag(path: Path, topic: str = FACES_TOPIC) -> Iterator[AffectBag]:
     with whole_output(path.parent, (path.name,)) as aside:
         folder = aside / path.stem
         with Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-            yield AffectBag(writer, topic)
+            yield AffectBag(writer)
         # rosbags writes a folder with metadata.yaml; a single MCAP file holds the same metadata itself.
         (folder / path.name).replace(aside / path.name)
         shutil.rmtree(folder)

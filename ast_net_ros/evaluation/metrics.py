@@ -99,14 +99,12 @@ def change_per_second(values: np.ndarray, step_seconds: float | np.ndarray) -> n
     return np.where(known, steps, 0).sum(axis=0) / np.where(spent > 0, spent, 1)
 
 
-def catch_up_seconds(
-    cold: np.ndarray, warm: np.ndarray, step_seconds: float, tolerance: float = AGREEMENT_TOLERANCE
-) -> float | None:
-    """Seconds after which a cold-started course stays within `tolerance` of a warm one; None if it never does.
+def catch_up_seconds(cold: np.ndarray, warm: np.ndarray, step_seconds: float) -> float | None:
+    """Seconds after which a cold-started course stays within AGREEMENT_TOLERANCE of a warm one; None if it never does.
 
     cold, warm: T x 2 over the same moments, the first one step after the cold start.
     """
-    apart = np.flatnonzero((np.abs(np.asarray(cold) - np.asarray(warm)) > tolerance).any(axis=1))
+    apart = np.flatnonzero((np.abs(np.asarray(cold) - np.asarray(warm)) > AGREEMENT_TOLERANCE).any(axis=1))
     steps = int(apart[-1]) + 1 if len(apart) else 0
     return None if steps == len(cold) else steps * step_seconds
 

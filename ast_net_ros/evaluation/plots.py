@@ -32,6 +32,7 @@ _COLORS = {"valence": "#2b6cb0", "arousal": "#c05621"}
 _QUADRANTS = ((0.97, 0.97, "excited"), (-0.97, 0.97, "distressed"), (-0.97, -0.97, "sad"), (0.97, -0.97, "calm"))
 _MOST_POINTS = 1500
 _MOST_PATHS = 4
+_MOST_COLUMNS = 4
 _MOST_SHADES = 2  # the shades of more faces mix to mud
 _INK, _GRID = "#2d3748", "#e2e8f0"
 
@@ -69,16 +70,14 @@ def plot_estimates(estimates: Sequence[FaceEstimate], path: Path, title: str = "
     _write_png(path, _pixels(figure))
 
 
-def contact_sheet(
-    frames: Sequence[SheetFrame], estimates: Sequence[FaceEstimate], path: Path, title: str = "", columns: int = 4
-) -> None:
+def contact_sheet(frames: Sequence[SheetFrame], estimates: Sequence[FaceEstimate], path: Path, title: str = "") -> None:
     """Writes one PNG: the frames with their faces drawn in, row by row, and the curves of all estimates below.
 
     frames: any sizes; eight of one size, spread over the recording, look best. At least one.
     """
     if not frames:
         raise ValueError("contact sheet: no frame was given; give at least one")
-    columns = min(columns, len(frames))
+    columns = min(_MOST_COLUMNS, len(frames))
     tile_width, gap = 1960 // columns - 8, 8
     tiles = [_tile(frame, tile_width) for frame in frames]
     tile_height = max(tile.shape[0] for tile in tiles)

@@ -16,11 +16,11 @@ from torch.utils.checkpoint import checkpoint
 from ast_net_ros.model.network import AffectOutput, DiscreteEmotionCNN, LSTMState, NetworkConfig, StackedLSTM
 from ast_net_ros.training.augmentation import augment
 from ast_net_ros.training.engine import Engine
+from ast_net_ros.training.simulation import LOOK_STRENGTH
 from ast_net_ros.training.temporal import CNNFile, DrawClips, TemporalTraining, train_model
 
 _CHUNK = 512  # chips whose activations are held at once; the others' are computed again for the gradient
 _REFIT_CLIPS, _REFIT_STEPS = 64, 30
-_LOOK_STRENGTH = 0.4  # of the augmentation, as for simulated recordings
 
 
 class FineTunedNetwork(nn.Module):
@@ -96,7 +96,7 @@ def own_looks(draw: DrawClips) -> DrawClips:
     def twice(count: int, steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         chips, labels = draw(count, steps, generator)
         flat = chips.flatten(0, 1).unsqueeze(1).float()
-        looks = [augment(flat, generator, _LOOK_STRENGTH).squeeze(1).unflatten(0, chips.shape[:2]) for _ in range(2)]
+        looks = [augment(flat, generator, LOOK_STRENGTH).squeeze(1).unflatten(0, chips.shape[:2]) for _ in range(2)]
         return torch.stack(looks), labels
 
     return twice

@@ -23,6 +23,7 @@ TRACK_TIMEOUT = 1.0
 """Seconds without a sight of the face after which the node drops its state; a clip ends there too."""
 
 _STAMP_TOLERANCE = 1e-4  # s, as in model/temporal.py
+_VALID_SHARE = 0.2  # of the people of a data set without official parts
 
 Frames = Iterator[tuple[float, str, np.ndarray | None]]
 """(stamp in seconds, the frame's name, H x W x 3 uint8 BGR or None where it cannot be decoded), stamps rising."""
@@ -102,9 +103,9 @@ def source_identity(paths: Sequence[Path]) -> tuple[str, ...]:
     return (place, str(len(paths)), f"{sizes:08x}", str(newest))
 
 
-def split_by_person(person: str, valid_share: float = 0.2) -> str:
+def split_by_person(person: str) -> str:
     """'train' or 'valid' for a data set without official parts: always the same for one person."""
-    return "valid" if zlib.crc32(person.encode()) % 1000 < valid_share * 1000 else "train"
+    return "valid" if zlib.crc32(person.encode()) % 1000 < _VALID_SHARE * 1000 else "train"
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,9 @@ pictured faces find the neutral face the least aroused of all. Sadness: -0.25 in
 lie below neutral's neighbourhood. Contempt: this project's choice (Labs et al. 2015 measured 0.01 for its arousal).
 """
 
+LOOK_STRENGTH = 0.4
+"""Of the augmentation, for what a tracked face does to its chip from one look to the next."""
+
 
 @dataclass(frozen=True)
 class Simulation:
@@ -249,15 +252,13 @@ def _cached_features(
 
 
 @torch.inference_mode()
-def disturbed_features(
-    cnn: DiscreteEmotionCNN, chips: np.ndarray, versions: int, seed: int, strength: float = 0.4
-) -> Tensor:
+def disturbed_features(cnn: DiscreteEmotionCNN, chips: np.ndarray, versions: int, seed: int) -> Tensor:
     """Features (N x V x F) of N chips (N x S x S uint8), each seen V = `versions` times as a tracked face jitters."""
     cnn.eval()
     device = next(cnn.parameters()).device
     generator = torch.Generator().manual_seed(seed)
     parts = []
     for batch in tqdm(torch.from_numpy(chips).unsqueeze(1).split(256), desc="encoding faces", unit="batch"):
-        seen = [cnn(augment(batch.to(device).float(), generator, strength))[0].cpu() for _ in range(versions)]
+        seen = [cnn(augment(batch.to(device).float(), generator, LOOK_STRENGTH))[0].cpu() for _ in range(versions)]
         parts.append(torch.stack(seen, dim=1))
     return torch.cat(parts)
