@@ -67,6 +67,8 @@ def test_the_workflows_build_on_every_distribution_and_run_scripts_that_exist() 
                     assert (ROOT / script).is_file(), script
                 for target in re.findall(r"^make (\w+)", step.get("run", ""), re.MULTILINE):
                     assert target in targets
+    for script in re.findall(r"\bsetup/\w+\.sh", (ROOT / ".ci" / "run").read_text()):
+        assert os.access(ROOT / script, os.X_OK), script
     tested = {entry["python"] for entry in wheels["jobs"]["checkout_as_users_have_it"]["strategy"]["matrix"]["include"]}
     assert {"3.10", "3.13"} <= tested, "the oldest and the newest Python that pyproject.toml and setup.sh accept"
 
