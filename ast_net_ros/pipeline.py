@@ -90,6 +90,7 @@ class _Source:
     smoothed: dict[str, tuple[float, float, float]] = field(default_factory=dict)  # face_id -> stamp, valence, arousal
     stamp: float | None = None
     detected: float | None = None  # stamp of the last detection
+    settings: PipelineSettings | None = None  # of the last detection
     reference: MotionReference | None = None
 
     def reset(self) -> None:
@@ -183,7 +184,7 @@ class AffectPipeline:
             else:
                 self.detector.score_threshold = settings.score_threshold
                 detections = self.detector.detect(frame.image)
-                source.detected = frame.stamp
+                source.detected, source.settings = frame.stamp, settings
             detections = [d for d in detections if d.box[2] >= settings.min_face_pixels]
             detections = sorted(detections, key=lambda d: -d.box[2] * d.box[3])[: settings.max_faces]
             source.reference = _reference(frame, followed, detections) if settings.detection_interval else None
@@ -192,8 +193,11 @@ class AffectPipeline:
             return [_Sighting(index, d, align_face(frame.image, d.landmarks, side)) for d in detections]
 
     def _followed(self, frame: Frame, source: _Source, settings: PipelineSettings) -> MotionReference | None:
-        """The last frame's faces moved to this one; None when it is time to detect, or a face was lost on the way."""
-        if source.reference is None or source.detected is None:
+        """The last frame's faces moved to this one; None when it is time to detect, or a face was lost on the way.
+
+        New settings may show faces that the old ones left out: they take effect at once.
+        """
+        if source.reference is None or source.detected is None or source.settings != settings:
             return None
         if frame.stamp - source.detected >= settings.detection_interval - _STAMP_TOLERANCE:
             return None

@@ -24,7 +24,7 @@ from ast_net_ros.benchmark.figures import milliseconds, spread
 from ast_net_ros.benchmark.floors import count_operations, model_cost
 from ast_net_ros.benchmark.frames import frames_of
 from ast_net_ros.benchmark.peer_networks import EFFICIENTNET_SIDE, EMONET_SIDE, efficientnet_b0, emonet_shaped
-from ast_net_ros.benchmark.scenarios import STAGE_SIZE, Clip, Progress, run_pipeline
+from ast_net_ros.benchmark.scenarios import STAGE_SIZE, WAYS, Clip, Progress
 from ast_net_ros.model.runtime import AffectModel
 from ast_net_ros.pipeline import AffectPipeline
 
@@ -83,29 +83,35 @@ def _alternate(
 
 
 def against_fer(model: AffectModel, clip: Clip, python: Path, repeats: int, progress: Progress) -> dict[str, Any]:
-    """Frames per second of both whole pipelines on the clip at 640x360, detection in every frame included.
+    """Frames per second of whole pipelines on the clip at 640x360, ours in each of WAYS.
 
     Raises PeerError when `python` cannot run `fer`.
     """
     pictures = frames_of(clip.frames, STAGE_SIZE, 1, clip.box)
     whole = AffectPipeline(model)
-    ours, theirs, seen = [], [], []
+    ours: dict[str, list[dict]] = {way: [] for way in WAYS}
+    theirs, theirs_faces = [], 0.0
     with _fer(python, pictures) as (versions, run):
         for _ in range(repeats):
-            own = run_pipeline(whole, pictures, clip.rate)
+            for way, own in WAYS.items():
+                ours[way].append(own(whole, pictures, clip.rate))
             passed = run()
-            ours.append(own["frames_per_second"])
             theirs.append(len(pictures) / passed["seconds"])
-            seen.append((own["faces_per_frame"], passed["faces"] / len(pictures)))
+            theirs_faces = passed["faces"] / len(pictures)
     progress("peers, fer")
     return {
         "pictures": f"{len(pictures)} at {STAGE_SIZE[0]}x{STAGE_SIZE[1]}, one face",
         "versions": versions,
-        "ours_frames_per_second": spread(ours),
+        "ours": {
+            way: {
+                "frames_per_second": spread([own["frames_per_second"] for own in passes]),
+                "faces_per_frame": passes[-1]["faces_per_frame"],
+                "ratio": spread([own["frames_per_second"] / their for own, their in zip(passes, theirs)]),
+            }
+            for way, passes in ours.items()
+        },
         "theirs_frames_per_second": spread(theirs),
-        "ratio": spread([own / their for own, their in zip(ours, theirs)]),
-        "ours_faces_per_frame": seen[-1][0],
-        "theirs_faces_per_frame": round(seen[-1][1], 4),
+        "theirs_faces_per_frame": round(theirs_faces, 4),
     }
 
 

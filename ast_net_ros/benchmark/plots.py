@@ -11,6 +11,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ast_net_ros.benchmark.scenarios import EVERY_FRAME
+
 FILES = ("pipeline.png", "stages.png", "latency.png")
 _BLUE, _ORANGE, _GREY = "#2b6cb0", "#c05621", "#a0aec0"
 
@@ -41,7 +43,7 @@ def _pipeline(figure: Figure, scenarios: dict[str, dict]) -> None:
     lines: dict[str, list[tuple[int, dict]]] = {}
     for name, row in scenarios.items():
         size, faces, how = name.split(", ")
-        if how == "detection in every frame":
+        if how == EVERY_FRAME:
             lines.setdefault(size, []).append((int(faces.split()[0]), row["frames_per_second"]))
     for size, points in lines.items():
         counts = [count for count, _ in points]

@@ -6,7 +6,8 @@ In: a loaded model, a clip. Out: for each scenario a dictionary of figures (min,
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -19,6 +20,8 @@ import torch
 from ast_net_ros.benchmark.figures import Figure, repeated, spread, torch_threads
 from ast_net_ros.benchmark.frames import FACE_COUNTS, SIZES, frames_of
 from ast_net_ros.benchmark.machine import usable_cores
+from ast_net_ros.evaluation.read_ahead import estimate_ahead
+from ast_net_ros.evaluation.recordings import RecordedFrame
 from ast_net_ros.model.runtime import AffectModel
 from ast_net_ros.pipeline import AffectPipeline, PipelineSettings
 from ast_net_ros.vision.image_message import decode_image
@@ -109,46 +112,85 @@ def _messages(picture: np.ndarray) -> dict[str, SimpleNamespace]:
 
 
 def pipeline(model: AffectModel, clip: Clip, repeats: int, progress: Progress) -> dict[str, dict]:
-    """Whole pipeline, by size and number of faces; with one face also with detection in every fifth picture or so."""
+    """Whole pipeline, by size and number of faces; with one face in each of WAYS, else one frame after the other."""
     results = {}
     for size in SIZES:
         for faces in FACE_COUNTS:
             pictures = frames_of(clip.frames, size, faces, clip.box)
-            intervals = {"detection in every frame": 0.0} | ({"detection every 0.2 s": 0.2} if faces == 1 else {})
-            for name, interval in intervals.items():
-                whole = AffectPipeline(model, settings=PipelineSettings(detection_interval=interval))
-                runs = [run_pipeline(whole, pictures, clip.rate) for _ in range(repeats)]
-                label = f"{size[0]}x{size[1]}, {faces} face{'s' * (faces > 1)}, {name}"
-                results[label] = {key: spread([run[key] for run in runs]) for key in runs[0]}
-                progress(f"pipeline, {label}")
+            for way, run in WAYS.items():
+                if faces == 1 or way == EVERY_FRAME:
+                    label = f"{size[0]}x{size[1]}, {faces} face{'s' * (faces > 1)}, {way}"
+                    results[label] = _repeated_passes(run, model, pictures, clip.rate, repeats)
+                    progress(f"pipeline, {label}")
     return results
+
+
+def _repeated_passes(
+    run: Callable[..., dict], model: AffectModel, pictures: Sequence[np.ndarray], rate: float, repeats: int
+) -> dict[str, Figure]:
+    whole = AffectPipeline(model)
+    passes = [run(whole, pictures, rate) for _ in range(repeats)]
+    return {key: spread([one[key] for one in passes]) for key in passes[0]}
 
 
 def pipeline_parts() -> int:
     """How often :func:`pipeline` reports progress."""
-    return len(SIZES) * (len(FACE_COUNTS) + 1)
+    return len(SIZES) * (len(FACE_COUNTS) + len(WAYS) - 1)
 
 
-def run_pipeline(whole: AffectPipeline, pictures: Sequence[np.ndarray], rate: float) -> dict[str, float]:
-    """One pass: frames per second, faces per frame, processor time, mean milliseconds of every stage, and the
-    percentiles of a frame's time. The first picture warms up and does not count."""
-    whole.reset()
-    whole.process(pictures[0], 0.0)
+def run_pipeline(
+    whole: AffectPipeline, pictures: Sequence[np.ndarray], rate: float, interval: float = 0.0
+) -> dict[str, float]:
+    """One pass, one frame after the other: frames per second, faces per frame, processor time, mean milliseconds of
+    every stage, and the percentiles of a frame's time. The first picture warms up and does not count.
+
+    interval: seconds between detections.
+    """
+    whole.settings = PipelineSettings(detection_interval=interval)
     stages: dict[str, float] = {}
-    faces = 0
+
+    def estimated() -> Iterator[int]:
+        for index, picture in enumerate(pictures):
+            yield len(whole.process(picture, index / rate))
+            for stage, seconds in whole.timings.items():
+                stages[stage] = stages.get(stage, 0.0) + (seconds if index else 0.0)
+
+    figures = _timed_pass(whole, estimated())
+    return figures | {f"{stage}_ms": seconds / (len(pictures) - 1) * 1e3 for stage, seconds in stages.items()}
+
+
+def run_ahead(whole: AffectPipeline, pictures: Sequence[np.ndarray], rate: float) -> dict[str, float]:
+    """One pass as the evaluation makes it: each frame's faces are looked for while the frame before is estimated.
+
+    As run_pipeline, without the stages.
+    """
+    whole.settings = PipelineSettings()
+    frames = (RecordedFrame(index, round(index / rate * 1e9), picture) for index, picture in enumerate(pictures))
+    with closing(estimate_ahead(whole, frames, "clip")) as estimated:
+        return _timed_pass(whole, (len(faces) for _, faces in estimated))
+
+
+def _timed_pass(whole: AffectPipeline, faces_of_frames: Iterator[int]) -> dict[str, float]:
+    whole.reset()
+    next(faces_of_frames)
     processor, moments = time.process_time(), [time.perf_counter()]
-    for index, picture in enumerate(pictures[1:], start=1):
-        faces += len(whole.process(picture, index / rate))
+    faces = []
+    for count in faces_of_frames:
+        faces.append(count)
         moments.append(time.perf_counter())
-        for stage, seconds in whole.timings.items():
-            stages[stage] = stages.get(stage, 0.0) + seconds
-    count = len(pictures) - 1
     each = [1e3 * (after - before) for before, after in pairwise(moments)]
     return {
-        "frames_per_second": count / (moments[-1] - moments[0]),
-        "faces_per_frame": faces / count,
+        "frames_per_second": len(faces) / (moments[-1] - moments[0]),
+        "faces_per_frame": sum(faces) / len(faces),
         "frame_p50_ms": float(np.percentile(each, 50)),
         "frame_p99_ms": float(np.percentile(each, 99)),
-        "processor_ms": (time.process_time() - processor) / count * 1e3,
-        **{f"{stage}_ms": seconds / count * 1e3 for stage, seconds in stages.items()},
+        "processor_ms": (time.process_time() - processor) / len(faces) * 1e3,
     }
+
+
+EVERY_FRAME, AHEAD, AT_INTERVALS = "detection in every frame", "detection one frame ahead", "detection every 0.2 s"
+WAYS: dict[str, Callable[..., dict]] = {
+    EVERY_FRAME: run_pipeline,
+    AHEAD: run_ahead,
+    AT_INTERVALS: partial(run_pipeline, interval=0.2),
+}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-from ast_net_ros.benchmark.scenarios import further_face_ms
+from ast_net_ros.benchmark.scenarios import WAYS, further_face_ms
 
 LATENCY_SECONDS, GROWTH_SECONDS = 300.0, 600.0  # a shorter run does not speak of drops and of growth
 MEGABYTES_A_MINUTE = 0.5  # growth below it is that of the allocator, not of a leak
@@ -70,9 +70,16 @@ def _further_face(figures: dict) -> float:
 
 
 TARGETS = (
-    Target("pipeline, 640x360, one face, detection in every frame", 160, True, "frames/s",
-           _at("pipeline", "640x360, 1 face, detection in every frame", "frames_per_second", "median")),
-    Target("frames per second against those of fer", 4, True, "times", _at("peers", "fer", "ratio", "median")),
+    *(
+        Target(f"pipeline, 640x360, one face, {way}", 160, True, "frames/s",
+               _at("pipeline", f"640x360, 1 face, {way}", "frames_per_second", "median"))
+        for way in WAYS
+    ),
+    *(
+        Target(f"frames per second against those of fer, {way}", 4, True, "times",
+               _at("peers", "fer", "ours", way, "ratio", "median"))
+        for way in WAYS
+    ),
     Target("model alone, one face, one thread", 3, False, "ms", _at("model", "1 thread", "1", "both_ms", "median")),
     Target("each further face, one thread", 2.5, False, "ms", _further_face),
     Target("node at 30 Hz, 640x480, receipt to publish, median", 10, False, "ms",

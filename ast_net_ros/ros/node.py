@@ -40,7 +40,7 @@ from ast_net_ros.ros.diagnostics import CountHistory, camera_status, estimation_
 from ast_net_ros.ros.estimation import Estimate, EstimationThread
 from ast_net_ros.ros.hri import TRACKED, HriInput, HriMessages, HriOutput, load_hri_messages
 from ast_net_ros.ros.log_bridge import bridge_logging
-from ast_net_ros.ros.messages import affect_array, affect_message
+from ast_net_ros.ros.messages import affect_array
 from ast_net_ros.ros.spinning import StartError, run_node
 from ast_net_ros.ros.transitions import answer_impossible_transitions
 from ast_net_ros.vision.detection import FaceDetector
@@ -307,12 +307,13 @@ class AstNetNode(LifecycleNode):
                 return
             estimate = replace(estimate, faces=named)
         header, faces = estimate.header, estimate.faces
-        self._faces.publish(affect_array(header, estimate.camera.topic, faces, (width, height)))
+        array = affect_array(header, estimate.camera.topic, faces, (width, height))
+        self._faces.publish(array)
         primary = primary_face(faces)
         if primary is not None and self._hri_input is not None and primary.face_id != self._hri_input.primary():
             primary = None
         if primary is not None:
-            self._primary.publish(affect_message(header, primary, (width, height)))
+            self._primary.publish(array.faces[faces.index(primary)])
         if self._values["debug_image"]:
             self._debug.publish(estimate)
         if self._hri_output is not None:

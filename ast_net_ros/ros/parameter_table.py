@@ -195,7 +195,7 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ),
     ParameterSpec(
         "detection_interval",
-        0.0,
+        0.2,
         "Time between two detections; faces are followed by the picture's motion in between. 0 detects in every image.",
         Change.LIVE,
         unit="s",

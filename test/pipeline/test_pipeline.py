@@ -235,3 +235,11 @@ def test_a_new_face_is_found_within_one_interval(pipeline, media):
         pipeline.settings = PipelineSettings(detection_interval=seconds)
         first.append(next(t for t, image in frames if pipeline.process(image, t)))
     assert first[0] <= first[1] <= first[0] + 0.2 + 1 / 26
+
+
+def test_new_settings_show_faces_that_the_old_ones_left_out_in_the_very_next_frame(pipeline, media):
+    image = _frames(media / "single_face.mp4")[0][1]
+    pipeline.settings = PipelineSettings(detection_interval=5.0, min_face_pixels=5000.0)
+    assert pipeline.process(image, 0.0) == [] and pipeline.process(image, 0.1) == []
+    pipeline.settings = PipelineSettings(detection_interval=5.0)
+    assert len(pipeline.process(image, 0.2)) == 1

@@ -99,7 +99,8 @@ def face_bag(bags: Any, media: Path, tmp_path_factory: pytest.TempPathFactory) -
 def calm(face_bag: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that no machine finds hard: 6 images a second, played twice."""
     folder = tmp_path_factory.mktemp("calm") / "face"
-    record_live(face_bag, folder, LiveOptions(rate=0.2, loops=2, name="face", key="k"))
+    every_frame = node_parameters({"detection_interval": 0.0})
+    record_live(face_bag, folder, LiveOptions(rate=0.2, loops=2, name="face", key="k", node_arguments=every_frame))
     return folder
 
 

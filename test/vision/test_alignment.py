@@ -88,3 +88,14 @@ def test_colour_and_grey_pictures_give_the_same_chip():
     landmarks = _landmarks((150, 140), 160, 10)
     difference = align_face(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), landmarks).astype(int) - align_face(grey, landmarks)
     assert np.abs(difference).max() <= 1
+
+
+@pytest.mark.parametrize("face_size", [40, 160, 400])
+def test_a_chip_is_the_grey_of_the_colours_to_rounding(face_size):
+    colours = np.random.default_rng(0).integers(0, 256, (480, 480, 3), dtype=np.uint8)
+    colours = cv2.GaussianBlur(colours, (9, 9), 3)
+    landmarks = _landmarks((239.5, 239.5), face_size, 10)
+    blue, green, red = (align_face(channel, landmarks).astype(float) for channel in cv2.split(colours))
+    difference = align_face(colours, landmarks) - (0.114 * blue + 0.587 * green + 0.299 * red)
+    assert np.abs(difference).max() <= 2
+    assert abs(difference.mean()) < 0.3
