@@ -17,9 +17,9 @@ from tqdm import tqdm
 
 from ast_net_ros.model.network import EMOTIONS
 from ast_net_ros.model.runtime import AffectModel
-from ast_net_ros.training.faces import DataError, Faces, largest_face, majority_emotion, read_picture
+from ast_net_ros.training.faces import Faces, majority_emotion
+from ast_net_ros.training.pairs import aligned_pair, people_in
 from ast_net_ros.training.simulation import EMOTION_COORDINATES
-from ast_net_ros.vision.alignment import align_face
 from ast_net_ros.vision.detection import FaceDetector
 
 _CALIBRATION_BINS = 15
@@ -163,20 +163,19 @@ def paired_figures(model: AffectModel, folder: Path) -> dict:
     Valence is what AST-Net says of the still picture shown for two seconds. neutral_spread: standard deviation of the
     neutral faces' valence, which ought to be one value: what is left is identity leaking in.
     """
-    pairs = sorted(p.name.removesuffix("_neutral.jpg") for p in folder.glob("*_neutral.jpg"))
-    if not pairs:
-        raise DataError(f"{folder}: holds no NAME_neutral.jpg; wanted one like the London Set")
+    people = people_in(folder)
     detector = FaceDetector(threads=1)
     rows, missing = [], []
-    for name in tqdm(pairs, "pairs", unit="person"):
-        pair = [_still_valence(model, detector, folder / f"{name}_{which}.jpg") for which in ("neutral", "smiling")]
-        if None in pair:
+    for name in tqdm(people, "pairs", unit="person"):
+        pair = aligned_pair(folder, name, detector, model.config.chip_side)
+        if pair is None:
             missing.append(name)
         else:
-            rows.append(pair)
+            attributes, _ = model.encode(torch.from_numpy(np.stack(pair)))
+            rows.append(still_affect(model, attributes)[:, 0].tolist())
     values = np.array(rows, float).reshape(-1, 2)
     return {
-        "people": len(pairs),
+        "people": len(people),
         "without_face": missing,
         "smile_above_neutral": int((values[:, 1] > values[:, 0]).sum()),
         "mean_rise": _rounded((values[:, 1] - values[:, 0]).mean()),
@@ -184,18 +183,6 @@ def paired_figures(model: AffectModel, folder: Path) -> dict:
         "neutral_spread": _rounded(values[:, 0].std()),
         "smiling_mean": _rounded(values[:, 1].mean()),
     }
-
-
-def _still_valence(model: AffectModel, detector: FaceDetector, path: Path) -> float | None:
-    picture = read_picture(path)
-    if picture is None:
-        raise DataError(f"{path}: missing or not a picture")
-    largest = largest_face(detector.detect(picture))
-    if largest is None:
-        return None
-    chip = torch.from_numpy(align_face(picture, largest.landmarks, model.config.chip_side))
-    attributes, _ = model.encode(chip.unsqueeze(0))
-    return float(still_affect(model, attributes)[0, 0])
 
 
 def still_affect(model: AffectModel, attributes: Tensor, seconds: float = 2.0) -> Tensor:

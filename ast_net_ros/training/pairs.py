@@ -65,13 +65,10 @@ def pair_recordings(
 
     Raises DataError when the folder holds no pair with a face for that split.
     """
-    names = sorted(path.name.removesuffix("_neutral.jpg") for path in folder.glob("*_neutral.jpg"))
-    if not names:
-        raise DataError(f"{folder}: holds no NAME_neutral.jpg with a NAME_smiling.jpg beside it")
     detector = FaceDetector(threads=1)
     stages = [
         found
-        for name in names
+        for name in people_in(folder)
         if split_by_person(name) == split and (found := _stages(folder, name, detector)) is not None
     ]
     if not stages:
@@ -81,8 +78,20 @@ def pair_recordings(
     return PairRecordings(features.unflatten(0, chips.shape[:2]), simulation)
 
 
-def _stages(folder: Path, name: str, detector: FaceDetector) -> np.ndarray | None:
-    large = []
+def people_in(folder: Path) -> list[str]:
+    """The names of the people in a folder of pairs. Raises DataError where there is none."""
+    names = sorted(path.name.removesuffix("_neutral.jpg") for path in folder.glob("*_neutral.jpg"))
+    if not names:
+        raise DataError(f"{folder}: holds no NAME_neutral.jpg with a NAME_smiling.jpg beside it")
+    return names
+
+
+def aligned_pair(folder: Path, name: str, detector: FaceDetector, side: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """A person's neutral and smiling face, side x side; None where one is not found.
+
+    Raises DataError for a picture that is missing or cannot be decoded.
+    """
+    faces = []
     for which in ("neutral", "smiling"):
         path = folder / f"{name}_{which}.jpg"
         picture = read_picture(path)
@@ -91,8 +100,13 @@ def _stages(folder: Path, name: str, detector: FaceDetector) -> np.ndarray | Non
         largest = largest_face(detector.detect(picture))
         if largest is None:
             return None
-        large.append(align_face(picture, largest.landmarks, _WARP_SIDE))
-    return warp_between(large[0], large[1], _STAGES)
+        faces.append(align_face(picture, largest.landmarks, side))
+    return faces[0], faces[1]
+
+
+def _stages(folder: Path, name: str, detector: FaceDetector) -> np.ndarray | None:
+    pair = aligned_pair(folder, name, detector, _WARP_SIDE)
+    return None if pair is None else warp_between(*pair, _STAGES)
 
 
 def warp_between(first: np.ndarray, second: np.ndarray, stages: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -15,6 +16,7 @@ from ast_net_ros.training.attribute_figures import (
     archive_figures,
     calibration_error,
     classification_figures,
+    paired_figures,
     still_affect,
 )
 from ast_net_ros.training.attributes import (
@@ -28,6 +30,7 @@ from ast_net_ros.training.attributes import (
 from ast_net_ros.training.augmentation import augment
 from ast_net_ros.training.commands import evaluate_attributes_command
 from ast_net_ros.training.faces import DataError, Faces
+from ast_net_ros.vision.video import open_video
 
 SMALL = NetworkConfig(chip_side=48, widths=(8, 8), depths=(1, 1), attributes=8, hidden=4, layers=2)
 
@@ -211,3 +214,21 @@ def test_judging_with_the_mirror_picture_does_not_depend_on_which_side_is_shown(
     both = [archive_figures(model, shown, mirrored=True)["with_duplicates"] for shown in (faces, turned)]
     assert both[0]["confusion"] == both[1]["confusion"]
     assert both[0]["calibration_error"] == pytest.approx(both[1]["calibration_error"], abs=1e-4)
+
+
+def test_whose_valence_rises_with_a_smile_is_told_by_name_and_by_how_much(media, tmp_path):
+    """The first and the last frame of a face that turns from distress to a smile, and somebody who cannot be seen."""
+    with open_video(media / "WolfgangLanger_Pexels.mp4") as video:
+        frames = [frame for _, frame in video]
+    for name, neutral, smiling in (("rises", 0, -1), ("falls", -1, 0)):
+        cv2.imwrite(str(tmp_path / f"{name}_neutral.jpg"), frames[neutral])
+        cv2.imwrite(str(tmp_path / f"{name}_smiling.jpg"), frames[smiling])
+    for which in ("neutral", "smiling"):
+        cv2.imwrite(str(tmp_path / f"unseen_{which}.jpg"), np.zeros((90, 90, 3), np.uint8))
+    figures = paired_figures(load_model(device="cpu"), tmp_path)
+    assert (figures["people"], figures["without_face"], figures["smile_above_neutral"]) == (3, ["unseen"], 1)
+    assert figures["mean_rise"] == pytest.approx(0.0, abs=1e-3), "what one gains the other loses"
+    assert figures["neutral_spread"] > 0.2
+    (tmp_path / "falls_smiling.jpg").unlink()
+    with pytest.raises(DataError, match=r"falls_smiling\.jpg: missing"):
+        paired_figures(load_model(device="cpu"), tmp_path)
