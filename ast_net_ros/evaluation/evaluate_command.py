@@ -213,7 +213,7 @@ def _live_line(name: str, live: dict) -> str:
     line = f"live {name}: {live['frames_answered']} of {live['frames_sent']} frames answered"
     latency = live["latency_ms"]
     if latency["median"] is not None:
-        line += f", latency {latency['median']:.1f} ms in the median, {latency['p95']:.1f} at the 95th percentile"
+        line += f", latency {latency['median']:.0f} ms in the median, {latency['p95']:.0f} at the 95th percentile"
     if live["frames_sent_late"]:
         line += f"; {live['frames_sent_late']} were sent late: is the machine fast enough to play them?"
     return line

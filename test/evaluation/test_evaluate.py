@@ -290,7 +290,7 @@ def test_a_live_run_tells_its_figures_without_labels_too(study, recordings, tmp_
     monkeypatch.setattr(evaluation_run, "evaluate", lambda *_: replace(outcome, figures=figures))
     said = CliRunner().invoke(ast_net, ["evaluate", str(recordings), "--output", str(tmp_path), "--live"]).output
     lines = [line for line in said.splitlines() if line.startswith("live ")]
-    answered = "live calm: 3 of 4 frames answered, latency 11.0 ms in the median, 11.9 at the 95th percentile"
+    answered = "live calm: 3 of 4 frames answered, latency 11 ms in the median, 12 at the 95th percentile"
     assert lines == [
         f"{answered}; 1 were sent late: is the machine fast enough to play them?",
         "live deaf: 0 of 2 frames answered",
