@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from ast_net_ros.model import load_model
 from ast_net_ros.model.network import NetworkConfig
+from ast_net_ros.training import attributes
 from ast_net_ros.training.attribute_figures import (
     archive_figures,
     calibration_error,
@@ -65,23 +66,11 @@ def test_training_learns_what_is_plain_to_see(run):
     assert len((output / "epochs.csv").read_text().splitlines()) == 4
 
 
-def test_an_interrupted_run_ends_as_an_uninterrupted_one(run, tmp_path, monkeypatch):
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(run, tmp_path, interrupted):
     output, training, best = run
     train, valid = _striped_faces(400, 0), _striped_faces(64, 1)
-    from ast_net_ros.training import attributes
-
-    real, calls = attributes.majority_accuracy, []
-
-    def interrupted_in_the_second_epoch(*arguments):
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return real(*arguments)
-
-    monkeypatch.setattr(attributes, "majority_accuracy", interrupted_in_the_second_epoch)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted(attributes, "majority_accuracy", 2):  # in the second epoch
         train_attributes(train, valid, tmp_path, training, SMALL)
-    monkeypatch.undo()
     assert train_attributes(train, valid, tmp_path, training, SMALL) == best
     whole, resumed = load_file(output / "last.safetensors"), load_file(tmp_path / "last.safetensors")
     for name, value in whole.items():

@@ -76,21 +76,11 @@ def test_gradients_are_those_of_the_two_parts_run_in_one(cnn):
     torch.testing.assert_close(whole.cnn.stem.weight.grad, kept)
 
 
-def test_an_interrupted_run_ends_as_an_uninterrupted_one(cnn, tmp_path, monkeypatch):
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(cnn, tmp_path, interrupted):
     draw = RecordedClips(_clips(4, 0)).draw
     whole = fine_tune(cnn, draw, SMALL, SHORT, tmp_path / "whole")
-    real, calls = temporal._siamese_loss, []
-
-    def interrupted(*arguments):
-        calls.append(1)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return real(*arguments)
-
-    monkeypatch.setattr(temporal, "_siamese_loss", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted(temporal, "_siamese_loss", 4):
         fine_tune(cnn, draw, SMALL, SHORT, tmp_path / "cut")
-    monkeypatch.undo()
     resumed = fine_tune(cnn, draw, SMALL, SHORT, tmp_path / "cut")
     torch.testing.assert_close(resumed.state_dict(), whole.state_dict(), atol=0, rtol=0)
 

@@ -48,22 +48,11 @@ def test_a_run_writes_its_log_and_its_state(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["temporal.csv", "temporal_state.safetensors"]
 
 
-def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, monkeypatch):
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, interrupted):
     torch.set_num_threads(1)
     whole = train_temporal(_draw, SMALL, SHORT, tmp_path / "whole")
-    real = temporal._siamese_loss
-    calls = []
-
-    def interrupted_between_two_states(*arguments):
-        calls.append(1)
-        if len(calls) == 11:
-            raise KeyboardInterrupt
-        return real(*arguments)
-
-    monkeypatch.setattr(temporal, "_siamese_loss", interrupted_between_two_states)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted(temporal, "_siamese_loss", 11):  # between two states
         train_temporal(_draw, SMALL, SHORT, tmp_path / "cut")
-    monkeypatch.undo()
     resumed = train_temporal(_draw, SMALL, SHORT, tmp_path / "cut")
     for name, value in whole.state_dict().items():
         torch.testing.assert_close(resumed.state_dict()[name], value, atol=0, rtol=0)
