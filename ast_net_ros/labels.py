@@ -2,7 +2,7 @@
 
 In: a CSV (time, valence, arousal), the .dat files of AVEC 2012, the JSON of an AFEW-VA clip. Out: arrays of times and
 of values in [-1, 1], NaN where a label is missing. Training and evaluation read labels here, so that both mean the
-same.
+same; but for the tables that a training manifest lists, which are stricter (training/datasets/manifest.py).
 """
 
 from __future__ import annotations
