@@ -135,10 +135,6 @@ class Camera:
             self._last_said = now
             logger.warning(f"camera {self.topic}: {problem}")
 
-    @property
-    def subscribed(self) -> bool:
-        return self._subscription is not None
-
     def needs_other_type(self, node: Node) -> bool:
         """Whether all publishers offer the image type that is not subscribed to."""
         offered = offered_types(node, self.topic)
