@@ -2,8 +2,8 @@
 # Builds the package with ROS 2 Kilted and runs tests of the node on it, beside the ROS 2 that the checkout is set up with.
 #   setup/test_kilted.sh [PYTEST ARGUMENTS...]
 # Environment, build and install lie in .cache/kilted (about 2 GB) and stay there: a second run begins with the tests.
-# Where no argument names a file under test/ it runs those that meet what changes from one distribution to the next: messages,
-# parameters, lifecycle, a node at work.
+# Where no argument names a file under test/ it runs the shortest that meet what changes from one distribution to the next:
+# messages, parameters, the node through its lifecycle. `test/ros` is all of them.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 cd "$root"
@@ -18,6 +18,6 @@ source ./env.sh
 python setup/fetch_media.py "$AST_NET_MEDIA"
 case " $* " in
     *" test/"*) ;;
-    *) set -- "$@" test/ros/test_messages.py test/ros/test_parameters.py test/ros/test_lifecycle.py test/ros/test_node.py ;;
+    *) set -- "$@" test/ros/test_messages.py test/ros/test_parameters.py test/ros/test_lifecycle.py ;;
 esac
 pytest -p no:cacheprovider "$@"
