@@ -218,22 +218,23 @@ def test_steps_of_the_wall_clock_disturb_neither_states_nor_diagnostics(
     clock.write_bytes(struct.pack("q", 0))
 
 
-def _answers_since(client: Any, begin: int) -> list[int]:
-    return [nanoseconds(answer.header.stamp) for answer in client.faces[begin:]]
+def _assert_no_burst_after_standing_still(client: Any, process: subprocess.Popen[str]) -> None:
+    """Let a process stand still for two seconds: what is answered then is new but for a few images, each once."""
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(2.0)
+    begin, resumed = len(client.faces), time.time_ns()
+    process.send_signal(signal.SIGCONT)
+    time.sleep(1.5)
+    stamps = [nanoseconds(answer.header.stamp) for answer in client.faces[begin:]]
+    stale = [stamp for stamp in stamps if stamp < resumed - 250_000_000]
+    assert len(stale) <= MOST_STALE, f"{len(stale)} of {len(stamps)} answers were stale"
+    assert stamps[-1] > resumed and stamps == sorted(set(stamps))
 
 
 def test_a_node_that_stood_still_answers_no_burst_of_stale_images(client: Any, node: Any, sender: Any) -> None:
     sender(25.0)
     time.sleep(1.0)
-    node.process.send_signal(signal.SIGSTOP)
-    time.sleep(2.0)
-    begin, resumed = len(client.faces), time.time_ns()
-    node.process.send_signal(signal.SIGCONT)
-    time.sleep(1.5)
-    stamps = _answers_since(client, begin)
-    stale = [stamp for stamp in stamps if stamp < resumed - 250_000_000]
-    assert len(stale) <= MOST_STALE, f"{len(stale)} of {len(stamps)} answers were stale"
-    assert stamps[-1] > resumed and stamps == sorted(set(stamps))
+    _assert_no_burst_after_standing_still(client, node.process)
 
 
 def test_a_camera_that_stood_still_is_answered_without_a_burst(
@@ -242,15 +243,7 @@ def test_a_camera_that_stood_still_is_answered_without_a_burst(
     begin = len(client.faces)
     camera = start("replay", str(media / "single_face.mp4"), "--loop", "--wait-for-subscriber")
     wait_until(lambda: len(client.faces) > begin + 5, "answers")
-    camera.process.send_signal(signal.SIGSTOP)
-    time.sleep(2.0)
-    begin, resumed = len(client.faces), time.time_ns()
-    camera.process.send_signal(signal.SIGCONT)
-    time.sleep(1.5)
-    stamps = _answers_since(client, begin)
-    stale = [stamp for stamp in stamps if stamp < resumed - 250_000_000]
-    assert len(stale) <= MOST_STALE, f"{len(stale)} of {len(stamps)} answers were stale"
-    assert len(stamps) > len(stale) and stamps == sorted(set(stamps))
+    _assert_no_burst_after_standing_still(client, camera.process)
 
 
 def test_a_consumer_that_stands_still_and_dies_holds_up_nobody(
