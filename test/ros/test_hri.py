@@ -204,7 +204,7 @@ def test_faces_are_published_as_rep_155_wants_and_lost_ones_take_their_topics_al
     wait_until(lambda: human.topics() == {hri.TRACKED}, "the face's topics taken back")
 
     # A camera that dies takes its faces along, though no image tells of it.
-    client.show(face_frames[2])
+    client.show(face_frames[2], step=0.2)  # the time between two detections
     wait_until(lambda: len(human.tracked[-1].ids) == 1 and human.tracked[-1].ids != [face_id], "a new face")
     wait_until(lambda: human.tracked[-1].ids == [], "the silent camera's face is lost")
 
