@@ -110,9 +110,9 @@ class AstNetNode(LifecycleNode):
             pipeline.process(np.zeros((*WARM_UP_SIZE, 3), np.uint8), 0.0, "warm-up")
             pipeline.reset()
             self._offer_topics()
-        except (ValueError, RuntimeError, ImportError, OSError) as error:
+        except Exception as error:  # rclpy would swallow it without a word
             self._free()
-            return self._refuse(f"cannot configure: {error}")
+            return self._refuse(f"cannot configure: {_reason(error)}")
         self._pipeline = pipeline
         self._state, self._stopped_by = "inactive", ""
         self.get_logger().info(
@@ -145,10 +145,10 @@ class AstNetNode(LifecycleNode):
                 self._hri_input = HriInput(
                     self, self._hri_messages, self._begin_camera, self._end_camera, self._heard, self._max_faces
                 )
-        except (ValueError, RuntimeError) as error:
+        except Exception as error:
             self._stop_work()
             super().on_deactivate(state)
-            return self._refuse(f"cannot activate: {error}")
+            return self._refuse(f"cannot activate: {_reason(error)}")
         self._state = "active"
         self.get_logger().info(f"waits for images on {', '.join(self._cameras) or 'the topics in ' + TRACKED}")
         return result
@@ -352,6 +352,12 @@ class AstNetNode(LifecycleNode):
 
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds
+
+
+def _reason(error: Exception) -> str:
+    """What the user is told: of an error that nobody foresaw also its kind."""
+    foreseen = isinstance(error, ValueError | RuntimeError | ImportError | OSError)
+    return str(error) if foreseen else f"{type(error).__name__}: {error}"
 
 
 def make_node() -> AstNetNode:

@@ -15,6 +15,7 @@ from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from ast_net_ros.ros.node import AstNetNode
+from ast_net_ros.ros.spinning import StartError
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +96,25 @@ def test_a_configuration_that_fails_half_way_takes_back_the_topics_it_had_offere
     try:
         assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
         assert node.count_publishers("ast_net/faces") == 0
+    finally:
+        node.end()
+        node.destroy_node()
+        rclpy.shutdown(context=context)
+
+
+def test_an_error_that_nobody_foresaw_is_said_with_its_kind_and_the_node_can_be_configured_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ast_net_ros.ros.node.bridge_logging", lambda logger: None)  # it would outlive the test
+    context = Context()
+    rclpy.init(context=context)
+    node = AstNetNode(context=context)
+    try:
+        with monkeypatch.context() as broken:
+            broken.setattr("ast_net_ros.ros.node.load_model", lambda *_: {}["a key that is not there"])
+            with pytest.raises(StartError, match="cannot configure: KeyError: 'a key that is not there'"):
+                node.start()
+        assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
     finally:
         node.end()
         node.destroy_node()
