@@ -7,9 +7,9 @@ import json
 from click.testing import CliRunner
 
 from ast_net_ros.benchmark import gpu, harness, machine, scenarios
-from ast_net_ros.benchmark.scenarios import AHEAD
 from ast_net_ros.benchmark.command import NAMES, bench
 from ast_net_ros.benchmark.harness import SCENARIOS
+from ast_net_ros.benchmark.scenarios import AHEAD
 from ast_net_ros.model.runtime import RUNTIMES
 
 
