@@ -82,14 +82,6 @@ def copy_rates(device: torch.device, threads: int, repeats: int) -> dict[str, Fi
     return rates
 
 
-def resident_bytes(process: int | str = "self") -> int:
-    """Memory of a process that is in RAM. Linux only; 0 elsewhere."""
-    try:
-        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError):
-        return 0
-
-
 def percentiles(values: Sequence[float], points: Sequence[float] = (50, 90, 99)) -> dict[str, float]:
     """Percentiles, and the largest value as "max"; empty for no values."""
     if not len(values):

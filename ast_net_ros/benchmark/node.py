@@ -21,7 +21,7 @@ import numpy as np
 from ast_net_ros.benchmark.figures import Figure, spread
 from ast_net_ros.benchmark.frames import frames_of
 from ast_net_ros.benchmark.machine import percentiles
-from ast_net_ros.benchmark.scenarios import Clip, Progress, run_pipeline
+from ast_net_ros.benchmark.scenarios import PIPELINE_STAGES, Clip, Progress, run_pipeline
 from ast_net_ros.model.runtime import AffectModel
 from ast_net_ros.pipeline import AffectPipeline
 
@@ -29,7 +29,6 @@ SIZE = (640, 480)
 FRAMES = 40
 SEGMENTS = 5
 LeaveOut = Callable[[str, str], None]
-_PIPELINE_STAGES = ("detect", "align", "track", "encode", "step")
 _MODULE = "ast_net_ros.ros.bench_node"
 
 
@@ -227,7 +226,7 @@ def _overhead(run: dict, times: dict[str, list]) -> dict[str, Any]:
     Of means, as those of the parts add up to that of the whole; medians do not where only some frames are detected in.
     """
     window = run["window"]
-    pipeline = sum(float(np.mean(_within(times[name], window))) for name in _PIPELINE_STAGES if name in times)
+    pipeline = sum(float(np.mean(_within(times[name], window))) for name in PIPELINE_STAGES if name in times)
     whole = float(np.mean(_within(times["receipt to publish"], window)))
     return {"stages_ms": _stages(run, times), "overhead": round(whole / pipeline - 1, 4)}
 

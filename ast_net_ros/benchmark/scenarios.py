@@ -27,7 +27,7 @@ from ast_net_ros.pipeline import AffectPipeline, PipelineSettings
 from ast_net_ros.vision.image_message import decode_image
 
 BATCHES = (1, 2, 4, 8, 16)
-STAGES = ("decode bgr8", "decode rgb8", "decode jpeg", "detect", "align", "track", "encode", "step")
+PIPELINE_STAGES = ("detect", "align", "track", "encode", "step")
 STAGE_SIZE = (640, 360)
 Progress = Callable[[str], None]
 """Called when a part of a scenario is done, with what it was."""
@@ -93,7 +93,7 @@ def stages(model: AffectModel, clip: Clip, repeats: int, progress: Progress) -> 
         figures[f"decode {name}"] = repeated(partial(decode_image, message), repeats)
         progress(f"stages, decode {name}")
     runs = [run_pipeline(AffectPipeline(model), pictures, clip.rate) for _ in range(repeats)]
-    for stage in ("detect", "align", "track", "encode", "step"):
+    for stage in PIPELINE_STAGES:
         figures[stage] = spread([run[f"{stage}_ms"] for run in runs])
     progress("stages, pipeline")
     return figures

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-_STAGES = ("detect", "align", "track", "encode", "step")
+from ast_net_ros.benchmark.scenarios import PIPELINE_STAGES
 
 
 def results_page(results: dict) -> str:
@@ -106,11 +106,11 @@ def _pipeline(scenarios: dict[str, dict]) -> str:
     if not scenarios:
         return ""
     rows = [
-        (name, _ranged(row["frames_per_second"]), row["frame_p99_ms"], *(row.get(f"{stage}_ms") for stage in _STAGES),
-         row["faces_per_frame"])
+        (name, _ranged(row["frames_per_second"]), row["frame_p99_ms"],
+         *(row.get(f"{stage}_ms") for stage in PIPELINE_STAGES), row["faces_per_frame"])
         for name, row in scenarios.items()
     ]  # fmt: skip
-    head = ("picture", "frames/s", "p99, ms", *(f"{stage}, ms" for stage in _STAGES), "faces found")
+    head = ("picture", "frames/s", "p99, ms", *(f"{stage}, ms" for stage in PIPELINE_STAGES), "faces found")
     return "## Pipeline, end to end\n\n" + table(head, rows) + "\n\n![frames per second](pipeline.png)"
 
 

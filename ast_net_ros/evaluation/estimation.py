@@ -57,7 +57,7 @@ _OPTIONS = (
         metavar="N",
         default=EstimationSettings.max_faces,
         show_default=True,
-        type=click.IntRange(1, 64),
+        type=click.IntRange(1, 256),
         help="The largest N faces of a frame are followed.",
     ),
     click.option(
@@ -65,7 +65,7 @@ _OPTIONS = (
         metavar="P",
         default=EstimationSettings.score_threshold,
         show_default=True,
-        type=click.FloatRange(0.05, 0.99),
+        type=click.FloatRange(0.0, 1.0),
         help="Least certainty of a face detection.",
     ),
     click.option(

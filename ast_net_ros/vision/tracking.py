@@ -34,12 +34,11 @@ _LARGEST_SIZE_RATIO = 1.8
 class Track:
     """One face followed through the images of a camera.
 
-    number: unique in the tracker's life. detection: where it was last seen. first_seen, last_seen: stamps, seconds.
+    number: unique in the tracker's life. detection: where it was last seen. last_seen: stamp, seconds.
     """
 
     number: int
     detection: Detection
-    first_seen: float
     last_seen: float
     looks: np.ndarray
     velocity: np.ndarray  # of the box's centre, pixels per second
@@ -86,7 +85,7 @@ class FaceTracker:
 
     def _begin(self, detection: Detection, looks: np.ndarray, stamp: float) -> Track:
         self._given += 1
-        track = Track(self._given, detection, stamp, stamp, looks, np.zeros(2))
+        track = Track(self._given, detection, stamp, looks, np.zeros(2))
         self.tracks.append(track)
         return track
 

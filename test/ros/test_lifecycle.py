@@ -102,6 +102,10 @@ def test_a_configuration_that_fails_half_way_takes_back_the_topics_it_had_offere
         rclpy.shutdown(context=context)
 
 
+def _fail(*_: Any) -> Any:
+    raise KeyError("a key that is not there")
+
+
 def test_an_error_that_nobody_foresaw_is_said_with_its_kind_and_the_node_can_be_configured_after_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -111,7 +115,7 @@ def test_an_error_that_nobody_foresaw_is_said_with_its_kind_and_the_node_can_be_
     node = AstNetNode(context=context)
     try:
         with monkeypatch.context() as broken:
-            broken.setattr("ast_net_ros.ros.node.load_model", lambda *_: {}["a key that is not there"])
+            broken.setattr("ast_net_ros.ros.node.load_model", _fail)
             with pytest.raises(StartError, match="cannot configure: KeyError: 'a key that is not there'"):
                 node.start()
         assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
