@@ -33,3 +33,14 @@ def test_every_promise_of_reliability_names_what_holds_it() -> None:
         promise, held_by = row.strip("| ").split(" | ")
         shown = re.sub(r"`test_\w+\.py(::test_\w+)?`", "", held_by)
         assert "::" not in shown and "..." not in shown, f"{promise}: {shown}"
+
+
+def test_the_figures_on_the_performance_page_are_the_kept_ones() -> None:
+    """The page shows the targets of each machine; `make bench` writes them, nobody types them."""
+    shown = (ROOT / "docs/performance.md").read_text(encoding="utf-8").splitlines()
+    kept = sorted((ROOT / "benchmarks").glob("*/README.md"))
+    assert kept
+    for page in kept:
+        targets = page.read_text(encoding="utf-8").partition("## Targets")[2].partition("\n## ")[0]
+        rows = [line for line in targets.splitlines() if line.startswith("| ")]
+        assert len(rows) > 10 and not [row for row in rows if row not in shown], page
