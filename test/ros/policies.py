@@ -49,7 +49,7 @@ def _full_name(profile: ElementTree.Element, name: str) -> str:
 
 def in_graph(client: Any, node: str) -> set[Rule]:
     """Everything that a running node has; nothing where it is not there yet."""
-    if node not in client.get_node_names():
+    if (node, "/") not in client.get_node_names_and_namespaces():
         return set()
     found = {("publish", name) for name, _ in client.get_publisher_names_and_types_by_node(node, "/")}
     found |= {("subscribe", name) for name, _ in client.get_subscriber_names_and_types_by_node(node, "/")}

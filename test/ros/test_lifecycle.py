@@ -85,14 +85,18 @@ def test_shutdown_frees_everything_and_the_process_still_ends_well(client: Any, 
     assert "Traceback" not in node.log
 
 
+# Of a node in this process the middleware remembers the name: it must not be that of the other tests' nodes.
+IN_THIS_PROCESS = "/within"
+
+
 def test_a_configuration_that_fails_half_way_takes_back_the_topics_it_had_offered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("ast_net_ros.ros.node.bridge_logging", lambda logger: None)  # it would outlive the test
     context = Context()
-    override = "qos_overrides./ast_net/valence_arousal.publisher.reliability:=nonsense"
+    override = "qos_overrides./within/ast_net/valence_arousal.publisher.reliability:=nonsense"
     rclpy.init(context=context, args=["--ros-args", "-p", override])
-    node = AstNetNode(context=context)
+    node = AstNetNode(context=context, namespace=IN_THIS_PROCESS)
     try:
         assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
         assert node.count_publishers("ast_net/faces") == 0
@@ -112,7 +116,7 @@ def test_an_error_that_nobody_foresaw_is_said_with_its_kind_and_the_node_can_be_
     monkeypatch.setattr("ast_net_ros.ros.node.bridge_logging", lambda logger: None)  # it would outlive the test
     context = Context()
     rclpy.init(context=context)
-    node = AstNetNode(context=context)
+    node = AstNetNode(context=context, namespace=IN_THIS_PROCESS)
     try:
         with monkeypatch.context() as broken:
             broken.setattr("ast_net_ros.ros.node.load_model", _fail)
