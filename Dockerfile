@@ -40,7 +40,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/ast_net /opt/ast_net
 COPY --from=build /workspace/install /workspace/install
-COPY setup/container/entrypoint.sh /entrypoint.sh
+COPY tools/setup/container/entrypoint.sh /entrypoint.sh
 # Pictures of people pass through here; nothing of this needs to be root.
 RUN useradd --create-home --uid 10001 robot
 USER 10001

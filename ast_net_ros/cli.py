@@ -45,19 +45,9 @@ _COMMANDS = {
         "Stage 2: train the stacked LSTM on clips.",
     ),
     "evaluate-temporal": (
-        "ast_net_ros.experiments.commands",
+        "ast_net_ros.temporal_evaluation.command",
         "evaluate_temporal_command",
         "Accuracy, calm, confidence and rate independence on held-out people.",
-    ),
-    "ablate": (
-        "ast_net_ros.experiments.commands",
-        "ablate_command",
-        "What each part of the network is worth, over several seeds.",
-    ),
-    "bench": (
-        "ast_net_ros.benchmark.command",
-        "bench",
-        "Measure the speed of the model, the pipeline and the node on this machine.",
     ),
 }
 

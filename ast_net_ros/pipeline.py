@@ -17,12 +17,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
+from ast_net_ros.model.inference import AffectModel, load_model
 from ast_net_ros.model.network import confidence
-from ast_net_ros.model.runtime import AffectModel, load_model
-from ast_net_ros.model.temporal import FaceState, advance
+from ast_net_ros.model.recurrent_state import FaceState, advance
 from ast_net_ros.vision.alignment import align_face
 from ast_net_ros.vision.detection import Detection, FaceDetector
-from ast_net_ros.vision.motion import MotionReference, follow_faces
+from ast_net_ros.vision.optical_flow import MotionReference, follow_faces
 from ast_net_ros.vision.tracking import FaceTracker
 
 logger = logging.getLogger(__name__)
@@ -65,19 +65,19 @@ class PipelineSettings:
 
     score_threshold: of a detection, in [0, 1]. max_faces: largest faces that are followed in one frame.
     min_face_pixels: width below which a face is left out. track_timeout: seconds without a sight
-    until a face's track and state end. time_jump: seconds a source's stamps may leap forward; beyond that,
+    until a face's track and state end. max_time_gap: seconds a source's stamps may leap forward; beyond that,
     and whenever they go backward, all of the source's states begin anew. detection_interval: seconds between two
     detections; faces are followed by the picture's motion in between, and new ones wait. 0 detects in every frame.
-    smoothing: time constant in seconds of an exponential filter over valence and arousal; 0 leaves them as estimated.
+    smoothing_time_constant: time constant in seconds of an exponential filter over valence and arousal; 0 leaves them as estimated.
     """
 
     score_threshold: float = 0.7
     max_faces: int = 16
     min_face_pixels: float = 24.0
     track_timeout: float = 1.0
-    time_jump: float = 5.0
+    max_time_gap: float = 5.0
     detection_interval: float = 0.0
-    smoothing: float = 0.0
+    smoothing_time_constant: float = 0.0
 
 
 @dataclass
@@ -102,7 +102,7 @@ class _Source:
 
 
 @dataclass
-class _Sighting:
+class FaceObservation:
     """One face on its way through a call of the pipeline."""
 
     frame: int
@@ -153,7 +153,7 @@ class AffectPipeline:
             raise ValueError("a batch holds two frames of one source; pass them one after the other")
         settings = self.settings
         self.timings = dict.fromkeys(("detect", "align", "track", "encode", "step"), 0.0)
-        sightings: list[_Sighting] = []
+        sightings: list[FaceObservation] = []
         for index, frame in enumerate(frames):
             source = self._enter(frame, settings)
             found = self._find(index, frame, source, settings)
@@ -163,7 +163,9 @@ class AffectPipeline:
         results: list[list[FaceAffect]] = [[] for _ in frames]
         if sightings:
             for sighting, affect in zip(sightings, self._estimate(sightings, frames)):
-                results[sighting.frame].append(self._smooth(affect, frames[sighting.frame], settings.smoothing))
+                results[sighting.frame].append(
+                    self._smooth(affect, frames[sighting.frame], settings.smoothing_time_constant)
+                )
         return results
 
     def reset(self, source: str | None = None) -> None:
@@ -175,7 +177,7 @@ class AffectPipeline:
         """Faces followed at the moment, in `source` or in all."""
         return sum(len(s.tracker.tracks) for name, s in self._sources.items() if source in (None, name))
 
-    def _find(self, index: int, frame: Frame, source: _Source, settings: PipelineSettings) -> list[_Sighting]:
+    def _find(self, index: int, frame: Frame, source: _Source, settings: PipelineSettings) -> list[FaceObservation]:
         """The faces of one frame, largest first, with their chips."""
         with self._timed("detect"):
             followed = self._followed(frame, source, settings)
@@ -190,7 +192,7 @@ class AffectPipeline:
             source.reference = _reference(frame, followed, detections) if settings.detection_interval else None
         with self._timed("align"):
             side = self.model.config.chip_side
-            return [_Sighting(index, d, align_face(frame.image, d.landmarks, side)) for d in detections]
+            return [FaceObservation(index, d, align_face(frame.image, d.landmarks, side)) for d in detections]
 
     def _followed(self, frame: Frame, source: _Source, settings: PipelineSettings) -> MotionReference | None:
         """The last frame's faces moved to this one; None when it is time to detect, or a face was lost on the way.
@@ -221,7 +223,7 @@ class AffectPipeline:
         """The source's memory, begun anew where its stamps went backward or leapt ahead."""
         source = self._sources.setdefault(frame.source, _Source())
         source.tracker.timeout = settings.track_timeout
-        if source.stamp is not None and not 0 <= frame.stamp - source.stamp <= settings.time_jump:
+        if source.stamp is not None and not 0 <= frame.stamp - source.stamp <= settings.max_time_gap:
             logger.warning(
                 "source '%s': stamps jumped by %+.3f s; %d face states begin anew",
                 frame.source, frame.stamp - source.stamp, len(source.states),
@@ -230,7 +232,7 @@ class AffectPipeline:
         source.stamp = frame.stamp
         return source
 
-    def _follow(self, source: _Source, frame: Frame, found: list[_Sighting]) -> None:
+    def _follow(self, source: _Source, frame: Frame, found: list[FaceObservation]) -> None:
         """Give every sighting its id and its state; states of ended tracks are dropped."""
         tracks = source.tracker.update([s.detection for s in found], [s.chip for s in found], frame.stamp)
         for sighting, track in zip(found, tracks):
@@ -248,7 +250,7 @@ class AffectPipeline:
             source.states.pop(ended, None)
             source.smoothed.pop(ended, None)
 
-    def _estimate(self, sightings: list[_Sighting], frames: Sequence[Frame]) -> Iterator[FaceAffect]:
+    def _estimate(self, sightings: list[FaceObservation], frames: Sequence[Frame]) -> Iterator[FaceAffect]:
         """One pass of the network over all faces of all frames."""
         with self._timed("encode"):
             attributes, emotions = self.model.encode(torch.from_numpy(np.stack([s.chip for s in sightings])))

@@ -13,8 +13,16 @@ from rclpy.node import Node
 from std_msgs.msg import String
 
 from ast_net_ros.msg import ValenceArousalArray
+from ast_net_ros.ros.examples.mood import (
+    BECAME_UPSET,
+    CHEERED_UP,
+    MOOD_CHANGED,
+    NEGATIVE,
+    POSITIVE,
+    MoodEvent,
+    MoodMachine,
+)
 from ast_net_ros.ros.image_messages import seconds
-from ast_net_ros.ros.mood import BECAME_UPSET, CHEERED_UP, MOOD_CHANGED, NEGATIVE, POSITIVE, MoodEvent, MoodMachine
 
 QUIET_SECONDS = 8.0  # between two remarks to one person: a robot that comments on every smile is tiresome
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 
 from ast_net_ros.pipeline import AffectPipeline, FaceAffect
-from ast_net_ros.ros.mood import MoodMachine  # needs no ROS
+from ast_net_ros.ros.examples.mood import MoodMachine  # needs no ROS
 from ast_net_ros.vision.video import open_video
 
 

@@ -33,7 +33,9 @@ def media() -> Path:
     """The folder with the face videos; without them the tests fail rather than pass by skipping."""
     folder = Path(os.environ.get("AST_NET_MEDIA", Path(__file__).parents[1] / ".cache" / "media"))
     if not (folder / "WolfgangLanger_Pexels.mp4").is_file():
-        pytest.fail(f"{folder} has no face videos: run `python setup/fetch_media.py {folder}`, or set AST_NET_MEDIA")
+        pytest.fail(
+            f"{folder} has no face videos: run `python tools/setup/fetch_media.py {folder}`, or set AST_NET_MEDIA"
+        )
     return folder
 
 
@@ -49,7 +51,7 @@ def _module(path: str) -> ModuleType:
 @pytest.fixture(scope="session")
 def bags() -> ModuleType:
     """The module that writes bags."""
-    return _module("evaluation/bags.py")
+    return _module("bags/bag_fixtures.py")
 
 
 @pytest.fixture(scope="session")

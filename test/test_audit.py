@@ -31,6 +31,6 @@ def test_the_verdict_says_what_is_known(packages: list[dict] | None, code: int, 
     path = tmp_path / "pip-audit.json"
     if packages is not None:
         path.write_text(json.dumps({"dependencies": packages}))
-    command = [sys.executable, str(ROOT / "setup" / "audit_verdict.py"), str(path)]
+    command = [sys.executable, str(ROOT / "tools" / "setup" / "audit_verdict.py"), str(path)]
     ended = subprocess.run(command, capture_output=True, text=True)
     assert ended.returncode == code and words in ended.stdout + ended.stderr

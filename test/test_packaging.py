@@ -67,7 +67,7 @@ def test_the_workflows_build_on_every_distribution_and_run_scripts_that_exist() 
                     assert (ROOT / script).is_file(), script
                 for target in re.findall(r"^make (\w+)", step.get("run", ""), re.MULTILINE):
                     assert target in targets
-    for script in re.findall(r"\bsetup/\w+\.sh", (ROOT / ".ci" / "run").read_text()):
+    for script in re.findall(r"\btools/setup/\w+\.sh", (ROOT / ".ci" / "run").read_text()):
         assert os.access(ROOT / script, os.X_OK), script
     tested = {entry["python"] for entry in wheels["jobs"]["checkout_as_users_have_it"]["strategy"]["matrix"]["include"]}
     assert {"3.10", "3.13"} <= tested, "the oldest and the newest Python that pyproject.toml and setup.sh accept"
@@ -77,10 +77,10 @@ def test_container_files_copy_what_exists_and_pass_their_linter() -> None:
     for source in re.findall(r"^COPY (?!--from)(\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE):
         assert (ROOT / source).exists(), source
     assert json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())["build"]["dockerfile"] == "Dockerfile"
-    assert os.access(ROOT / "setup" / "container" / "entrypoint.sh", os.X_OK)
+    assert os.access(ROOT / "tools" / "setup" / "container" / "entrypoint.sh", os.X_OK)
     linter = shutil.which("hadolint")
     if linter is None:
-        pytest.skip("hadolint is not installed: setup/setup.sh docs")
+        pytest.skip("hadolint is not installed: tools/setup/setup.sh docs")
     files = [str(ROOT / "Dockerfile"), str(ROOT / ".devcontainer" / "Dockerfile")]
     linted = subprocess.run([linter, *files], capture_output=True, text=True)
     assert linted.returncode == 0, linted.stdout
@@ -88,7 +88,7 @@ def test_container_files_copy_what_exists_and_pass_their_linter() -> None:
 
 def test_the_container_installs_every_library_that_the_package_needs() -> None:
     installed = (ROOT / "Dockerfile").read_text()
-    requirements = ROOT / "setup" / "requirements"
+    requirements = ROOT / "tools" / "setup" / "requirements"
     lines = [
         *(requirements / "library.txt").read_text().splitlines(),
         *(requirements / "evaluate.txt").read_text().splitlines(),
@@ -108,6 +108,6 @@ def test_the_optional_libraries_are_never_imported_at_the_top_of_a_module() -> N
 
 @pytest.mark.skipif("AST_NET_TEST_WHEEL" not in os.environ, reason="slow: set AST_NET_TEST_WHEEL=1, or run make wheel")
 def test_wheel_and_sdist_pass_twine_and_work_in_clean_environments() -> None:
-    script = str(ROOT / "setup" / "build_wheel.sh")
+    script = str(ROOT / "tools" / "setup" / "build_wheel.sh")
     built = subprocess.run([script], env={**os.environ, "PYTHON": sys.executable}, capture_output=True, text=True)
     assert built.returncode == 0 and built.stdout.count("works in a clean environment") == 2, built.stderr[-3000:]

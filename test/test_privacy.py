@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ast_net_ros.evaluation.thumbnails import pictures_wanted
+from ast_net_ros.evaluation.report.thumbnails import pictures_wanted
 from ast_net_ros.pipeline import AffectPipeline
 from ast_net_ros.vision.video import open_video
 
@@ -138,5 +138,5 @@ def test_files_that_the_pages_name_are_there(page: str) -> None:
     names = set(re.findall(r"`((?:test|docs|config|setup)/[\w./*]+)`", text))
     names |= {link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link}
     for name in names:
-        base = ROOT if name.startswith(("test/", "config/", "setup/", "docs/")) else (ROOT / page).parent
+        base = ROOT if name.startswith(("test/", "config/", "tools/setup/", "docs/")) else (ROOT / page).parent
         assert list(base.glob(name)) if "*" in name else (base / name).exists(), f"{page} names {name}"

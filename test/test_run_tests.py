@@ -1,4 +1,4 @@
-"""setup/run_tests.py: two halves of the tests count as one."""
+"""tools/setup/run_tests.py: two halves of the tests count as one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-PROGRAM = Path(__file__).parents[1] / "setup" / "run_tests.py"
+PROGRAM = Path(__file__).parents[1] / "tools" / "setup" / "run_tests.py"
 
 
 @pytest.fixture(scope="module")

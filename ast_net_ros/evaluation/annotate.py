@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from ast_net_ros.atomic_files import atomic_dir
 from ast_net_ros.evaluation.estimates import EstimatesWriter, read_estimates
-from ast_net_ros.evaluation.output_folder import whole_output
-from ast_net_ros.evaluation.plots import plot_estimates
+from ast_net_ros.evaluation.report.plots import plot_estimates
 from ast_net_ros.pipeline import AffectPipeline, FaceAffect
 from ast_net_ros.vision.drawing import AffectPlane, draw_faces
 from ast_net_ros.vision.video import Video, VideoError, open_video
@@ -61,7 +61,7 @@ def annotate(
     """
     began = time.monotonic()
     # Opened first: a mistyped video must not leave an empty folder behind.
-    with open_video(source) as video, whole_output(output, (ESTIMATES, PLOT, OVERLAY)) as folder:
+    with open_video(source) as video, atomic_dir(output, (ESTIMATES, PLOT, OVERLAY)) as folder:
         frames, duration = _estimate_frames(video, pipeline, folder, overlay, seconds, show_progress)
         estimates = read_estimates(folder / ESTIMATES)
         plot_estimates(estimates, folder / PLOT, title=Path(video.source).name, duration=duration)

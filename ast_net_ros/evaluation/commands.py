@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ast_net_ros.evaluation.estimation import estimation_options, pipeline_maker, settings_from
+from ast_net_ros.evaluation.options import estimation_options, pipeline_maker, settings_from
 
 if TYPE_CHECKING:
     from ast_net_ros.evaluation.annotate import Annotation

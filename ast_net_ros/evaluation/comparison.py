@@ -12,9 +12,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ast_net_ros.evaluation.figures import difference_of
-from ast_net_ros.evaluation.intervals import FEW_RECORDINGS, Resampling, interval_of_mean
-from ast_net_ros.evaluation.metrics import DIMENSIONS, MEASURES
+from ast_net_ros.evaluation.metrics.agreement import DIMENSIONS, MEASURES
+from ast_net_ros.evaluation.metrics.intervals import FEW_RECORDINGS, Resampling, interval_of_mean
+from ast_net_ros.evaluation.metrics.summary import difference_of
 
 LOWER_IS_BETTER = frozenset({"rmse", "mae"})
 

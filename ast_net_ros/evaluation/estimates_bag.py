@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-from ast_net_ros.evaluation.bag_writing import affect_bag
+from ast_net_ros.bags.writer import affect_bag
 from ast_net_ros.evaluation.estimates import iterate_estimates
 from ast_net_ros.evaluation.recording_result import ESTIMATES, read_recording
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ast_net_ros.evaluation.estimation import estimation_options, settings_from
+from ast_net_ros.evaluation.options import estimation_options, settings_from
 
 if TYPE_CHECKING:
-    from ast_net_ros.evaluation.evaluation_run import EvaluationOutcome
+    from ast_net_ros.evaluation.run import EvaluationOutcome
 
 WARM_UP_SECONDS = 2.0
 """What `--warm-up out` leaves out of each face's beginning, where estimates rest on little evidence."""
@@ -140,9 +140,9 @@ def evaluate(ctx: click.Context, bags: tuple[str, ...], **given: Any) -> None:
     if given["ray"] and given["device"] == "auto":
         given["device"] = "cpu"  # Ray hides GPUs that a task does not ask for
 
-    from ast_net_ros.evaluation.evaluation_run import LiveRun, RunOptions
-    from ast_net_ros.evaluation.evaluation_run import evaluate as evaluate_recordings
-    from ast_net_ros.evaluation.ground_truth import LabelOptions
+    from ast_net_ros.evaluation.labels.ground_truth import LabelOptions
+    from ast_net_ros.evaluation.run import LiveRun, RunOptions
+    from ast_net_ros.evaluation.run import evaluate as evaluate_recordings
 
     options = RunOptions(
         output=given["output"],

@@ -1,7 +1,7 @@
 """Live mode, seen from here, where there is no ROS: the process that plays a recording to a real node.
 
 In: a recording and how to play it. Out: the folder of its results, as of offline mode. What happens in between is told
-in ast_net_ros/ros/live_recording.py, which runs as a process of its own.
+in ast_net_ros/ros/replay/live_recording.py, which runs as a process of its own.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import IO
 
 from tqdm import tqdm
 
-from ast_net_ros.evaluation.child_process import end_process, tied_to_this_process
+from ast_net_ros.child_process import die_with_parent, end_process
 from ast_net_ros.evaluation.recording_result import read_about
 
-MODULE = "ast_net_ros.ros.live_recording"
+MODULE = "ast_net_ros.ros.replay.live_recording"
 _END_SECONDS = 40.0  # the process gives the node 15 s and the node's threads end in order
 _ERROR_LINES = 15
 
@@ -67,7 +67,7 @@ def record_live(
     # Elsewhere than here, where a checkout's ast_net_ros would hide the built one, which has the messages.
     with tempfile.TemporaryDirectory() as elsewhere, tempfile.TemporaryFile("w+") as errors, bar:
         process = subprocess.Popen(
-            tied_to_this_process(_command(recording, folder, options)),
+            die_with_parent(_command(recording, folder, options)),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=elsewhere,
             start_new_session=True,  # Ctrl-C on the terminal comes here, and from here once
         )  # fmt: skip

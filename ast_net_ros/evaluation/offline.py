@@ -21,10 +21,10 @@ from pathlib import Path
 import cv2
 import torch
 
-from ast_net_ros.evaluation.estimation import EstimationSettings, pipeline_maker
+from ast_net_ros.bags.recordings import open_recording
+from ast_net_ros.evaluation.options import EstimationSettings, pipeline_maker
 from ast_net_ros.evaluation.read_ahead import estimate_ahead
 from ast_net_ros.evaluation.recording_result import RecordingWriter
-from ast_net_ros.evaluation.recordings import open_recording
 from ast_net_ros.evaluation.workers import RecordingJob, Tell
 from ast_net_ros.model.weights import WeightsError
 from ast_net_ros.pipeline import AffectPipeline

@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ast_net_ros.evaluation.child_process import standing_in
-from ast_net_ros.evaluation.output_folder import whole_folder
+from ast_net_ros.atomic_files import atomic_folder
+from ast_net_ros.child_process import chdir
 from ast_net_ros.evaluation.workers import ATTEMPTS, Failure, RecordingJob, Tell, Work, disk_full, failure_of
 
 LOCAL = "local"
@@ -55,7 +55,7 @@ def run_on_ray(
     # Ray's workers import from the folder that it was begun in, before any other, and stand there until they end.
     with tempfile.TemporaryDirectory() as empty:
         try:
-            with standing_in(empty):
+            with chdir(empty):
                 _connect(ray, address, workers)
             report(f"Ray: {ray.cluster_resources().get('CPU', 0):g} CPUs on {len(ray.nodes())} machines")
             gpus = 1 if jobs and jobs[0].settings.device.startswith("cuda") else 0
@@ -116,7 +116,7 @@ def _receive(ray: Any, done: Any, job: RecordingJob, tell: Tell) -> Failure | No
         # A full disk over there is no reason to end everything here.
         return replace(answer.failure, disk_full=False)
     try:
-        with whole_folder(Path(job.folder)) as folder:
+        with atomic_folder(Path(job.folder)) as folder:
             for name, content in answer.files.items():
                 (folder / name).write_bytes(content)
     except OSError as error:

@@ -16,8 +16,8 @@ from typing import cast
 
 import numpy as np
 
+from ast_net_ros.bags.recordings import RecordedFrame
 from ast_net_ros.evaluation.recording_result import seconds_since
-from ast_net_ros.evaluation.recordings import RecordedFrame
 from ast_net_ros.pipeline import AffectPipeline, FaceAffect
 from ast_net_ros.vision.detection import Detection, FaceDetector
 

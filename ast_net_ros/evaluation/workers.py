@@ -19,8 +19,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from ast_net_ros.evaluation.child_process import standing_in
-from ast_net_ros.evaluation.estimation import EstimationSettings
+from ast_net_ros.child_process import chdir
+from ast_net_ros.evaluation.options import EstimationSettings
 
 Tell = Callable[[int], None]
 """Hears how many frames were added since it was last called."""
@@ -179,7 +179,7 @@ class _Worker:
         spawning = multiprocessing.get_context("spawn")
         self.connection, theirs = spawning.Pipe()
         self.process = spawning.Process(target=_serve, args=(theirs, self.work), daemon=True)
-        with standing_in(self.elsewhere):
+        with chdir(self.elsewhere):
             self.process.start()
         theirs.close()
         self._send()

@@ -127,7 +127,7 @@ class Camera:
             node.destroy_subscription(self._subscription)
             self._subscription = None
 
-    def say_problem(self, problem: str, logger: Any) -> None:
+    def warn_throttled(self, problem: str, logger: Any) -> None:
         """Log a problem of this camera, the same and others at most every PROBLEM_PERIOD seconds."""
         self.last_problem = problem
         now = time.monotonic()
@@ -140,7 +140,7 @@ class Camera:
         offered = offered_types(node, self.topic)
         return bool(offered) and self.message_type not in offered and bool(offered & set(_MESSAGE_CLASSES))
 
-    def obstacle(self, node: Node) -> str:
+    def qos_issue(self, node: Node) -> str:
         """Why publishers that are there cannot be received from; empty when nothing is in the way."""
         if self._subscription is None:
             return ""
@@ -160,9 +160,9 @@ class Camera:
         since: when it could begin to come, on the monotonic clock. patience: seconds of silence that are no trouble.
         needed: whether it is one when nobody publishes.
         """
-        obstacle = self.obstacle(node)
-        if obstacle or time.monotonic() - (self.last_received or since) < patience:
-            return obstacle
+        qos_issue = self.qos_issue(node)
+        if qos_issue or time.monotonic() - (self.last_received or since) < patience:
+            return qos_issue
         if self.publishers:
             return f"no image for {patience:g} s, though it has {self.publishers} publishers"
         return "no publisher; start the camera, or remap the topic to its name" if needed else ""
@@ -197,7 +197,7 @@ def _qos_difference(offered: QoSProfile, wanted: QoSProfile) -> str:
     return ""
 
 
-class NewestImages:
+class LatestImages:
     """One slot for each camera: a newer image takes the place of one that still waits."""
 
     def __init__(self) -> None:

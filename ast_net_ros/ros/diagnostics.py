@@ -19,7 +19,7 @@ from ast_net_ros.ros.camera import Camera, CameraCounts
 
 if TYPE_CHECKING:
     from ast_net_ros.pipeline import AffectPipeline
-    from ast_net_ros.ros.estimation import EstimationThread
+    from ast_net_ros.ros.inference_thread import InferenceThread
 
 WINDOW = 10.0  # seconds over which rates, means and percentiles are taken
 STAMPS_BACK_ALLOWED = 2  # in a window; a looped recording or a restarted camera does so once
@@ -64,7 +64,7 @@ class CountHistory:
 @dataclass(frozen=True)
 class EstimationFigures:
     """What the estimation's status is made of. stopped_by: what took the node out of its work, empty when nothing did.
-    halvings: batches that were too large for the device's memory and went in halves."""
+    oom_splits: batches that were too large for the device's memory and went in halves."""
 
     state: str
     stopped_by: str
@@ -76,11 +76,11 @@ class EstimationFigures:
     failures: int
     last_failure: str
     tracks: int
-    halvings: int
+    oom_splits: int
 
 
 def estimation_figures(
-    state: str, stopped_by: str, pipeline: AffectPipeline | None, estimation: EstimationThread | None
+    state: str, stopped_by: str, pipeline: AffectPipeline | None, estimation: InferenceThread | None
 ) -> EstimationFigures:
     """The figures of now. pipeline: None while unconfigured. estimation: None while not active."""
     about: dict[str, str] = {}
@@ -103,7 +103,7 @@ def estimation_figures(
         failures=estimation.failures if estimation else 0,
         last_failure=estimation.last_failure if estimation else "",
         tracks=sum(list(estimation.tracks.values())) if estimation else 0,
-        halvings=pipeline.model.halvings if pipeline else 0,
+        oom_splits=pipeline.model.oom_splits if pipeline else 0,
     )
 
 
@@ -126,7 +126,7 @@ def estimation_status(name: str, figures: EstimationFigures, values: Mapping[str
         status.message = f"latency of {latency[1]:.3f} s exceeds {values['latency_warning']} s"
     pairs: dict[str, object] = {"state": figures.state, **figures.about}
     pairs |= {"tracks": figures.tracks, "failed batches": figures.failures, "last failure": figures.last_failure}
-    pairs |= {"batches halved for want of memory": figures.halvings}
+    pairs |= {"batches halved for want of memory": figures.oom_splits}
     pairs |= _milliseconds("receipt to publish", figures.latency)
     pairs |= _milliseconds("stamp to publish", figures.age)
     for stage, recent in figures.stages.items():

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
-from ast_net_ros.evaluation.child_process import end_process, tied_to_this_process
+from ast_net_ros.child_process import die_with_parent, end_process
 
 _LINGER_SECONDS = 15.0
 _LOG_LINES = 15
@@ -55,7 +55,7 @@ def running(name: str, arguments: Sequence[str], folder: Path) -> Iterator[Runni
         ) from None
     log = folder / f"{name}.log"
     with log.open("w") as file:
-        command = tied_to_this_process([sys.executable, str(executable), *arguments])
+        command = die_with_parent([sys.executable, str(executable), *arguments])
         popen = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, text=True)
     try:
         yield RunningExecutable(name, popen, log)

@@ -3,7 +3,7 @@
 In: `image` and the topics in `image_topics`, or the faces of a ROS4HRI detector. Out: `~/faces`,
 `~/valence_arousal`, `~/debug_image` (and `~/debug_image/compressed`), `/diagnostics`, on request ROS4HRI's topics,
 and the service `~/reset`. The node only wires: images wait in ast_net_ros.ros.camera, are worked on in
-ast_net_ros.ros.estimation, by ast_net_ros.pipeline.
+ast_net_ros.ros.inference_thread, by ast_net_ros.pipeline.
 
 Lifecycle: configure loads the weights and warms up, activate subscribes, deactivate stops the work and forgets
 the faces but keeps the model, cleanup frees it. With `autostart` the node takes the first two steps by itself.
@@ -34,13 +34,13 @@ from ast_net_ros.model import load_model
 from ast_net_ros.msg import ValenceArousal, ValenceArousalArray
 from ast_net_ros.pipeline import AffectPipeline, primary_face
 from ast_net_ros.ros import parameters
-from ast_net_ros.ros.camera import Camera, ImageMessage, NewestImages, image_qos
+from ast_net_ros.ros.camera import Camera, ImageMessage, LatestImages, image_qos
+from ast_net_ros.ros.conversions import affect_array
 from ast_net_ros.ros.debug_image import DebugImages
 from ast_net_ros.ros.diagnostics import CountHistory, camera_status, estimation_figures, estimation_status
-from ast_net_ros.ros.estimation import Estimate, EstimationThread
-from ast_net_ros.ros.hri import TRACKED, HriInput, HriMessages, HriOutput, load_hri_messages
+from ast_net_ros.ros.hri.hri import TRACKED, HriInput, HriMessages, HriOutput, load_hri_messages
+from ast_net_ros.ros.inference_thread import Estimate, InferenceThread
 from ast_net_ros.ros.log_bridge import bridge_logging
-from ast_net_ros.ros.messages import affect_array
 from ast_net_ros.ros.spinning import StartError, run_node
 from ast_net_ros.ros.transitions import answer_impossible_transitions
 from ast_net_ros.vision.detection import FaceDetector
@@ -66,8 +66,8 @@ class AstNetNode(LifecycleNode):
         self._state = "unconfigured"
         self._stopped_by = ""  # what ended the work, until the next configuration
         self._pipeline: AffectPipeline | None = None
-        self._estimation: EstimationThread | None = None
-        self._images = NewestImages()
+        self._estimation: InferenceThread | None = None
+        self._images = LatestImages()
         self._cameras: dict[str, Camera] = {}
         self._histories: dict[str, CountHistory] = {}
         self._hri_messages: HriMessages | None = None
@@ -102,7 +102,7 @@ class AstNetNode(LifecycleNode):
             wants_hri = values["hri"] or values["face_source"] == "hri"
             self._hri_messages = load_hri_messages() if wants_hri else None
             model = load_model(values["weights"] or None, values["device"], values["precision"], values["runtime"])
-            detector = FaceDetector(longest_side=values["detection_size"])
+            detector = FaceDetector(detector_input_size=values["detector_input_size"])
             # The ids of two runs must not meet in one recording or in one consumer's memory.
             prefix = f"face_{secrets.token_hex(2)}_"
             pipeline = AffectPipeline(model, detector, parameters.pipeline_settings(values), prefix)
@@ -124,15 +124,15 @@ class AstNetNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to the cameras and begin to estimate."""
         assert self._pipeline is not None
-        self._images = NewestImages()
+        self._images = LatestImages()
         self._activated_at = time.monotonic()
-        self._estimation = EstimationThread(
+        self._estimation = InferenceThread(
             self._pipeline,
             self._images,
             self._publish,
             self._now_ns,
             self.get_logger(),
-            failure_limit=lambda: self._values["failure_limit"],
+            max_consecutive_failures=lambda: self._values["max_consecutive_failures"],
             on_give_up=self._given_up.trigger,
             max_pixels=lambda: self._values["max_image_pixels"],
         )
@@ -269,7 +269,7 @@ class AstNetNode(LifecycleNode):
         self._images.put(camera, message, self._now_ns())
 
     def _on_incompatible(self, camera: Camera) -> None:
-        self._note_trouble(camera, camera.obstacle(self) or "a publisher has an incompatible QoS")
+        self._note_trouble(camera, camera.qos_issue(self) or "a publisher has an incompatible QoS")
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         if self._estimation is None:
@@ -325,7 +325,7 @@ class AstNetNode(LifecycleNode):
         message.header.stamp = self.get_clock().now().to_msg()
         if self._hri_output is not None:
             self._hri_output.sweep(self._values["track_timeout"])
-        of_faces = [] if self._hri_input is None else [self._hri_input.status(self._values["silence_warning"])]
+        of_faces = [] if self._hri_input is None else [self._hri_input.status(self._values["no_image_timeout"])]
         figures = estimation_figures(self._state, self._stopped_by, self._pipeline, self._estimation)
         status = estimation_status(f"{self.get_name()}: estimation", figures, self._values)
         message.status = [status, *of_faces, *map(self._camera_status, self._cameras.values())]
@@ -339,7 +339,7 @@ class AstNetNode(LifecycleNode):
             self.get_logger().info(f"camera {camera.topic}: its publisher sends {camera.message_type}")
         # Who names other topics need not use `image`.
         needed = len(self._cameras) == 1 or camera.topic != self.resolve_topic_name("image")
-        trouble = camera.trouble_now(self, self._activated_at, self._values["silence_warning"], needed)
+        trouble = camera.trouble_now(self, self._activated_at, self._values["no_image_timeout"], needed)
         self._note_trouble(camera, trouble)
         tracks = self._estimation.tracks.get(camera.topic, 0) if self._estimation else 0
         name = f"{self.get_name()}: camera {camera.topic}"

@@ -137,7 +137,7 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         high=100,
     ),
     ParameterSpec(
-        "detection_size",
+        "detector_input_size",
         320,
         "The image is reduced to this longer side before faces are looked for; more finds smaller faces, at a "
         "cost that grows with its square.",
@@ -185,7 +185,7 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         high=60.0,
     ),
     ParameterSpec(
-        "time_jump",
+        "max_time_gap",
         5.0,
         "Stamps that leap forward by more, or backward at all, begin every state of that camera anew.",
         Change.LIVE,
@@ -203,7 +203,7 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         high=10.0,
     ),
     ParameterSpec(
-        "smoothing",
+        "smoothing_time_constant",
         0.0,
         "Time constant of an exponential filter over valence and arousal; 0 leaves them as estimated.",
         Change.LIVE,
@@ -213,7 +213,7 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ),
     ParameterSpec("debug_image", True, "Draw `~/debug_image` while somebody subscribes to it.", Change.LIVE),
     ParameterSpec(
-        "silence_warning",
+        "no_image_timeout",
         5.0,
         "A camera without a publisher or an image for this long is reported.",
         Change.LIVE,
@@ -248,7 +248,7 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         high=1.0,
     ),
     ParameterSpec(
-        "failure_limit",
+        "max_consecutive_failures",
         30,
         "After this many failed batches in a row the node gives up: ERROR in the diagnostics, the lifecycle's error "
         "processing, then unconfigured, from where it can be configured again. 0 never gives up.",

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ast_net_ros.model.network import CONFIDENCE_RADIUS, SMALLEST_SIGMA, StackedLSTM
-from ast_net_ros.training.temporal import DrawClips
+from ast_net_ros.training.stage2 import ClipSampler
 
 _WIDEST_SHIFT = 8.0  # of a bias: from a sigma of 0.7 down to the smallest, and far up
 _ROUNDS = 50  # of the search, each halving the range
@@ -22,7 +22,7 @@ _ROUNDS = 50  # of the search, each halving the range
 
 @torch.no_grad()
 def calibrate_sigma(
-    temporal: StackedLSTM, draw: DrawClips, whole: nn.Module | None = None, seed: int = 1000, count: int = 200
+    temporal: StackedLSTM, draw: ClipSampler, whole: nn.Module | None = None, seed: int = 1000, count: int = 200
 ) -> Tensor:
     """Shift sigma's biases until confidence keeps its word on held-out people; returns both shifts.
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
 
     from ast_net_ros.model.network import ASTNet
-    from ast_net_ros.training.temporal import DrawClips
+    from ast_net_ros.training.stage2 import ClipSampler
 
 PRECISIONS = ("float32", "bfloat16")
 _PART = "Of data that has parts: fer2013.csv, or a folder with train, valid and test."
@@ -62,7 +62,7 @@ def _sizes(option: str, text: str) -> tuple[int, ...]:
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.1, show_default=True)
 @click.option("--widths", default="32,64,160,256", show_default=True, help="Channels of each stage of the CNN.")
 @click.option("--depths", default="1,2,2,2", show_default=True, help="Residual blocks of each stage.")
-@click.option("--start-from", type=FILE, help="Weights to begin with: cnn.safetensors or ast_net.safetensors.")
+@click.option("--init-from", type=FILE, help="Weights to begin with: cnn.safetensors or ast_net.safetensors.")
 @click.option(
     "--final-strength",
     type=click.FloatRange(0, 1),
@@ -89,16 +89,16 @@ def _sizes(option: str, text: str) -> tuple[int, ...]:
 def train_attributes_command(train_path: Path, valid_path: Path, output: Path, device: str, **given: Any) -> None:
     """Stage 1: train the discrete-emotion CNN. A run that was interrupted goes on where it stopped."""
     from ast_net_ros.model.network import NetworkConfig
-    from ast_net_ros.training.attributes import AttributeTraining, train_attributes
-    from ast_net_ros.training.face_sources import open_faces
-    from ast_net_ros.training.growth import grown_cnn
+    from ast_net_ros.training.data.face_sources import open_faces
+    from ast_net_ros.training.stage1 import AttributeTraining, train_attributes
+    from ast_net_ros.training.warm_start import init_from_checkpoint
 
     network = NetworkConfig(widths=_sizes("--widths", given["widths"]), depths=_sizes("--depths", given["depths"]))
     if len(network.widths) != len(network.depths):
         raise click.BadParameter(
             f"{given['widths']!r} are {len(network.widths)} stages, {given['depths']!r} {len(network.depths)}"
         )
-    start = grown_cnn(given["start_from"], network) if given["start_from"] else None
+    start = init_from_checkpoint(given["start_from"], network) if given["start_from"] else None
     train, valid = (
         open_faces(path, part, output, click.echo) for path, part in ((train_path, "train"), (valid_path, "valid"))
     )
@@ -130,8 +130,8 @@ def evaluate_attributes_command(
 ) -> None:
     """Accuracy, macro F1, confusion and calibration of the discrete emotions on labelled faces."""
     from ast_net_ros.model import load_model
-    from ast_net_ros.training.attribute_figures import archive_figures, invariance_figures, paired_figures
-    from ast_net_ros.training.face_sources import open_faces
+    from ast_net_ros.training.attribute_metrics import archive_figures, invariance_figures, paired_figures
+    from ast_net_ros.training.data.face_sources import open_faces
 
     model = load_model(weights, device)
     faces = open_faces(data, part, tell=click.echo)
@@ -171,12 +171,16 @@ def evaluate_attributes_command(
 @cache_option
 @label_delay_option
 @clip_options
-@click.option("--settle-steps", type=click.IntRange(0), default=5, show_default=True, help="Before clips must agree.")
 @click.option(
-    "--agreement", type=click.FloatRange(0), default=1.0, show_default=True, help="Weight of the Siamese term."
+    "--settle-steps", type=click.IntRange(0), default=5, show_default=True, help="Before clips must consistency."
 )
 @click.option(
-    "--own-looks", is_flag=True, help="Each clip of a simulated recording has jitter, light, blur of its own."
+    "--consistency", type=click.FloatRange(0), default=1.0, show_default=True, help="Weight of the Siamese term."
+)
+@click.option(
+    "--independent-augmentation",
+    is_flag=True,
+    help="Each clip of a simulated recording has jitter, light, blur of its own.",
 )
 @click.option(
     "--branch-noise", type=click.FloatRange(0), default=0.0, show_default=True, help="Of each clip, relative."
@@ -204,11 +208,11 @@ def train_temporal_command(cnn_path: Path, output: Path, device: str, **given: A
     """
 
     from ast_net_ros.model.network import ASTNet
-    from ast_net_ros.training.attributes import load_cnn
+    from ast_net_ros.training.data.sources import Sources, open_sources
     from ast_net_ros.training.engine import start_engine
     from ast_net_ros.training.fine_tuning import fine_tune
-    from ast_net_ros.training.sources import Sources, open_sources
-    from ast_net_ros.training.temporal import CNNFile, TemporalTraining, check_run, train_temporal
+    from ast_net_ros.training.stage1 import load_cnn
+    from ast_net_ros.training.stage2 import CNNFile, TemporalTraining, check_run, train_temporal
 
     training = taken(TemporalTraining, given)
     cache, chips = given["cache"] or output / "features", training.cnn_share > 0
@@ -236,19 +240,19 @@ def train_temporal_command(cnn_path: Path, output: Path, device: str, **given: A
     _finish(net, trained, drawn.valid, output, given["description"])
 
 
-def _finish(net: ASTNet, trained: torch.nn.Module, valid: DrawClips | None, output: Path, description: str) -> None:
+def _finish(net: ASTNet, trained: torch.nn.Module, valid: ClipSampler | None, output: Path, description: str) -> None:
     """Fits the confidence to held-out people where there are any, and writes weights and figures.
 
     trained: what is called with what `valid` draws: the LSTM, or the CNN and the LSTM as one.
     """
     from ast_net_ros.model.weights import save_weights
     from ast_net_ros.training.calibration import calibrate_sigma
-    from ast_net_ros.training.temporal import temporal_figures
+    from ast_net_ros.training.stage2 import temporal_metrics
 
     figures = {}
     if valid:
         calibrate_sigma(net.temporal, valid, trained)
-        figures = temporal_figures(trained, valid)
+        figures = temporal_metrics(trained, valid)
     info = save_weights(net.cpu(), output / "ast_net.safetensors", description)
     (output / "figures.json").write_text(json.dumps({**figures, "weights_sha256": info.sha256}, indent=2) + "\n")
     click.echo(f"on held-out people: {figures or 'nobody was held out'}\nwritten: {info.path}")

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ast_net_ros.training.faces import DataError
+from ast_net_ros.training.data.faces import DataError
 
 
 class Engine(Protocol):

@@ -15,9 +15,9 @@ from torch.utils.checkpoint import checkpoint
 
 from ast_net_ros.model.network import AffectOutput, DiscreteEmotionCNN, LSTMState, NetworkConfig, StackedLSTM
 from ast_net_ros.training.augmentation import augment
+from ast_net_ros.training.data.simulation import AUGMENTATION_STRENGTH
 from ast_net_ros.training.engine import Engine
-from ast_net_ros.training.simulation import LOOK_STRENGTH
-from ast_net_ros.training.temporal import CNNFile, DrawClips, TemporalTraining, train_model
+from ast_net_ros.training.stage2 import ClipSampler, CNNFile, TemporalTraining, train_model
 
 _CHUNK = 512  # chips whose activations are held at once; the others' are computed again for the gradient
 _REFIT_CLIPS, _REFIT_STEPS = 64, 30
@@ -61,11 +61,11 @@ class FineTunedNetwork(nn.Module):
 
 def fine_tune(
     cnn: DiscreteEmotionCNN,
-    draw: DrawClips,
+    draw: ClipSampler,
     network: NetworkConfig,
     training: TemporalTraining,
     output: Path | None = None,
-    valid: DrawClips | None = None,
+    valid: ClipSampler | None = None,
     engine: Engine | None = None,
     cnn_file: CNNFile | None = None,
 ) -> FineTunedNetwork:
@@ -90,13 +90,15 @@ def fine_tune(
     return trained
 
 
-def own_looks(draw: DrawClips) -> DrawClips:
+def independent_augmentation(draw: ClipSampler) -> ClipSampler:
     """Each Siamese branch sees the chips with jitter, light and blur of its own: 2 x count x steps x S x S."""
 
     def twice(count: int, steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         chips, labels = draw(count, steps, generator)
         flat = chips.flatten(0, 1).unsqueeze(1).float()
-        looks = [augment(flat, generator, LOOK_STRENGTH).squeeze(1).unflatten(0, chips.shape[:2]) for _ in range(2)]
+        looks = [
+            augment(flat, generator, AUGMENTATION_STRENGTH).squeeze(1).unflatten(0, chips.shape[:2]) for _ in range(2)
+        ]
         return torch.stack(looks), labels
 
     return twice

@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ast_net_ros.onnx_sessions import cpu_session
+from ast_net_ros.model.ort_session import cpu_session
 
 # The detector's own preprocessing and anchors (Deng et al. 2019, "RetinaFace"; MobileNet-0.25 variant).
 _CHANNEL_MEAN = np.array([104.0, 117.0, 123.0])  # BGR
@@ -44,18 +44,18 @@ class Detection:
 class FaceDetector:
     """Finds the faces of one image.
 
-    longest_side: the image is reduced so that its longer side has at most this many pixels before
+    detector_input_size: the image is reduced so that its longer side has at most this many pixels before
         the network sees it; cost grows with its square. Faces smaller than about 16 reduced pixels are missed.
     score_threshold: detections below it are left out, in [0, 1].
     threads: ONNX Runtime threads; 0 for what suits the machine.
     """
 
     def __init__(
-        self, longest_side: int = 320, score_threshold: float = 0.7, nms_threshold: float = 0.4, threads: int = 0
+        self, detector_input_size: int = 320, score_threshold: float = 0.7, nms_threshold: float = 0.4, threads: int = 0
     ):
-        if longest_side < 64:
-            raise ValueError(f"longest_side is {longest_side}: the detector needs at least 64 pixels")
-        self.longest_side = longest_side
+        if detector_input_size < 64:
+            raise ValueError(f"detector_input_size is {detector_input_size}: the detector needs at least 64 pixels")
+        self.detector_input_size = detector_input_size
         self.score_threshold = score_threshold
         self.nms_threshold = nms_threshold
         self._session = cpu_session(_packaged_weights(), threads)
@@ -64,7 +64,7 @@ class FaceDetector:
     def detect(self, image_bgr: np.ndarray) -> list[Detection]:
         """The faces of `image_bgr` (H x W x 3 uint8), best score first."""
         height, width = image_bgr.shape[:2]
-        scale = min(1.0, self.longest_side / max(height, width))
+        scale = min(1.0, self.detector_input_size / max(height, width))
         reduced_size = (max(1, round(width * scale)), max(1, round(height * scale)))
         blob = cv2.dnn.blobFromImage(image_bgr, 1.0, reduced_size, tuple(_CHANNEL_MEAN), swapRB=False)
         boxes, scores, landmarks = self._session.run(None, {self._input: blob})

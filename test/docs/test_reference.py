@@ -23,8 +23,8 @@ PAGES = sorted(
 
 
 def load(name: str) -> ModuleType:
-    """A module of setup/docs, which is no package."""
-    folder = str(ROOT / "setup" / "docs")
+    """A module of tools/setup/docs, which is no package."""
+    folder = str(ROOT / "tools" / "docs")
     sys.path.insert(0, folder)
     try:
         return importlib.import_module(name)
@@ -116,7 +116,7 @@ def test_the_figure_of_the_parts_shows_the_rules_that_the_imports_are_held_to() 
     assert drawn.count('class="d-dot"') == sum(map(len, allowed.values()))
     for part in allowed:
         assert f">{part}<" in drawn and part in figures.PURPOSES, (
-            f"setup/docs/figures.py: say in PURPOSES what {part} is for"
+            f"tools/docs/figures.py: say in PURPOSES what {part} is for"
         )
 
 
@@ -190,7 +190,7 @@ def fault_of(words: list[str]) -> str:
         return f"{words[3]}: {unknown}" if unknown else ""
     if head in ("python", "python3") and len(words) > 1 and words[1].endswith(".py"):
         return "" if (ROOT / words[1]).is_file() else f"no file {words[1]}"
-    if words[0].startswith("setup/"):
+    if words[0].startswith("tools/setup/"):
         return "" if (ROOT / words[0]).is_file() else f"no file {words[0]}"
     return ""
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("mkdocs", reason="MkDocs is not installed: setup/setup.sh docs")
+pytest.importorskip("mkdocs", reason="MkDocs is not installed: tools/setup/setup.sh docs")
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,12 +54,12 @@ def address(site: Path) -> Iterator[str]:
 
 def test_every_link_in_the_built_pages_leads_somewhere_and_nothing_is_fetched_from_elsewhere(site: Path) -> None:
     checked = subprocess.run(
-        [sys.executable, str(ROOT / "setup" / "docs" / "check_site.py"), str(site)], capture_output=True, text=True
+        [sys.executable, str(ROOT / "tools" / "docs" / "check_site.py"), str(site)], capture_output=True, text=True
     )
     assert checked.returncode == 0, checked.stderr
     (site / "broken.html").write_text('<a href="nowhere.html">x</a><script src="https://cdn.example/x.js"></script>')
     again = subprocess.run(
-        [sys.executable, str(ROOT / "setup" / "docs" / "check_site.py"), str(site)], capture_output=True, text=True
+        [sys.executable, str(ROOT / "tools" / "docs" / "check_site.py"), str(site)], capture_output=True, text=True
     )
     (site / "broken.html").unlink()
     assert again.returncode == 1 and "leads nowhere" in again.stderr and "from elsewhere" in again.stderr
@@ -123,6 +123,6 @@ def test_the_search_finds_a_parameter(browser: Any, address: str) -> None:
 
 def test_the_pages_are_spelt_as_words_are() -> None:
     pages = [str(path) for path in [*ROOT.glob("docs/**/*.md"), *ROOT.glob("*.md"), *ROOT.glob("msg/*.msg")]]
-    command = [sys.executable, "-m", "codespell_lib", "--ignore-words", str(ROOT / "setup" / "docs" / "spelling.txt")]
+    command = [sys.executable, "-m", "codespell_lib", "--ignore-words", str(ROOT / "tools" / "docs" / "spelling.txt")]
     spelt = subprocess.run([*command, *pages], capture_output=True, text=True)
     assert spelt.returncode == 0, spelt.stdout + spelt.stderr

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from ast_net_ros.atomic_files import atomic_dir
 from ast_net_ros.cli import ast_net
 from ast_net_ros.evaluation import annotate as annotate_module
 from ast_net_ros.evaluation.annotate import annotate
 from ast_net_ros.evaluation.estimates import read_estimates
-from ast_net_ros.evaluation.output_folder import whole_output
 from ast_net_ros.pipeline import AffectPipeline, FaceAffect
 from ast_net_ros.vision.video import VideoError, open_video
 
@@ -131,7 +131,7 @@ def test_ctrl_c_ends_a_webcam_recording_and_keeps_what_was_seen(short_video, tmp
 
 def test_nothing_is_moved_before_everything_is_written(tmp_path):
     out = tmp_path / "out"
-    with whole_output(out, ["a", "b"]) as aside:
+    with atomic_dir(out, ["a", "b"]) as aside:
         (aside / "a").write_text("new")
         assert not (out / "a").exists()
         (aside / "b").write_text("new")

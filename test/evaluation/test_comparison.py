@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from ast_net_ros.evaluation.comparison import compare_results
-from ast_net_ros.evaluation.intervals import Resampling
+from ast_net_ros.evaluation.metrics.intervals import Resampling
 
 BLANK = {"count": 9, "left_out": 0, "bias": 0.0, "remarks": []}
 

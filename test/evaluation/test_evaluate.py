@@ -14,22 +14,22 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from ast_net_ros.bags.paths import unique_names
+from ast_net_ros.bags.recordings import read_affect_labels
 from ast_net_ros.cli import ast_net
-from ast_net_ros.evaluation import evaluation_run
+from ast_net_ros.evaluation import run as evaluation_run
 from ast_net_ros.evaluation.annotate import annotate
 from ast_net_ros.evaluation.estimates import read_estimates
-from ast_net_ros.evaluation.estimation import EstimationSettings
-from ast_net_ros.evaluation.evaluation_run import EvaluationError, RunOptions, evaluate
-from ast_net_ros.evaluation.ground_truth import LabelOptions
+from ast_net_ros.evaluation.labels.ground_truth import LabelOptions
 from ast_net_ros.evaluation.offline import evaluate_recording
+from ast_net_ros.evaluation.options import EstimationSettings
 from ast_net_ros.evaluation.ray_workers import RayError
-from ast_net_ros.evaluation.recording_paths import unique_names
 from ast_net_ros.evaluation.recording_result import read_recording
-from ast_net_ros.evaluation.recordings import read_affect_labels
+from ast_net_ros.evaluation.run import EvaluationError, RunOptions, evaluate
 from ast_net_ros.evaluation.workers import DiskFullError, RecordingJob
 from ast_net_ros.model import WeightsError
 from ast_net_ros.pipeline import AffectPipeline
-from ast_net_ros.ros.live_figures import SentImage, live_figures
+from ast_net_ros.ros.replay.live_metrics import SentImage, live_figures
 
 FRAMES = 48  # two seconds
 JPEG_TOLERANCE = 0.05  # of valence and arousal, for JPEG of quality 95
@@ -132,7 +132,7 @@ def test_the_same_again_keeps_everything_and_other_settings_make_it_anew(study, 
     with pytest.raises(EvaluationError, match=r"no image topic '/mistyped'; it has /camera/image_raw"):
         evaluate([str(recordings / "raw")], mistyped)
     assert (output / "results.json").exists() and files_of(output, "raw") == after
-    smoothed = replace(options, settings=replace(options.settings, smoothing=1.0), baseline=study[0])
+    smoothed = replace(options, settings=replace(options.settings, smoothing_time_constant=1.0), baseline=study[0])
     outcome = evaluate([str(recordings / "raw")], smoothed)
     assert outcome.kept == 0 and outcome.figures["comparison"]["modes"]["offline"]["recordings"] == 1
     assert files_of(output, "raw")["estimates.csv"] != before["estimates.csv"]

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from ast_net_ros.evaluation.comparison import compare_results
-from ast_net_ros.evaluation.figures import (
+from ast_net_ros.evaluation.metrics.agreement import Course, agreement, course_figures
+from ast_net_ros.evaluation.metrics.intervals import Resampling
+from ast_net_ros.evaluation.metrics.summary import (
     FigureOptions,
     ResultsError,
     evaluation_figures,
     read_results,
     write_results,
 )
-from ast_net_ros.evaluation.intervals import Resampling
-from ast_net_ros.evaluation.metrics import Course, agreement, course_figures
 from ast_net_ros.evaluation.recording_result import RecordingResult
 
 OPTIONS = FigureOptions(resampling=Resampling(resamples=50))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ast_net_ros.evaluation.ground_truth import (
+from ast_net_ros.evaluation.labels.ground_truth import (
     DelayCourse,
     LabelOptions,
     LabelsError,
@@ -19,7 +19,7 @@ from ast_net_ros.evaluation.ground_truth import (
     interpolate,
     truth_at,
 )
-from ast_net_ros.labels import DataError, read_label_csv
+from ast_net_ros.rating_files import DataError, read_label_csv
 
 FIRST_NS = 1_760_000_000_000_000_000
 

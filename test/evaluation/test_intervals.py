@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ast_net_ros.evaluation.intervals import Resampling, interval_of_mean, intervals_of_joined
-from ast_net_ros.evaluation.metrics import MEASURES, agreement
+from ast_net_ros.evaluation.metrics.agreement import MEASURES, agreement
+from ast_net_ros.evaluation.metrics.intervals import Resampling, interval_of_mean, intervals_of_joined
 
 
 def recordings(count: int, seed: int = 0, length: int = 60) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ast_net_ros.evaluation.estimates import EstimatesWriter
-from ast_net_ros.evaluation.matching import (
+from ast_net_ros.evaluation.labels.matching import (
     MatchError,
     best_faces,
     check_rule,

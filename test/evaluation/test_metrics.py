@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ast_net_ros.evaluation.metrics import (
+from ast_net_ros.evaluation.metrics.agreement import (
     Course,
     agreement,
-    catch_up_seconds,
     change_per_second,
     confidence_calibration,
+    convergence_seconds,
     course_figures,
     rank_correlation,
 )
@@ -164,11 +164,11 @@ def test_calibration_bins_hold_a_tenth_each_by_rising_confidence():
 def test_catch_up_is_the_last_moment_apart():
     warm = np.zeros((10, 2))
     cold = np.zeros((10, 2))
-    assert catch_up_seconds(cold, warm, 0.2) == 0
+    assert convergence_seconds(cold, warm, 0.2) == 0
     cold[[0, 1, 4], [0, 1, 1]] = 0.06
-    assert catch_up_seconds(cold, warm, 0.2) == pytest.approx(1.0)
+    assert convergence_seconds(cold, warm, 0.2) == pytest.approx(1.0)
     cold[9, 0] = 0.06
-    assert catch_up_seconds(cold, warm, 0.2) is None
+    assert convergence_seconds(cold, warm, 0.2) is None
 
 
 def test_mean_of_recordings_and_concatenated_are_both_named_and_differ():

@@ -8,8 +8,8 @@ import time
 import numpy as np
 import pytest
 
+from ast_net_ros.bags.recordings import RecordedFrame
 from ast_net_ros.evaluation.read_ahead import FoundFaces, read_ahead
-from ast_net_ros.evaluation.recordings import RecordedFrame
 from ast_net_ros.vision.detection import Detection, FaceDetector
 
 

@@ -12,14 +12,14 @@ import cv2
 import numpy as np
 import pytest
 
-from ast_net_ros.evaluation import report_plots
 from ast_net_ros.evaluation.comparison import compare_results
 from ast_net_ros.evaluation.estimates import EstimatesWriter, FaceEstimate
-from ast_net_ros.evaluation.figures import FigureOptions, evaluation_figures
-from ast_net_ros.evaluation.intervals import Resampling
+from ast_net_ros.evaluation.metrics.intervals import Resampling
+from ast_net_ros.evaluation.metrics.summary import FigureOptions, evaluation_figures
 from ast_net_ros.evaluation.recording_result import RecordingResult
-from ast_net_ros.evaluation.report import duration, flat, number, write_report
-from ast_net_ros.evaluation.thumbnails import APART_SECONDS, pictures_wanted, thumbnail, worst_moments
+from ast_net_ros.evaluation.report.page import duration, flat, number, write_report
+from ast_net_ros.evaluation.report import page_plots as report_plots
+from ast_net_ros.evaluation.report.thumbnails import APART_SECONDS, pictures_wanted, thumbnail, worst_moments
 from ast_net_ros.vision.video import open_video
 
 OPTIONS = FigureOptions(resampling=Resampling(resamples=50))
@@ -122,7 +122,7 @@ def filmed(media, tmp_path_factory) -> tuple[RecordingResult, Path]:
     folder = tmp_path_factory.mktemp("out")
     own = folder / "recordings" / "filmed"
     own.mkdir(parents=True)
-    from ast_net_ros.evaluation.recordings import open_recording
+    from ast_net_ros.bags.recordings import open_recording
 
     with open_recording(path) as opened:
         stamps = [frame.stamp_ns for _, frame in zip(range(40), opened.frames())]

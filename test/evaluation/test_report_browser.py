@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from ast_net_ros.evaluation.comparison import compare_results
-from ast_net_ros.evaluation.figures import FigureOptions, evaluation_figures
-from ast_net_ros.evaluation.intervals import Resampling
+from ast_net_ros.evaluation.metrics.intervals import Resampling
+from ast_net_ros.evaluation.metrics.summary import FigureOptions, evaluation_figures
 from ast_net_ros.evaluation.recording_result import RecordingResult
-from ast_net_ros.evaluation.report import write_report
+from ast_net_ros.evaluation.report.page import write_report
 
 HOSTILE = "<script>window.ran = 1</script><img src=x onerror='window.ran = 2'>"
 PLOTS = 2 + 2 * 5  # errors and confidence of both; of each two curves (one hidden), path, errors, confidence

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from ast_net_ros.evaluation.temporal_figures import (
-    accuracy_figures,
-    catch_up_figures,
-    confidence_figures,
-    rate_figures,
+from ast_net_ros.evaluation.metrics.temporal_metrics import (
+    accuracy_metrics,
+    confidence_metrics,
+    convergence_metrics,
+    rate_metrics,
 )
-from ast_net_ros.evaluation.temporal_plots import plot_ablation, plot_confidence
+from ast_net_ros.evaluation.report.temporal_plots import plot_ablation, plot_confidence
+from ast_net_ros.model.inference import AffectModel
 from ast_net_ros.model.network import AffectOutput, ASTNet, NetworkConfig
-from ast_net_ros.model.runtime import AffectModel
 from ast_net_ros.model.weights import WeightsInfo
 
 SMALL = NetworkConfig(widths=(8, 8, 8), depths=(1, 1, 1), attributes=6, hidden=8)
@@ -38,15 +38,15 @@ def test_the_truth_itself_is_accurate_and_holes_are_left_out():
     labels = torch.rand(40, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
     holed = labels.clone()
     holed[5:9] = torch.nan
-    figures = accuracy_figures(_same, [("a", labels, holed)], 0.2)
+    figures = accuracy_metrics(_same, [("a", labels, holed)], 0.2)
     assert figures["valence"]["concatenated"]["ccc"] == pytest.approx(1)
     assert figures["valence"]["concatenated"]["left_out"] == 4
 
 
 def test_a_model_without_memory_has_caught_up_at_once_and_a_slow_one_after_its_time():
     features = torch.full((3, 250, 6), 0.8)
-    assert catch_up_figures(_same, features, 0.2)["median"] == 0
-    slow = catch_up_figures(_slow, features, 0.2)
+    assert convergence_metrics(_same, features, 0.2)["median"] == 0
+    slow = convergence_metrics(_slow, features, 0.2)
     # 0.8 * 0.9 ** n <= 0.05 first holds for n = 27 updates: 26 steps lie further off.
     assert slow["median"] == pytest.approx(26 * 0.2) and slow["never"] == 0 and slow["starts"] == 9
 
@@ -54,9 +54,9 @@ def test_a_model_without_memory_has_caught_up_at_once_and_a_slow_one_after_its_t
         moved = _same(features)
         return AffectOutput(moved.affect + 0.1 * features.shape[1] / 250, moved.sigma)
 
-    assert catch_up_figures(never, features, 0.2)["median"] is None
-    assert catch_up_figures(never, features, 0.2)["never"] == 1
-    assert catch_up_figures(_same, features[:, :20], 0.2)["starts"] == 0
+    assert convergence_metrics(never, features, 0.2)["median"] is None
+    assert convergence_metrics(never, features, 0.2)["never"] == 1
+    assert convergence_metrics(_same, features[:, :20], 0.2)["starts"] == 0
 
 
 def test_confidence_that_knows_its_errors_is_calibrated_and_ranked():
@@ -64,14 +64,14 @@ def test_confidence_that_knows_its_errors_is_calibrated_and_ranked():
     sigma = torch.rand(20, 500, 1, generator=generator).expand(20, 500, 2) * 0.4 + 0.05
     labels = torch.zeros(20, 500, 2)
     output = AffectOutput(sigma * torch.randn(20, 500, 2, generator=generator), sigma)
-    figures = confidence_figures(output, labels)
+    figures = confidence_metrics(output, labels)
     assert figures["rank_correlation"] < -0.4
     assert figures["calibration_error"] < 0.02
     assert figures["within_one_sigma"] == pytest.approx([0.683, 0.683], abs=0.02)
     assert figures["bins"][0]["rmse"] > 3 * figures["bins"][-1]["rmse"]
-    boasting = confidence_figures(AffectOutput(output.affect, torch.full_like(sigma, 0.05)), labels)
+    boasting = confidence_metrics(AffectOutput(output.affect, torch.full_like(sigma, 0.05)), labels)
     assert boasting["calibration_error"] > 0.2 and boasting["rank_correlation"] is None
-    assert confidence_figures(output, torch.full_like(labels, torch.nan))["count"] == 0
+    assert confidence_metrics(output, torch.full_like(labels, torch.nan))["count"] == 0
 
 
 def test_the_running_model_is_independent_of_the_rate_where_frames_agree():
@@ -80,11 +80,11 @@ def test_the_running_model_is_independent_of_the_rate_where_frames_agree():
     model = AffectModel(net, WeightsInfo(Path("none"), "", ""), torch.device("cpu"))
     times = torch.arange(0, 10, 0.02)
     calm = torch.sin(times / 3).view(1, -1, 1).expand(2, -1, 6)
-    figures = rate_figures(model, calm, 0.02)
+    figures = rate_metrics(model, calm, 0.02)
     assert set(figures["rmse"]) == {"25 Hz", "12.5 Hz", "8 Hz", "50 Hz, 30% lost"}
     assert figures["within"] and 0 < figures["largest"] < 0.02
     wild = 30 * torch.randn(2, 500, 6, generator=torch.Generator().manual_seed(0))
-    assert rate_figures(model, wild, 0.02)["largest"] > figures["largest"]
+    assert rate_metrics(model, wild, 0.02)["largest"] > figures["largest"]
 
 
 def test_plots_are_drawn(tmp_path):

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ast_net_ros.evaluation.estimation import EstimationSettings
+from ast_net_ros.evaluation.options import EstimationSettings
 from ast_net_ros.evaluation.workers import DiskFullError, RecordingJob, run_here, run_in_processes
 
 # What a job does is told by its name. A file remembers attempts, because each may be made by another process.

@@ -52,7 +52,7 @@ def test_training_on_a_folder_ends_with_weights_that_load_and_figures_on_other_p
     media: Path, tmp_path: Path
 ) -> None:
     from ast_net_ros.model import load_model
-    from ast_net_ros.model.runtime import DEFAULT_WEIGHTS
+    from ast_net_ros.model.inference import DEFAULT_WEIGHTS
     from ast_net_ros.model.weights import load_weights
 
     recordings = tmp_path / "recordings"
@@ -72,7 +72,7 @@ def test_training_on_a_folder_ends_with_weights_that_load_and_figures_on_other_p
     with (recordings / "manifest.csv").open(newline="") as file:
         assert {row["person"]: row["split"] for row in csv.DictReader(file)} == {"anna": "valid", "ben": "train"}
     assert load_model(tmp_path / "own" / "ast_net.safetensors", "cpu").description == "trained by its user"
-    assert (tmp_path / "own" / "temporal_figures.json").is_file()
+    assert (tmp_path / "own" / "temporal_metrics.json").is_file()
 
 
 def write_cnn(network: Any, path: Path) -> None:
@@ -89,7 +89,7 @@ def test_one_person_alone_cannot_be_trained_on(tmp_path: Path) -> None:
 def test_the_analysis_computes_the_concordance_that_the_package_does() -> None:
     import numpy as np
 
-    from ast_net_ros.evaluation.metrics import agreement
+    from ast_net_ros.evaluation.metrics.agreement import agreement
 
     analysis, random = module("analyse_results"), np.random.default_rng(3)
     truth = random.uniform(-1, 1, 200)

@@ -20,7 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ast_net_ros.vision.image_message import ENCODINGS, ImageError, decode_image
+from ast_net_ros.vision.image_decoding import ENCODINGS, ImageError, decode_image
 
 MAX_PIXELS = 10_000
 FORMATS = ("jpeg", "png", "", "bgr8; jpeg compressed bgr8", "rgb8; jpeg compressed rgb8", "16UC1; compressedDepth png")
@@ -109,8 +109,8 @@ def _compressed_seeds() -> list[bytes]:
 
 def _checked(read: Callable[[], Any]) -> bool:
     """Whether any recording was read, each with labels in their range."""
-    from ast_net_ros.training.faces import DataError
-    from ast_net_ros.training.recordings import labels_at
+    from ast_net_ros.training.data.faces import DataError
+    from ast_net_ros.training.data.recordings import labels_at
 
     try:
         found = read()
@@ -126,7 +126,7 @@ def _checked(read: Callable[[], Any]) -> bool:
 
 
 def _run_avec(data: bytes) -> bool:
-    from ast_net_ros.training.datasets.avec2012 import read_avec2012
+    from ast_net_ros.training.data.datasets.avec2012 import read_avec2012
 
     with _folder() as folder:
         labels = folder / "emotion labels" / "train" / "FC_train_labels"
@@ -138,7 +138,7 @@ def _run_avec(data: bytes) -> bool:
 
 
 def _run_afew(data: bytes) -> bool:
-    from ast_net_ros.training.datasets.afew_va import read_afew_va
+    from ast_net_ros.training.data.datasets.afew_va import read_afew_va
 
     with _folder() as folder:
         (folder / "001").mkdir()
@@ -148,7 +148,7 @@ def _run_afew(data: bytes) -> bool:
 
 
 def _run_aff_wild2(data: bytes) -> bool:
-    from ast_net_ros.training.datasets.aff_wild2 import read_aff_wild2
+    from ast_net_ros.training.data.datasets.aff_wild2 import read_aff_wild2
 
     with _folder() as folder:
         labels, frames = folder / "VA_Estimation_Challenge" / "Train_Set", folder / "cropped_aligned" / "one"
@@ -160,7 +160,7 @@ def _run_aff_wild2(data: bytes) -> bool:
 
 
 def _run_manifest(data: bytes) -> bool:
-    from ast_net_ros.training.datasets.manifest import read_manifest
+    from ast_net_ros.training.data.datasets.manifest import read_manifest
 
     with _folder() as folder:
         (folder / "list.csv").write_bytes(data)
@@ -172,7 +172,7 @@ def _run_manifest(data: bytes) -> bool:
 
 
 def _run_labels(data: bytes) -> bool:
-    from ast_net_ros.training.datasets.manifest import read_manifest
+    from ast_net_ros.training.data.datasets.manifest import read_manifest
 
     with _folder() as folder:
         (folder / "list.csv").write_text("frames,labels,split,person\na.mp4,a.csv,train,p\n")
@@ -283,7 +283,7 @@ _PATCH = struct.Struct("<BIB")  # which file, where, what it becomes
 
 def bag_writer() -> Any:
     """The tests' module that writes bags."""
-    path = Path(__file__).parents[1] / "evaluation" / "bags.py"
+    path = Path(__file__).parents[1] / "bags" / "bag_fixtures.py"
     spec = importlib.util.spec_from_file_location("bags", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -337,7 +337,7 @@ def _run_bag(data: bytes) -> bool:
 
 def read_bag(path: Path) -> bool:
     """Reads all that is read of a bag; False where it is refused."""
-    from ast_net_ros.evaluation.recordings import (
+    from ast_net_ros.bags.recordings import (
         RecordingError,
         image_topics,
         open_recording,

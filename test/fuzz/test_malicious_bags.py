@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
-from ast_net_ros.evaluation import bag_files
-from ast_net_ros.evaluation.recordings import RecordingError, image_topics, open_recording, read_affect_labels
+from ast_net_ros.bags import reader as bag_files
+from ast_net_ros.bags.recordings import RecordingError, image_topics, open_recording, read_affect_labels
 
 Read = Callable[[Path], list[str]]
 

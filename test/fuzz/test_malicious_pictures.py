@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ast_net_ros.vision.image_message import ImageError, decode_image
+from ast_net_ros.vision.image_decoding import ImageError, decode_image
 
 GREY = np.full((64, 64), 128, np.uint8)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from ast_net_ros.model import runtime
+from ast_net_ros.model import inference as runtime
+from ast_net_ros.model.inference import AffectModel, DeviceError, load_model
 from ast_net_ros.model.network import ASTNet, NetworkConfig
-from ast_net_ros.model.runtime import AffectModel, DeviceError, load_model
 from ast_net_ros.model.weights import WeightsInfo
 
 TOLERANCE = 2e-5

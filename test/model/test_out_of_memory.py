@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ast_net_ros.model import load_model
-from ast_net_ros.model.runtime import AffectModel
+from ast_net_ros.model.inference import AffectModel
 
 
 @pytest.fixture()
@@ -42,7 +42,7 @@ def test_halves_give_what_the_whole_gives_in_the_same_order(model, count, room, 
     whole = model.encode(chips)
     model.room = room
     halved = model.encode(chips)
-    assert model.halvings > 0 and max(n for n in model.tried[-2:]) <= room
+    assert model.oom_splits > 0 and max(n for n in model.tried[-2:]) <= room
     for one, other in zip(whole, halved):
         assert one.shape == other.shape
         assert torch.allclose(one, other, atol=1e-4)
@@ -66,4 +66,4 @@ def test_other_errors_are_not_tried_again(model, monkeypatch):
     monkeypatch.setattr(AffectModel, "_encode_at_once", broken)
     with pytest.raises(RuntimeError, match="cuDNN"):
         model.encode(_chips(4))
-    assert calls == [4] and model.halvings == 0
+    assert calls == [4] and model.oom_splits == 0

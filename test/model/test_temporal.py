@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from ast_net_ros.model.inference import DEFAULT_WEIGHTS, AffectModel
 from ast_net_ros.model.network import ASTNet, NetworkConfig
-from ast_net_ros.model.runtime import DEFAULT_WEIGHTS, AffectModel
-from ast_net_ros.model.temporal import FaceState, advance
+from ast_net_ros.model.recurrent_state import FaceState, advance
 from ast_net_ros.model.weights import load_weights, save_weights
 
 CONFIG = NetworkConfig(chip_side=16, widths=(8,), depths=(1,), attributes=8, hidden=16, layers=2, step_seconds=0.2)

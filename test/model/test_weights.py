@@ -10,8 +10,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from ast_net_ros.model import WeightsError, load_model
+from ast_net_ros.model.inference import DEFAULT_WEIGHTS, DeviceError
 from ast_net_ros.model.network import ASTNet, NetworkConfig
-from ast_net_ros.model.runtime import DEFAULT_WEIGHTS, DeviceError
 from ast_net_ros.model.weights import load_weights, save_weights
 
 SMALL = NetworkConfig(chip_side=16, widths=(8,), depths=(1,), attributes=8, hidden=4, layers=2)

@@ -16,9 +16,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ast_net_ros.model.inference import AffectModel
 from ast_net_ros.model.network import ASTNet, NetworkConfig, confidence
-from ast_net_ros.model.runtime import AffectModel
-from ast_net_ros.model.temporal import FaceState, advance
+from ast_net_ros.model.recurrent_state import FaceState, advance
 from ast_net_ros.model.weights import WeightsInfo
 from ast_net_ros.pipeline import AffectPipeline, FaceAffect, Frame
 from ast_net_ros.vision.alignment import align_face

@@ -148,7 +148,7 @@ def test_smoothing_steadies_without_moving_the_mean(pipeline, distress_to_smile)
     runs = {}
     for seconds in (0.0, 1.0):
         pipeline.reset()
-        pipeline.settings = PipelineSettings(smoothing=seconds)
+        pipeline.settings = PipelineSettings(smoothing_time_constant=seconds)
         runs[seconds] = np.array([pipeline.process(image, t)[0].valence for t, image in distress_to_smile])
     # Second differences: the way from distress to smile is no unrest, and no filter may take it out.
     unrest = {seconds: np.abs(np.diff(values, n=2)).mean() for seconds, values in runs.items()}

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from ast_net_ros.model.runtime import AffectModel
+from ast_net_ros.model.inference import AffectModel
 from ast_net_ros.ros.node import main
 
 FAULT = Path(os.environ["AST_NET_TEST_FAULT"])

@@ -125,16 +125,16 @@ def parameters_of(arguments: list[str]) -> dict[str, Any]:
 
 def test_node_launch_hands_its_arguments_on(client: Any, launch: Any, tmp_path: Path) -> None:
     config = tmp_path / "robot.yaml"
-    config.write_text("/**:\n  ros__parameters:\n    detection_size: 96\n    max_faces: 3\n")
+    config.write_text("/**:\n  ros__parameters:\n    detector_input_size: 96\n    max_faces: 3\n")
     launched = launch(
         "ast_net.launch.py", "namespace:=robot", "image:=/eye", "image_topics:=[left/raw]", f"config:={config}",
         "device:=cpu", "log_level:=warn", "debug_image:=false",
     )  # fmt: skip
     wait_until(lambda: ("ast_net", "/robot") in client.get_node_names_and_namespaces(), launched)
     values = {}
-    for name in ("detection_size", "max_faces", "debug_image", "device", "image_topics"):
+    for name in ("detector_input_size", "max_faces", "debug_image", "device", "image_topics"):
         values[name] = wait_until(lambda name=name: parameter(client, "robot/ast_net", name), launched)  # type: ignore[misc]
-    assert values["detection_size"].integer_value == 96 and values["max_faces"].integer_value == 3
+    assert values["detector_input_size"].integer_value == 96 and values["max_faces"].integer_value == 3
     assert values["debug_image"].bool_value is False and values["device"].string_value == "cpu"
     wait_until(lambda: client.count_subscribers("/eye") and client.count_subscribers("/robot/left/raw"), launched)
     assert launched.end() == 0

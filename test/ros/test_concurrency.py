@@ -110,17 +110,17 @@ def test_clients_that_change_everything_at_once_neither_block_nor_confuse_the_no
 
     def tune() -> None:
         timeout = chance.choice((0.5, 1.0, 2.0))
-        together = _parameters(track_timeout=timeout, time_jump=2.0 * timeout, max_faces=chance.choice((1, 16)))
+        together = _parameters(track_timeout=timeout, max_time_gap=2.0 * timeout, max_faces=chance.choice((1, 16)))
         result = parameters.call("set_parameters_atomically", SetParametersAtomically.Request(parameters=together))
         assert result.result.successful
         wrong = parameters.call("set_parameters", SetParameters.Request(parameters=_parameters(max_faces=0)))
         assert not wrong.results[0].successful
 
     def read() -> None:
-        names = ["track_timeout", "time_jump"]
+        names = ["track_timeout", "max_time_gap"]
         values = reader.call("get_parameters", GetParameters.Request(names=names)).values
         jump, timeout = values[1].double_value, values[0].double_value
-        assert jump in (2.0 * timeout, 5.0), f"track_timeout {timeout} beside time_jump {jump}: a torn change"
+        assert jump in (2.0 * timeout, 5.0), f"track_timeout {timeout} beside max_time_gap {jump}: a torn change"
 
     def reset() -> None:
         answer = resetter.call("reset", Trigger.Request())

@@ -11,6 +11,8 @@ import pytest
 
 from ast_net_ros.evaluation.estimates import read_estimates
 
+RUNNER = str(Path(__file__).parents[2] / "tools" / "run.py")
+
 
 @pytest.fixture(scope="module")
 def runs(start_for_module: Any, media: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, Path]]:
@@ -20,7 +22,10 @@ def runs(start_for_module: Any, media: Path, tmp_path_factory: pytest.TempPathFa
         environment.delenv("ROS_DOMAIN_ID")
         for video in ("single_face", "no_face"):
             out = tmp_path_factory.mktemp(video) / "out"
-            started[video] = start_for_module("demo", "--video", str(media / f"{video}.mp4"), "--output", str(out)), out
+            started[video] = (
+                start_for_module(RUNNER, "demo", "--video", str(media / f"{video}.mp4"), "--output", str(out)),
+                out,
+            )
     return started
 
 
@@ -60,7 +65,7 @@ def test_the_demo_fails_loudly_when_no_estimate_arrives(runs: dict[str, tuple[An
 
 def test_the_demo_refuses_what_is_no_video(start: Any, tmp_path: Path) -> None:
     (tmp_path / "film.mp4").write_text("no video")
-    demo = start("demo", "--video", str(tmp_path / "film.mp4"), "--output", str(tmp_path / "out"))
+    demo = start(RUNNER, "demo", "--video", str(tmp_path / "film.mp4"), "--output", str(tmp_path / "out"))
     assert demo.process.wait(60) == 1
     assert demo.log.startswith(f"error: video {tmp_path / 'film.mp4'}")
     assert not (tmp_path / "out").exists()

@@ -59,7 +59,7 @@ def node(client: Any, start_for_module: Any, fault: Path, clock: Path) -> Any:
             environment.setenv("LD_PRELOAD", str(library))
             # Shared memory bears moments of the wall clock that both sides compare; one kernel has but one clock.
             environment.setenv("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4?sockets_size=8MB")
-        parameters = ("-p", f"failure_limit:={FAILURE_LIMIT}", "-p", "autostart:=true", "-p", "device:=cpu")
+        parameters = ("-p", f"max_consecutive_failures:={FAILURE_LIMIT}", "-p", "autostart:=true", "-p", "device:=cpu")
         executable = start_for_module(str(HERE / "faulty_node.py"), "--ros-args", *parameters)
     executable.said("waits for images")
     return executable

@@ -22,10 +22,10 @@ from sensor_msgs.msg import Image, RegionOfInterest
 from std_msgs.msg import Header
 
 from ast_net_ros.model import EMOTIONS
-from ast_net_ros.ros import hri
+from ast_net_ros.ros.hri import hri
 from ast_net_ros.ros.image_messages import image_message, nanoseconds, time_message
 from ast_net_ros.vision.detection import FaceDetector
-from ast_net_ros.vision.image_message import decode_image
+from ast_net_ros.vision.image_decoding import decode_image
 
 HEADER = "std_msgs/Header header\n"
 # The names and fields of hri_msgs 2, as far as they are used.

@@ -17,8 +17,8 @@ from ast_net_ros.evaluation.estimates import read_estimates
 from ast_net_ros.evaluation.live import LiveError, LiveOptions, node_parameters, record_live
 from ast_net_ros.evaluation.recording_result import NOT_PROCESSED, read_recording
 from ast_net_ros.ros.image_messages import NANOSECONDS
-from ast_net_ros.ros.live_figures import SentImage, live_figures
-from ast_net_ros.ros.live_playback import LARGEST_LEAP, RunStamps
+from ast_net_ros.ros.replay.live_metrics import SentImage, live_figures
+from ast_net_ros.ros.replay.live_playback import LARGEST_LEAP, RunStamps
 
 MILLISECOND = 1_000_000
 
@@ -128,7 +128,7 @@ def test_a_machine_that_is_too_slow_drops_images_and_says_how_many(face_bag: Pat
 
 
 def test_rows_are_those_of_offline_mode_where_nothing_was_dropped(calm: Path, face_bag: Path) -> None:
-    from ast_net_ros.evaluation.recordings import open_recording
+    from ast_net_ros.bags.recordings import open_recording
     from ast_net_ros.pipeline import AffectPipeline, primary_face
 
     result, pipeline = read_recording(calm), AffectPipeline()

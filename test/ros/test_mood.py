@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ast_net_ros.pipeline import AffectPipeline
-from ast_net_ros.ros.mood import MoodEvent, MoodMachine, MoodSettings
+from ast_net_ros.ros.examples.mood import MoodEvent, MoodMachine, MoodSettings
 from ast_net_ros.vision.video import open_video
 
 RATE = 20
@@ -80,9 +80,9 @@ def test_a_good_mood_long_after_a_bad_one_is_no_cheering_up() -> None:
 
 
 def test_values_between_the_thresholds_change_nothing() -> None:
-    wavering = [[Face(0.22 + 0.05 * (-1) ** number)] for number in range(100)]
-    assert told(play(MoodMachine(), second_of(Face(0.4)), wavering)) == ["mood_changed >positive"]
-    assert told(play(MoodMachine(), second_of(Face(0.0)), wavering)) == ["mood_changed >calm"]
+    fluctuation = [[Face(0.22 + 0.05 * (-1) ** number)] for number in range(100)]
+    assert told(play(MoodMachine(), second_of(Face(0.4)), fluctuation)) == ["mood_changed >positive"]
+    assert told(play(MoodMachine(), second_of(Face(0.0)), fluctuation)) == ["mood_changed >calm"]
 
 
 def test_a_mood_that_does_not_last_is_not_believed() -> None:

@@ -18,7 +18,7 @@ from ast_net_ros.ros.image_messages import compressed_message, image_message, na
 @pytest.fixture(scope="module")
 def node(client: Any, start_for_module: Any) -> Any:
     executable = start_for_module(
-        "ast_net_node", "--ros-args", "-p", "image_topics:=[left, right/compressed]", "-p", "silence_warning:=1.0"
+        "ast_net_node", "--ros-args", "-p", "image_topics:=[left, right/compressed]", "-p", "no_image_timeout:=1.0"
     )
     executable.said("waits for images on /image, /left, /right/compressed")
     return executable

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ast_net_ros.ros.replay import main, schedule
-from ast_net_ros.ros.replay_source import ReplaySource, in_playing_time, open_source
+from ast_net_ros.ros.replay.replay import main, schedule
+from ast_net_ros.ros.replay.source import ReplaySource, in_playing_time, open_source
 
 
 def three_pictures() -> ReplaySource:

@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
-from ast_net_ros.ros.soak_report import CameraLife, SoakRun, report
-from ast_net_ros.ros.soak_watch import Complaints, Sample, SeenFace
+from soak.report import CameraLife, SoakRun, report
+from soak.watch import Complaints, Sample, SeenFace
+
+RUNNER = str(Path(__file__).parents[2] / "tools" / "run.py")
+
 
 SECOND = 10**9
 
@@ -22,7 +25,7 @@ def test_a_short_soak_holds_and_leaves_its_figures(
     monkeypatch.setenv("AST_NET_MEDIA", str(media))
     monkeypatch.delenv("ROS_DOMAIN_ID")
     options = ("--minutes", "0.25", "--pace", "6", "--cameras", "2", "--output", str(tmp_path / "soak"))
-    soak = start("soak", *options)
+    soak = start(RUNNER, "soak", *options)
     assert soak.process.wait(180) == 0, soak.log[-4000:]
     figures = json.loads((tmp_path / "soak" / "soak.json").read_text())
     assert figures["holds"] and figures["answers"] > 20

@@ -14,10 +14,10 @@ import pytest
 
 from ast_net_ros.pipeline import FaceAffect
 from ast_net_ros.ros.image_messages import nanoseconds
-from ast_net_ros.ros.rerun_log import TIMELINE, RerunLog, ViewerError, load_rerun
-from ast_net_ros.ros.viewer import main, reduced
+from ast_net_ros.ros.viewer.rerun_log import TIMELINE, RerunLog, ViewerError, load_rerun
+from ast_net_ros.ros.viewer.viewer import main, reduced
 
-pytest.importorskip("rerun", reason="rerun-sdk is not installed: setup/setup.sh viewer")
+pytest.importorskip("rerun", reason="rerun-sdk is not installed: tools/setup/setup.sh viewer")
 
 Rows = dict[str, dict[str, list[tuple[int, Any]]]]
 

@@ -12,15 +12,18 @@ from safetensors.torch import load_file
 
 from ast_net_ros.model import load_model
 from ast_net_ros.model.network import NetworkConfig
-from ast_net_ros.training import attributes
-from ast_net_ros.training.attribute_figures import (
+from ast_net_ros.training import stage1 as attributes
+from ast_net_ros.training.attribute_metrics import (
     archive_figures,
     calibration_error,
     classification_figures,
     paired_figures,
     still_affect,
 )
-from ast_net_ros.training.attributes import (
+from ast_net_ros.training.augmentation import augment
+from ast_net_ros.training.commands import evaluate_attributes_command
+from ast_net_ros.training.data.faces import DataError, Faces
+from ast_net_ros.training.stage1 import (
     AttributeTraining,
     draw_order,
     draw_weights,
@@ -28,9 +31,6 @@ from ast_net_ros.training.attributes import (
     majority_accuracy,
     train_attributes,
 )
-from ast_net_ros.training.augmentation import augment
-from ast_net_ros.training.commands import evaluate_attributes_command
-from ast_net_ros.training.faces import DataError, Faces
 from ast_net_ros.vision.video import open_video
 
 SMALL = NetworkConfig(chip_side=48, widths=(8, 8), depths=(1, 1), attributes=8, hidden=4, layers=2)

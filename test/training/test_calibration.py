@@ -5,7 +5,7 @@ import torch
 
 from ast_net_ros.model.network import CONFIDENCE_RADIUS, NetworkConfig, StackedLSTM, confidence
 from ast_net_ros.training.calibration import calibrate_sigma
-from ast_net_ros.training.temporal import temporal_figures
+from ast_net_ros.training.stage2 import temporal_metrics
 
 SMALL = NetworkConfig(attributes=6, hidden=8, layers=1)
 
@@ -28,12 +28,12 @@ def test_errors_lie_within_sigma_as_often_as_they_should_afterwards(spread):
     torch.manual_seed(0)
     model = StackedLSTM(SMALL).eval()
     draw = _noisy(model, spread)
-    before = temporal_figures(model, draw, count=40, steps=50)
+    before = temporal_metrics(model, draw, count=40, steps=50)
     features, _ = draw(2, 20, torch.Generator().manual_seed(3))
     with torch.no_grad():
         said = model(features)[0].affect
     calibrate_sigma(model, draw, count=40)
-    after = temporal_figures(model, draw, count=40, steps=50)
+    after = temporal_metrics(model, draw, count=40, steps=50)
     for name in ("valence", "arousal"):
         assert abs(before[f"within_one_sigma_{name}"] - 0.683) > 0.1
         assert after[f"within_one_sigma_{name}"] == pytest.approx(0.683, abs=0.05)

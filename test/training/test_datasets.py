@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ast_net_ros.training.datasets import open_recordings
-from ast_net_ros.training.faces import DataError
+from ast_net_ros.training.data.datasets import open_recordings
+from ast_net_ros.training.data.faces import DataError
 
 
 def _by_name(which):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ast_net_ros.model.network import EMOTIONS
-from ast_net_ros.training.face_sources import open_faces
-from ast_net_ros.training.faces import DataError, majority_emotion
+from ast_net_ros.training.data.face_sources import open_faces
+from ast_net_ros.training.data.faces import DataError, majority_emotion
 
 VOTE_COLUMNS = ["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF"]
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ast_net_ros.training.faces import DataError, cut_chips, load_faces, majority_emotion, vote_distribution
+from ast_net_ros.training.data.faces import DataError, cut_chips, load_faces, majority_emotion, vote_distribution
 from ast_net_ros.vision.alignment import align_face
 from ast_net_ros.vision.detection import FaceDetector
 

@@ -9,14 +9,14 @@ from click.testing import CliRunner
 
 from ast_net_ros.model import load_model
 from ast_net_ros.model.network import ASTNet, DiscreteEmotionCNN, NetworkConfig
-from ast_net_ros.training import temporal
-from ast_net_ros.training.attributes import _state
+from ast_net_ros.training import stage2 as temporal
 from ast_net_ros.training.commands import train_temporal_command
-from ast_net_ros.training.faces import DataError
-from ast_net_ros.training.fine_tuning import FineTunedNetwork, fine_tune, own_looks, refit_emotions
-from ast_net_ros.training.recorded_clips import RecordedClips
-from ast_net_ros.training.recordings import StepClip, chips_by_step
-from ast_net_ros.training.temporal import TemporalTraining, temporal_figures
+from ast_net_ros.training.data.faces import DataError
+from ast_net_ros.training.data.recorded_clips import RecordedClips
+from ast_net_ros.training.data.recordings import StepClip, chips_by_step
+from ast_net_ros.training.fine_tuning import FineTunedNetwork, fine_tune, independent_augmentation, refit_emotions
+from ast_net_ros.training.stage1 import _state
+from ast_net_ros.training.stage2 import TemporalTraining, temporal_metrics
 
 SMALL = NetworkConfig(widths=(8, 8), depths=(1, 1), attributes=8, hidden=8)
 SHORT = TemporalTraining(
@@ -60,7 +60,7 @@ def test_it_fits_better_than_with_the_cnn_frozen(cnn):
     rmse = {}
     for share in (0.5, 1e-9):
         trained = fine_tune(cnn, draw, SMALL, TemporalTraining(**{**vars(longer), "cnn_share": share}))
-        rmse[share] = temporal_figures(trained, draw, count=12, steps=30)["rmse_valence"]
+        rmse[share] = temporal_metrics(trained, draw, count=12, steps=30)["rmse_valence"]
     assert rmse[0.5] < 0.8 * rmse[1e-9]
 
 
@@ -104,7 +104,7 @@ def test_emotions_are_told_as_before_though_the_features_moved(cnn):
 
 def test_each_branch_sees_the_same_moments_with_a_look_of_its_own():
     clips = RecordedClips(_clips(3, 0))
-    looks, labels = own_looks(clips.draw)(2, 10, torch.Generator().manual_seed(0))
+    looks, labels = independent_augmentation(clips.draw)(2, 10, torch.Generator().manual_seed(0))
     plain, same_labels = clips.draw(2, 10, torch.Generator().manual_seed(0))
     assert looks.shape == (2, 2, 10, 48, 48)
     assert not torch.equal(looks[0], looks[1])
@@ -140,7 +140,17 @@ def test_the_command_trains_the_cnn_along_on_a_video(cnn, media, tmp_path):
         "--fine-tune",
         0.5,
     ]
-    arguments += ["--output", tmp_path / "out", "--iterations", 2, "--batch", 2, "--clip-steps", 8, "--own-looks"]
+    arguments += [
+        "--output",
+        tmp_path / "out",
+        "--iterations",
+        2,
+        "--batch",
+        2,
+        "--clip-steps",
+        8,
+        "--independent-augmentation",
+    ]
     arguments += ["--largest-shift", 2, "--settle-steps", 1]
     answer = CliRunner().invoke(train_temporal_command, list(map(str, arguments)), catch_exceptions=False)
     assert answer.exit_code == 0, answer.output

@@ -7,8 +7,8 @@ from click.testing import CliRunner
 from ast_net_ros.model.network import ASTNet, DiscreteEmotionCNN, NetworkConfig
 from ast_net_ros.model.weights import save_weights
 from ast_net_ros.training.commands import train_attributes_command
-from ast_net_ros.training.faces import DataError
-from ast_net_ros.training.growth import grown_cnn, open_cnn
+from ast_net_ros.training.data.faces import DataError
+from ast_net_ros.training.warm_start import init_from_checkpoint, open_cnn
 
 SMALL = NetworkConfig(widths=(8, 16), depths=(2, 1), attributes=8, hidden=4)
 
@@ -24,7 +24,7 @@ def stored(tmp_path_factory):
 
 def test_of_the_same_sizes_it_answers_as_the_stored_one(stored):
     path, cnn = stored
-    grown = grown_cnn(path, SMALL).eval()
+    grown = init_from_checkpoint(path, SMALL).eval()
     chips = torch.rand(3, 1, 48, 48) * 255
     torch.testing.assert_close(grown(chips), cnn(chips), atol=0, rtol=0)
     assert open_cnn(path)[0] == SMALL
@@ -34,7 +34,7 @@ def test_a_deeper_and_wider_one_keeps_each_stages_first_blocks(stored):
     path, cnn = stored
     wanted = NetworkConfig(widths=(8, 16, 24), depths=(1, 2, 1), attributes=8, hidden=4)
     fresh = DiscreteEmotionCNN(wanted).state_dict()
-    grown = grown_cnn(path, wanted).state_dict()
+    grown = init_from_checkpoint(path, wanted).state_dict()
     taken = {"stem.weight": "stem.weight", "blocks.0.first.weight": "blocks.0.first.weight"}
     taken["blocks.1.second.weight"] = "blocks.2.second.weight"  # the second stage begins a block earlier
     taken["emotions.weight"] = "emotions.weight"
@@ -46,7 +46,7 @@ def test_a_deeper_and_wider_one_keeps_each_stages_first_blocks(stored):
 def test_where_nothing_fits_it_is_refused_by_name(stored):
     path, _ = stored
     with pytest.raises(DataError, match=r"stem of 8 channels; the network to train has 48 and 12"):
-        grown_cnn(path, NetworkConfig(widths=(12, 16), depths=(1, 1), attributes=8, hidden=4))
+        init_from_checkpoint(path, NetworkConfig(widths=(12, 16), depths=(1, 1), attributes=8, hidden=4))
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path):

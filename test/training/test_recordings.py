@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from ast_net_ros.model.inference import AffectModel
 from ast_net_ros.model.network import ASTNet, DiscreteEmotionCNN, NetworkConfig
-from ast_net_ros.model.runtime import AffectModel
-from ast_net_ros.model.temporal import FaceState, advance
+from ast_net_ros.model.recurrent_state import FaceState, advance
 from ast_net_ros.model.weights import WeightsInfo
-from ast_net_ros.training.faces import DataError
-from ast_net_ros.training.features import cached_features, clips_of, encode_recording, weights_key
-from ast_net_ros.training.recordings import (
+from ast_net_ros.training.data.faces import DataError
+from ast_net_ros.training.data.features import cached_features, clips_of, encode_recording, weights_key
+from ast_net_ros.training.data.recordings import (
     FaceSequence,
     Recording,
     RecordingSet,
@@ -137,7 +137,7 @@ def test_a_real_video_is_encoded_once_and_anew_when_weights_or_file_change(media
     def refuse(*_):
         raise AssertionError("encoded again")
 
-    monkeypatch.setattr("ast_net_ros.training.features.encode_recording", refuse)
+    monkeypatch.setattr("ast_net_ros.training.data.features.encode_recording", refuse)
     again = cached_features(recording, cnn, SMALL, cache, detector, key)
     np.testing.assert_array_equal(again.features, first.features)
     np.testing.assert_array_equal(again.stamps, first.stamps)

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from ast_net_ros.model.network import DiscreteEmotionCNN, NetworkConfig
-from ast_net_ros.training.faces import DataError, Faces
-from ast_net_ros.training.pairs import PairRecordings, pair_recordings, warp_between
-from ast_net_ros.training.recordings import split_by_person
-from ast_net_ros.training.simulation import SimulatedRecordings, Simulation, own_variation, recordings_of
+from ast_net_ros.training.data.faces import DataError, Faces
+from ast_net_ros.training.data.recordings import split_by_person
+from ast_net_ros.training.data.simulation import SimulatedRecordings, Simulation, own_variation, recordings_of
+from ast_net_ros.training.data.smile_pairs import PairRecordings, pair_recordings, warp_between
 
 SMALL = NetworkConfig(widths=(8, 8, 8), depths=(1, 1, 1), attributes=6, hidden=8)
 
@@ -48,7 +48,7 @@ def test_two_looks_share_the_person_and_differ_in_what_passes():
     features, targets = _faces(count=100)
     features = features[:, :1] + 0.01 * torch.randn(100, 400, 6, generator=torch.Generator().manual_seed(0))
     recordings = SimulatedRecordings(features, targets, Simulation(miss_rate=0.5, held_share=0))
-    looks, labels = recordings.draw_looks(8, 100, torch.Generator().manual_seed(0))
+    looks, labels = recordings.sample_with_augmentation(8, 100, torch.Generator().manual_seed(0))
     assert looks.shape == (2, 8, 100, 6) and labels.shape == (8, 100, 2)
     apart = (looks[0] - looks[1]).std()
     assert 0.003 < float(apart) < 0.03, "the versions of one face lie 0.01 around it"
@@ -145,7 +145,7 @@ def test_features_of_faces_are_kept_until_something_changes(tmp_path, monkeypatc
     def refuse(*_):
         raise AssertionError("encoded again")
 
-    monkeypatch.setattr("ast_net_ros.training.simulation.disturbed_features", refuse)
+    monkeypatch.setattr("ast_net_ros.training.data.simulation.disturbed_features", refuse)
     assert torch.equal(recordings_of(cnn, faces, 2, 1, cache=tmp_path).features, first.features)
     for changed in ((DiscreteEmotionCNN(SMALL), faces, 2, 1), (cnn, faces, 3, 1), (cnn, faces, 2, 2)):
         with pytest.raises(AssertionError, match="encoded again"):

@@ -15,17 +15,17 @@ from safetensors.torch import load_file
 
 import ast_net_ros
 from ast_net_ros.model.network import AffectOutput, NetworkConfig
-from ast_net_ros.training import temporal
+from ast_net_ros.training import stage2 as temporal
+from ast_net_ros.training.data.faces import DataError
+from ast_net_ros.training.data.recorded_clips import RecordedClips
+from ast_net_ros.training.data.recordings import StepClip
 from ast_net_ros.training.engine import SingleProcess, start_engine
-from ast_net_ros.training.faces import DataError
-from ast_net_ros.training.objective import regression_loss
-from ast_net_ros.training.recorded_clips import RecordedClips
-from ast_net_ros.training.recordings import StepClip
-from ast_net_ros.training.temporal import (
+from ast_net_ros.training.losses import regression_loss
+from ast_net_ros.training.stage2 import (
     CNNFile,
     TemporalTraining,
     check_run,
-    temporal_figures,
+    temporal_metrics,
     train_temporal,
 )
 
@@ -65,7 +65,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, interrupted):
 def test_a_run_of_other_settings_or_a_damaged_state_is_not_continued(tmp_path):
     train_temporal(_draw, SMALL, SHORT, tmp_path)
     with pytest.raises(DataError, match="another output folder"):
-        train_temporal(_draw, SMALL, TemporalTraining(iterations=12, agreement=0), tmp_path)
+        train_temporal(_draw, SMALL, TemporalTraining(iterations=12, consistency=0), tmp_path)
     state = tmp_path / "temporal_state.safetensors"
     state.write_bytes(state.read_bytes()[:50])
     with pytest.raises(DataError, match="remove it to begin anew"):
@@ -139,7 +139,7 @@ def test_training_learns_from_recordings_with_holes():
     torch.set_num_threads(1)
     draw = RecordedClips(_clips()).draw
     training = TemporalTraining(iterations=80, batch=8, clip_steps=40, largest_shift=10, learning_rate=1e-2)
-    figures = temporal_figures(train_temporal(draw, SMALL, training), draw, count=50, steps=40)
+    figures = temporal_metrics(train_temporal(draw, SMALL, training), draw, count=50, steps=40)
     assert figures["ccc_valence"] > 0.7 and figures["ccc_arousal"] > 0.7
 
 
@@ -172,7 +172,7 @@ import torch
 from safetensors.torch import save_file
 from ast_net_ros.model.network import NetworkConfig
 from ast_net_ros.training.engine import start_engine
-from ast_net_ros.training.temporal import TemporalTraining, train_temporal
+from ast_net_ros.training.stage2 import TemporalTraining, train_temporal
 
 def draw(count, steps, generator):
     labels = torch.rand(count, 1, 2, generator=generator).expand(count, steps, 2) * 2 - 1

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from ast_net_ros.model.network import AffectOutput, NetworkConfig, StackedLSTM
-from ast_net_ros.training.objective import agreement_loss, concordance, regression_loss
-from ast_net_ros.training.simulation import EMOTION_COORDINATES, SimulatedRecordings, Simulation
-from ast_net_ros.training.temporal import TemporalTraining, temporal_figures, train_temporal
+from ast_net_ros.training.data.simulation import EMOTION_COORDINATES, SimulatedRecordings, Simulation
+from ast_net_ros.training.losses import concordance, consistency_loss, regression_loss
+from ast_net_ros.training.stage2 import TemporalTraining, temporal_metrics, train_temporal
 
 SMALL = NetworkConfig(attributes=6, hidden=16, layers=2)
 
@@ -45,16 +45,16 @@ def test_agreement_compares_the_same_moments():
     recording = torch.randn(2, 30, 2, generator=torch.Generator().manual_seed(0))
     for shift in (1, 7, 12):
         earlier, later = recording[:, : 30 - shift], recording[:, shift:]
-        assert float(agreement_loss(earlier, later, shift, settle=0)) == 0
-        assert float(agreement_loss(earlier, later + 0.5, shift, settle=2)) == pytest.approx(0.25)
-    assert float(agreement_loss(recording[:, :25], recording[:, 5:], 4, settle=0)) > 0.1
+        assert float(consistency_loss(earlier, later, shift, settle=0)) == 0
+        assert float(consistency_loss(earlier, later + 0.5, shift, settle=2)) == pytest.approx(0.25)
+    assert float(consistency_loss(recording[:, :25], recording[:, 5:], 4, settle=0)) > 0.1
 
 
 def test_agreement_is_not_asked_while_a_branch_settles():
     earlier, later = torch.zeros(1, 20, 2), torch.zeros(1, 20, 2)
     later[:, :4] = 1.0
-    assert float(agreement_loss(earlier, later, shift=5, settle=4)) == 0
-    assert float(agreement_loss(earlier, later, shift=5, settle=3)) > 0
+    assert float(consistency_loss(earlier, later, shift=5, settle=4)) == 0
+    assert float(consistency_loss(earlier, later, shift=5, settle=3)) > 0
 
 
 def test_clips_that_cannot_overlap_are_refused():
@@ -99,9 +99,9 @@ def test_training_learns_and_is_repeatable():
     torch.set_num_threads(1)
     training = TemporalTraining(iterations=60, batch=16, clip_steps=40, largest_shift=10, learning_rate=1e-2)
     model = train_temporal(_recordings().draw, SMALL, training)
-    figures = temporal_figures(model, _recordings(7).draw, count=40, steps=60)
+    figures = temporal_metrics(model, _recordings(7).draw, count=40, steps=60)
     torch.manual_seed(0)
-    untrained = temporal_figures(StackedLSTM(SMALL), _recordings(7).draw, count=40, steps=60)
+    untrained = temporal_metrics(StackedLSTM(SMALL), _recordings(7).draw, count=40, steps=60)
     assert figures["ccc_valence"] > 0.6 > untrained["ccc_valence"]
     again = train_temporal(_recordings().draw, SMALL, training)
     for name, value in model.state_dict().items():

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ast_net_ros.vision.image_message import ENCODINGS, ImageError, decode_image
+from ast_net_ros.vision.image_decoding import ENCODINGS, ImageError, decode_image
 
 RAW_BYTES = {"mono8": 1, "8UC1": 1, "mono16": 2, "16UC1": 2, "bgra8": 4, "rgba8": 4}
 RAW_BYTES |= {"bgr8": 3, "rgb8": 3, "8UC3": 3, "yuv422": 2, "uyvy": 2, "yuv422_yuy2": 2, "yuyv": 2}

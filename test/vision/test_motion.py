@@ -6,7 +6,7 @@ import pytest
 
 from ast_net_ros.vision.alignment import LANDMARK_TEMPLATE
 from ast_net_ros.vision.detection import Detection
-from ast_net_ros.vision.motion import MotionReference, follow_faces
+from ast_net_ros.vision.optical_flow import MotionReference, follow_faces
 
 
 def _scene() -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Read and write rosbag2 recordings without ROS."""

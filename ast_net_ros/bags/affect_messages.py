@@ -1,0 +1,78 @@
+"""Valence and arousal that a bag holds as messages: the ground truth that an annotation tool recorded along.
+
+In: a bag with a topic of ast_net_ros/ValenceArousal or ValenceArousalArray. Out: :class:`AffectLabels`, by stamp.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ast_net_ros.bags.message_types import AFFECT_ARRAY, AFFECT_TYPES, MessageError, parse_message
+from ast_net_ros.bags.paths import RecordingError, is_recorded_bag
+from ast_net_ros.bags.storage import ReadingProblems
+from ast_net_ros.bags.topics import check_readable, choose_topic, open_recorded_bag, stamp_of, topics_of_types
+
+
+def affect_topics(path: Path) -> dict[str, str]:
+    """The topics of a bag with valence and arousal, and their types; empty for a video.
+
+    Raises RecordingError for a bag of which nothing can be read.
+    """
+    return topics_of_types(path, AFFECT_TYPES)
+
+
+@dataclass(frozen=True)
+class AffectLabels:
+    """Valence and arousal that a bag holds as messages, by stamp.
+
+    topic: theirs. stamps_ns: N int64, not decreasing. face_ids: N texts, as in the messages. values: N x 2 float64
+    (valence, arousal), finite and in [-1, 1]. problems: what could not be read.
+    """
+
+    topic: str
+    stamps_ns: np.ndarray
+    face_ids: list[str]
+    values: np.ndarray
+    problems: list[str]
+
+
+def read_affect_labels(path: Path, topic: str | None = None) -> AffectLabels:
+    """The ValenceArousal messages, or the faces of the ValenceArousalArray messages, of a bag's topic.
+
+    topic: without it, the only one with such messages.
+    Raises RecordingError for what is no bag, and when there is no such topic, or several to choose from.
+    """
+    problems = ReadingProblems()
+    if not is_recorded_bag(path):
+        raise RecordingError(f"recording {path}: no bag, so that it holds no labels; name a file with them")
+    bag = open_recorded_bag(path, problems)
+    chosen = choose_topic(bag, topic, AFFECT_TYPES, "valence and arousal", " or ".join(AFFECT_TYPES))
+    check_readable(bag, chosen, problems)
+    rows: list[tuple[int, str, float, float]] = []
+    for received_ns, data in bag.messages(chosen.name, problems):
+        try:
+            message = parse_message(data, chosen.type)
+        except MessageError as error:
+            problems.note(f"topic {chosen.name}: a label cannot be read: {error}", kind="message")
+            continue
+        for face in message.faces if chosen.type == AFFECT_ARRAY else [message]:
+            # A face in an array can lack the stamp that the array has.
+            stamp_ns = stamp_of(face.header) or stamp_of(message.header)
+            if stamp_ns is None:
+                problems.note(f"topic {chosen.name}: labels without a stamp have the time of their receipt", lost=False)
+            if not (abs(face.valence) <= 1 and abs(face.arousal) <= 1):  # false for NaN
+                text = f"topic {chosen.name}: a label ({face.valence}, {face.arousal}) is outside [-1, 1] and left out"
+                problems.note(text, kind="range")
+                continue
+            rows.append((stamp_ns or received_ns, face.face_id, face.valence, face.arousal))
+    rows.sort(key=lambda row: row[0])
+    return AffectLabels(
+        topic=chosen.name,
+        stamps_ns=np.array([row[0] for row in rows], np.int64),
+        face_ids=[row[1] for row in rows],
+        values=np.array([row[2:] for row in rows], np.float64).reshape(-1, 2),
+        problems=problems.texts(),
+    )

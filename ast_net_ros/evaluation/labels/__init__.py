@@ -1,0 +1,1 @@
+"""Find, read and align the labels of a recording."""

@@ -1,0 +1,183 @@
+"""Giving a recording's results their truth: which labels, which face, and at which delay.
+
+In: finished results folders without labels (or with other ones), and their ground truth. Out: the same folders, whose
+frames.csv has the chosen face and the truth. The estimates stay as they are: another clock offset, delay or rule costs
+seconds and not another pass over the video.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ast_net_ros.evaluation.labels.ground_truth import (
+    DelayCourse,
+    GroundTruth,
+    LabelOptions,
+    estimate_delay,
+    fit_problems,
+    label_moments,
+    truth_at,
+)
+from ast_net_ros.evaluation.labels.matching import (
+    FaceTable,
+    MatchError,
+    best_faces,
+    largest_faces,
+    named_faces,
+    read_face_table,
+)
+from ast_net_ros.evaluation.recording_result import (
+    ESTIMATES,
+    RecordingResult,
+    read_recording,
+    replace_recording,
+)
+from ast_net_ros.rating_files import LabelRows
+
+PROBLEM_PREFIX = "labels: "
+"""Begins every problem in recording.json that comes from here, so that the next labelling can take it back."""
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """rows: of the face table, one for each frame, -1 for none. faces: names, where the rule has some."""
+
+    rows: np.ndarray
+    truth: np.ndarray
+    label_face: LabelRows | None
+    faces: tuple[str, ...]
+    problems: tuple[str, ...] = ()
+
+
+def label_recording(
+    folder: Path, truth: GroundTruth | None, options: LabelOptions, problem: str | None = None
+) -> RecordingResult:
+    """Writes chosen face and truth into a results folder, unless it has exactly these, and returns the results.
+
+    problem: why there is no truth although some was expected. Raises RecordingResultError.
+    """
+    result = read_recording(folder)
+    key = labels_key(truth, options, problem)
+    if result.about.get("labels", {}).get("key") == key:
+        return result
+    table = read_face_table(folder / ESTIMATES)
+    choice = _choose(result, table, truth, options)
+    problems = [*([problem] if problem else []), *choice.problems]
+    if truth is not None:
+        problems += truth.remarks
+        if choice.label_face is not None and len(result.stamps_ns):
+            problems += fit_problems(result.stamps_ns, truth, choice.label_face, options, choice.truth)
+    own = [text for text in result.about["problems"] if not text.startswith(PROBLEM_PREFIX)]
+    about = result.about | {
+        "problems": own + [PROBLEM_PREFIX + text for text in problems],
+        "labels": {
+            "source": truth.source if truth else None,
+            "faces": list(choice.faces),
+            "frames": int(np.isfinite(choice.truth).all(axis=1).sum()),
+            "key": key,
+            **asdict(options),
+        },
+    }
+    labelled = _with_choice(result, table, choice, about)
+    replace_recording(folder, labelled)
+    return read_recording(folder)  # as the file has it, so that a resumed run gives the same figures
+
+
+def labels_key(truth: GroundTruth | None, options: LabelOptions, problem: str | None = None) -> str:
+    """Changes when the labels, or what is made of them, change."""
+    digest = hashlib.sha256(json.dumps([asdict(options), problem]).encode())
+    for face in truth.faces if truth else ():
+        digest.update(f"{face.face_id}|{face.remarks}|{truth and truth.epoch}|".encode())
+        digest.update(np.ascontiguousarray(face.times, np.float64).tobytes())
+        digest.update(np.ascontiguousarray(face.values, np.float64).tobytes())
+    return digest.hexdigest()
+
+
+def delay_of(labelled: Sequence[tuple[Path, GroundTruth]], options: LabelOptions, most: float) -> dict:
+    """The annotation delay in [0, most] seconds that suits these recordings best: see ground_truth.estimate_delay.
+
+    labelled: results folders, each with its labels. Faces are chosen at the delay in `options`. Raises LabelsError.
+    """
+    courses, names = [], []
+    for folder, truth in labelled:
+        result = read_recording(folder)
+        table = read_face_table(folder / ESTIMATES)
+        choice = _choose(result, table, truth, options)
+        if choice.label_face is None or len(result.stamps_ns) == 0:
+            continue
+        names.append(result.name)
+        first = int(result.stamps_ns[0])
+        courses.append(
+            DelayCourse(
+                (result.stamps_ns - first) / 1e9,
+                _affect(table, choice.rows)[:, :2],
+                label_moments(first, truth, choice.label_face, replace(options, annotation_delay=0.0)),
+                choice.label_face.values,
+            )
+        )
+    return {"recordings": names, **estimate_delay(courses, 0.0, most, options.max_gap)}
+
+
+def _choose(result: RecordingResult, table: FaceTable, truth: GroundTruth | None, options: LabelOptions) -> _Choice:
+    frames = len(result.stamps_ns)
+    none = np.full((frames, 2), np.nan)
+    wanted = tuple(options.match[3:].split(",")) if options.match.startswith("id:") else ()
+    if truth is None or options.match == "best":
+        candidates = truth.faces if truth else ()
+    else:
+        candidates, problem = _labels_of(truth.faces, wanted)
+        if problem:
+            return _Choice(largest_faces(table, frames), none, None, (), (problem,))
+    put = [truth_at(result.stamps_ns, truth, face, options) for face in candidates] if truth else []
+    if wanted:
+        try:
+            rows = named_faces(table, frames, wanted)
+        except MatchError as error:
+            return _Choice(largest_faces(table, frames), none, None, (), (f"{error}; the largest is shown, unscored",))
+        return _Choice(rows, put[0] if put else none, candidates[0] if candidates else None, wanted)
+    if options.match == "best" and put:
+        found = [best_faces(table, values) for values in put]
+        best = max(range(len(found)), key=lambda index: (bool(found[index][0]), found[index][1]))
+        names, _ = found[best]
+        if names:
+            return _Choice(named_faces(table, frames, names), put[best], candidates[best], names)
+        return _Choice(largest_faces(table, frames), put[best], candidates[best], ())
+    return _Choice(largest_faces(table, frames), put[0] if put else none, candidates[0] if candidates else None, ())
+
+
+def _labels_of(faces: tuple[LabelRows, ...], wanted: tuple[str, ...]) -> tuple[tuple[LabelRows, ...], str | None]:
+    """The labels that a rule other than `best` speaks of, or why it is not clear which."""
+    if len(faces) == 1:
+        return faces, None
+    chosen = tuple(face for face in faces if face.face_id in wanted)
+    if chosen:
+        return chosen[:1], None
+    names = ", ".join(face.face_id or "(no name)" for face in faces[:12])
+    return (), f"they speak of {len(faces)} faces ({names}); choose with --match id:NAME or --match best"
+
+
+def _affect(table: FaceTable, rows: np.ndarray) -> np.ndarray:
+    """N x 4: valence, arousal, confidence, state age of the chosen rows; NaN for none."""
+    found = np.full((len(rows), 4), np.nan)
+    found[rows >= 0] = table.affect[rows[rows >= 0]]
+    return found
+
+
+def _with_choice(result: RecordingResult, table: FaceTable, choice: _Choice, about: dict) -> RecordingResult:
+    affect = _affect(table, choice.rows)
+    names = [table.names[table.face[row]] if row >= 0 else "" for row in choice.rows.tolist()]
+    return replace(
+        result,
+        face_ids=names,
+        predicted=affect[:, :2],
+        confidence=affect[:, 2],
+        state_age=affect[:, 3],
+        truth=choice.truth,
+        about=about,
+    )

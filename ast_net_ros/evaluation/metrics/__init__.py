@@ -1,0 +1,1 @@
+"""Metrics of estimates against labels, with confidence intervals."""

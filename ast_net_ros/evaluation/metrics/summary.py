@@ -1,0 +1,340 @@
+"""The figures of an evaluation: the content of results.json.
+
+In: recordings as RecordingResult. Out: a dictionary of the schema `ast_net_evaluation/1`, ready for JSON: what has no
+value is null and said why, nothing is NaN. evaluation/results.schema.json describes every field.
+
+Rules that the figures follow:
+- A moment is scored where it has a label and an estimate, and where its state is at least `warm_up_seconds` old.
+  Moments with a label and no estimate are counted, not guessed.
+- Offline and live recordings are never pooled with each other.
+- Pooled figures come in two kinds, both of which the literature uses: `mean_of_recordings`, in which a short recording
+  weighs as much as a long one, and `concatenated`, of all scored moments put end to end.
+- Intervals are drawn over recordings (evaluation/intervals.py). One recording has none.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ast_net_ros.atomic_files import atomic_write
+from ast_net_ros.evaluation.metrics.agreement import (
+    DIMENSIONS,
+    MEASURES,
+    agreement,
+    change_per_second,
+    confidence_calibration,
+    mean_of_recordings,
+)
+from ast_net_ros.evaluation.metrics.intervals import FEW_RECORDINGS, Resampling, interval_of_mean, intervals_of_joined
+from ast_net_ros.evaluation.recording_result import NOT_PROCESSED, RecordingResult, read_json
+
+SCHEMA = "ast_net_evaluation/1"
+
+
+class ResultsError(ValueError):
+    """A results file that cannot be read; the text names the file and the reason."""
+
+
+@dataclass(frozen=True)
+class FigureOptions:
+    """warm_up_seconds: estimates of a face whose state is younger are left out; 0 leaves the warm-up in."""
+
+    warm_up_seconds: float = 0.0
+    resampling: Resampling = field(default_factory=Resampling)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.warm_up_seconds < math.inf:
+            raise ValueError(f"warm_up_seconds is {self.warm_up_seconds}: wanted 0 or more seconds")
+
+
+def evaluation_figures(
+    results: Sequence[RecordingResult],
+    options: FigureOptions | None = None,
+    run: Mapping[str, Any] | None = None,
+) -> dict:
+    """Figures of every recording and of all together. run: what made them (command, device, weights, versions)."""
+    options = options or FigureOptions()
+    recordings = [_recording_figures(result, options) for result in results]
+    _add_differences_to_offline(results, recordings)
+    modes = list(dict.fromkeys(result.mode for result in results))
+    pooled = {}
+    for mode in modes:
+        chosen = [index for index, result in enumerate(results) if result.mode == mode]
+        pooled[mode] = _pooled_figures([results[i] for i in chosen], [recordings[i] for i in chosen], options)
+    return json_ready(
+        {
+            "schema": SCHEMA,
+            "run": dict(run or {}),
+            "options": {"warm_up_seconds": options.warm_up_seconds, **asdict(options.resampling)},
+            "recordings": recordings,
+            "pooled": pooled,
+            "comparison": None,
+        }
+    )
+
+
+def estimated(result: RecordingResult) -> np.ndarray:
+    """N bool: frames that have an estimate."""
+    return np.isfinite(result.predicted).all(axis=1)
+
+
+def counted(result: RecordingResult, warm_up_seconds: float) -> np.ndarray:
+    """N bool: frames whose estimate counts, the warm-up left out. Label or not."""
+    # A state age that nobody told is taken for old enough.
+    return estimated(result) & ~(result.state_age < warm_up_seconds)
+
+
+def scored(result: RecordingResult, warm_up_seconds: float) -> np.ndarray:
+    """N bool: frames whose estimate counts and has labels of both dimensions."""
+    return counted(result, warm_up_seconds) & np.isfinite(result.truth).all(axis=1)
+
+
+def seconds_of(result: RecordingResult) -> np.ndarray:
+    """N seconds since the earliest frame."""
+    stamps = result.stamps_ns
+    return (stamps - stamps.min()) / 1e9 if len(stamps) else np.zeros(0)
+
+
+def _recording_figures(result: RecordingResult, options: FigureOptions) -> dict:
+    about, frames = result.about, len(result.stamps_ns)
+    used, has_estimate = counted(result, options.warm_up_seconds), estimated(result)
+    labelled = np.isfinite(result.truth).any(axis=1)
+    duration = float(np.ptp(result.stamps_ns)) / 1e9 if frames else 0.0
+    problems = [str(problem) for problem in about.get("problems", [])]
+    processed = int((result.faces != NOT_PROCESSED).sum())
+    figures: dict = {
+        "name": result.name,
+        "path": result.path,
+        "topic": result.topic,
+        "mode": result.mode,
+        "partial": bool(about.get("partial", False)),
+        "problems": problems,
+        "frames": frames,
+        "frames_processed": processed,
+        "duration_seconds": duration,
+        "frames_per_second": (frames - 1) / duration if duration > 0 else None,
+        "processing_seconds": about.get("processing_seconds"),
+        "coverage": _coverage(frames, int((result.faces > 0).sum()), int(has_estimate.sum())),
+        "faces": len({face for face in result.face_ids if face}),
+        "warm_up_left_out": int((has_estimate & ~used).sum()),
+        "truth": {
+            "frames_with_label": int(labelled.sum()),
+            "without_estimate": int((labelled & ~has_estimate).sum()),
+            "scored": int((used & labelled).sum()),
+        },
+    }
+    for index, dimension in enumerate(DIMENSIONS):
+        figures[dimension] = {
+            "mean": float(result.predicted[used, index].mean()) if used.any() else None,
+            "deviation": float(result.predicted[used, index].std()) if used.any() else None,
+            "accuracy": _accuracy(result, used, index) if labelled.any() else None,
+            "smoothness": _smoothness(result, used, index)[0],
+        }
+    figures["confidence"] = _confidence([result], options.warm_up_seconds)
+    figures["live"] = about.get("live") if result.mode == "live" else None
+    figures["difference_to_offline"] = None
+    return figures
+
+
+def _coverage(frames: int, with_face: int, with_estimate: int) -> dict:
+    share = with_estimate / frames if frames else None
+    return {"frames_with_face": with_face, "frames_with_estimate": with_estimate, "share": share}
+
+
+def _accuracy(result: RecordingResult, used: np.ndarray, index: int) -> dict:
+    """metrics.agreement, and bias: the mean error."""
+    predicted, truth = result.predicted[used, index], result.truth[used, index]
+    figures = agreement(predicted, truth)
+    figures["bias"] = float(np.nanmean(predicted - truth)) if figures["count"] else None
+    return figures
+
+
+def _smoothness(result: RecordingResult, used: np.ndarray, index: int) -> tuple[dict, float, float]:
+    """Change a second of one face's neighbouring estimates, of the truth over the same steps, their ratio; and the
+    seconds that the two speak of."""
+    faces = np.unique(np.array(result.face_ids, dtype=object).astype(str), return_inverse=True)[1].reshape(-1)
+    seconds = np.diff(result.stamps_ns) / 1e9
+    steps = used[1:] & used[:-1] & (faces[1:] == faces[:-1]) & (seconds > 0)
+    own_seconds = np.where(steps, seconds, np.nan)
+    labelled = steps & np.isfinite(np.diff(result.truth[:, index]))
+    shared_seconds = np.where(labelled, seconds, np.nan)
+    own, shared, target = (
+        float(change_per_second(values, spent)) if np.isfinite(spent).any() else None
+        for values, spent in (
+            (result.predicted[:, index], own_seconds),
+            (result.predicted[:, index], shared_seconds),
+            (result.truth[:, index], shared_seconds),
+        )
+    )
+    figures = {
+        "change_per_second": own,
+        "target_change_per_second": target,
+        "ratio": shared / target if shared is not None and target else None,
+    }
+    return figures, float(np.nansum(own_seconds)), float(np.nansum(shared_seconds))
+
+
+def _confidence(results: Sequence[RecordingResult], warm_up_seconds: float) -> dict:
+    """Mean confidence, and metrics.confidence_calibration of the scored moments that have a confidence."""
+    stated = [result.confidence[counted(result, warm_up_seconds)] for result in results]
+    known = np.concatenate([values[np.isfinite(values)] for values in stated] or [np.zeros(0)])
+    certainty, error = [], []
+    for result in results:
+        chosen = scored(result, warm_up_seconds) & np.isfinite(result.confidence)
+        certainty.append(result.confidence[chosen])
+        error.append(result.predicted[chosen] - result.truth[chosen])
+    figures = confidence_calibration(np.concatenate([*certainty, []]), np.concatenate([*error, np.zeros((0, 2))]))
+    return {"mean": float(known.mean()) if len(known) else None, **figures}
+
+
+def _pooled_figures(results: Sequence[RecordingResult], recordings: Sequence[dict], options: FigureOptions) -> dict:
+    """Figures of all recordings of one mode."""
+    with_truth = [i for i, figures in enumerate(recordings) if figures["truth"]["scored"]]
+    coverage = [figures["coverage"] for figures in recordings]
+    frames, faces, estimates = (
+        sum(figures["frames"] for figures in recordings),
+        sum(c["frames_with_face"] for c in coverage),
+        sum(c["frames_with_estimate"] for c in coverage),
+    )
+    pooled: dict = {
+        "recordings": len(recordings),
+        "recordings_with_truth": len(with_truth),
+        "partial": sum(figures["partial"] for figures in recordings),
+        "frames": frames,
+        "duration_seconds": sum(figures["duration_seconds"] for figures in recordings),
+        "coverage": _coverage(frames, faces, estimates),
+        "warm_up_left_out": sum(figures["warm_up_left_out"] for figures in recordings),
+        "confidence": _confidence(results, options.warm_up_seconds),
+        "remarks": _interval_remarks(len(with_truth)),
+    }
+    for index, dimension in enumerate(DIMENSIONS):
+        chosen = [(results[i], recordings[i][dimension]["accuracy"]) for i in with_truth]
+        pooled[dimension] = _pooled_dimension(chosen, index, options)
+        pooled[dimension]["smoothness"] = _pooled_smoothness(results, index, options.warm_up_seconds)
+    return pooled
+
+
+def _interval_remarks(recordings: int) -> list[str]:
+    if recordings == 0:
+        return ["no recording has a scored moment: figures without truth only"]
+    if recordings == 1:
+        return ["one recording with truth: there is no confidence interval over recordings"]
+    if recordings < FEW_RECORDINGS:
+        return [
+            f"{recordings} recordings with truth: confidence intervals from so few are rough, and rather too narrow"
+        ]
+    return []
+
+
+def _pooled_dimension(chosen: Sequence[tuple[RecordingResult, dict]], index: int, options: FigureOptions) -> dict:
+    pairs = []
+    for result, _ in chosen:
+        used = counted(result, options.warm_up_seconds) & np.isfinite(result.truth[:, index])
+        pairs.append((result.predicted[used, index], result.truth[used, index]))
+    joined = [np.concatenate([pair[side] for pair in pairs] or [np.zeros(0)]) for side in (0, 1)]
+    single = [accuracy for _, accuracy in chosen]
+    return {
+        "mean_of_recordings": mean_of_recordings(single),
+        "concatenated": {
+            **agreement(*joined),
+            "bias": float((joined[0] - joined[1]).mean()) if len(joined[0]) else None,
+        },
+        "intervals": {
+            "mean_of_recordings": {
+                measure: interval_of_mean([figures[measure] for figures in single], options.resampling)
+                for measure in MEASURES
+            },
+            "concatenated": intervals_of_joined(pairs, options.resampling),
+        },
+    }
+
+
+def _pooled_smoothness(results: Sequence[RecordingResult], index: int, warm_up_seconds: float) -> dict:
+    """As of one recording; each weighs as many seconds as it has steps."""
+    single = [_smoothness(result, counted(result, warm_up_seconds), index) for result in results]
+    own = _weighted([(f["change_per_second"], seconds) for f, seconds, _ in single])
+    target = _weighted([(f["target_change_per_second"], seconds) for f, _, seconds in single])
+    ratio = _weighted(
+        [(f["ratio"], seconds * (f["target_change_per_second"] or 0.0)) for f, _, seconds in single]
+    )  # sum of the estimates' change over sum of the truth's
+    return {"change_per_second": own, "target_change_per_second": target, "ratio": ratio}
+
+
+def _weighted(pairs: Sequence[tuple[float | None, float]]) -> float | None:
+    known = [(value, weight) for value, weight in pairs if value is not None and weight > 0]
+    return float(np.average([value for value, _ in known], weights=[w for _, w in known])) if known else None
+
+
+def _add_differences_to_offline(results: Sequence[RecordingResult], recordings: Sequence[dict]) -> None:
+    """Fills `difference_to_offline` of live recordings whose offline results are among the results."""
+    offline = {_source_of(r): i for i, r in enumerate(results) if r.mode == "offline"}
+    for live, figures in zip(results, recordings):
+        partner = offline.get(_source_of(live)) if live.mode == "live" else None
+        if partner is not None:
+            figures["difference_to_offline"] = _difference(live, results[partner], figures, recordings[partner])
+
+
+def _source_of(result: RecordingResult) -> tuple[Path, str]:
+    return Path(result.path).resolve(), result.topic
+
+
+def _difference(live: RecordingResult, offline: RecordingResult, live_figures: dict, offline_figures: dict) -> dict:
+    """Of frames with one stamp: how far apart the two estimates are. Of accuracy: live less offline."""
+    _, in_live, in_offline = np.intersect1d(live.stamps_ns, offline.stamps_ns, return_indices=True)
+    both = estimated(live)[in_live] & estimated(offline)[in_offline]
+    apart = np.abs(live.predicted[in_live] - offline.predicted[in_offline])[both]
+    difference: dict = {
+        "offline": offline.name,
+        "frames_compared": int(both.sum()),
+        "estimated_only_offline": int(estimated(offline).sum()) - int(both.sum()),
+    }
+    for index, dimension in enumerate(DIMENSIONS):
+        live_accuracy, offline_accuracy = (f[dimension]["accuracy"] or {} for f in (live_figures, offline_figures))
+        difference[dimension] = {
+            "mean_absolute": float(apart[:, index].mean()) if both.any() else None,
+            "largest": float(apart[:, index].max()) if both.any() else None,
+            "accuracy": {m: difference_of(live_accuracy.get(m), offline_accuracy.get(m)) for m in MEASURES},
+        }
+    return difference
+
+
+def difference_of(value: float | None, reference: float | None) -> float | None:
+    """value - reference; None where either has none."""
+    return None if value is None or reference is None else value - reference
+
+
+def json_ready(value: Any) -> Any:
+    """The same with plain Python types, and None for numbers that are not finite."""
+    if isinstance(value, Mapping):
+        return {str(key): json_ready(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_ready(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return json_ready(value.tolist())
+    if isinstance(value, np.generic):
+        return json_ready(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, (str, int, bool)) or value is None else str(value)
+
+
+def write_results(path: Path, figures: Mapping) -> None:
+    """Writes results.json; it appears whole or not at all."""
+    atomic_write(path, json.dumps(figures, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_results(path: Path) -> dict:
+    """A results.json, or that of the output folder `path`. Raises ResultsError."""
+    path = path / "results.json" if path.is_dir() else path
+    results = read_json(path, ResultsError)
+    schema = results.get("schema") if isinstance(results, dict) else None
+    if schema != SCHEMA:
+        raise ResultsError(f"results {path}: the schema is {schema!r}; this version reads {SCHEMA!r}")
+    return results

@@ -1,0 +1,295 @@
+"""The plots of report.html, as SVG that stands in the page itself.
+
+In: results of recordings, and figures. Out: SVG elements as text, drawn by matplotlib without pyplot's global state.
+
+Drawn at the width in CSS pixels at which they are shown, so that text is legible on a phone too; text stays text, in
+the page's own fonts. No name from a recording enters a plot: names stand in the page, where they are escaped.
+The colours are of Okabe and Ito's palette, which colour-blind people can tell apart; on a grey print, dashes do.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from ast_net_ros.evaluation.metrics.agreement import DIMENSIONS
+from ast_net_ros.evaluation.metrics.summary import counted, scored, seconds_of
+from ast_net_ros.evaluation.recording_result import RecordingResult
+from ast_net_ros.model.network import CONFIDENCE_RADIUS
+
+COLORS = {"valence": "#0072B2", "arousal": "#D55E00"}
+TRUTH, CONFIDENCE = "#3b4653", "#009E73"
+WIDE, NARROW = 720, 360
+"""Widths in CSS pixels: of a page, and of a phone or a third of a page."""
+
+_INK, _MUTED, _GRID, _ZERO, _GAP = "#3b4653", "#6b7785", "#e6eaee", "#b8c1ca", "#f1f3f5"
+_TIME = LinearSegmentedColormap.from_list("time", ["#c6d3e3", "#56799f", "#0f2d4e"])
+_TIME_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 36000)
+_PATH_POINTS, _PATH_SHADES = 480, 24
+_QUADRANTS = ((0.95, 0.93, "excited"), (-0.95, 0.93, "distressed"), (-0.95, -0.93, "sad"), (0.95, -0.93, "calm"))
+_MINUS = "\N{MINUS SIGN}"
+_UNIT_LABELS = [f"{_MINUS}1", "", "0", "", "1"]
+_STYLE: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "font.size": 11,
+    "axes.edgecolor": _GRID,
+    "axes.labelcolor": _MUTED,
+    "axes.linewidth": 0.8,
+    "xtick.color": _GRID,
+    "ytick.color": _GRID,
+    "xtick.labelcolor": _MUTED,
+    "ytick.labelcolor": _MUTED,
+    "xtick.labelsize": 10,
+    "ytick.labelsize": 10,
+    "lines.solid_capstyle": "round",
+    "lines.solid_joinstyle": "round",
+}
+
+
+def time_curves(result: RecordingResult, warm_up_seconds: float, width: int, points: int) -> str:
+    """Valence, arousal and confidence over time; truth as a dashed line, stretches without an estimate shaded.
+
+    points: about as many as each curve may have; peaks survive the thinning. Estimates left out as warm-up are pale.
+    """
+    seconds, used = seconds_of(result), counted(result, warm_up_seconds)
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(3, 1, sharex=True, gridspec_kw={"height_ratios": [3, 3, 1.3], "hspace": 0.3})
+        gaps = list(_gaps(seconds, np.isfinite(result.predicted).all(axis=1)))
+        for axes in panels:
+            for start, end in gaps:
+                axes.axvspan(start, end, color=_GAP, linewidth=0, zorder=0)
+        for index, (axes, dimension) in enumerate(zip(panels, DIMENSIONS)):
+            _value_axis(axes)
+            axes.set_title(dimension, loc="left", fontsize=11, color=COLORS[dimension], weight="bold", pad=5)
+            predicted = np.where(_face_changes(result), np.nan, result.predicted[:, index])
+            if not used.all():
+                axes.plot(*thinned(seconds, predicted, points), color=COLORS[dimension], linewidth=1.2, alpha=0.35)
+            kept = np.where(used, predicted, np.nan)
+            axes.plot(*thinned(seconds, kept, points), color=COLORS[dimension], linewidth=1.5, zorder=3)
+            if np.isfinite(result.truth[:, index]).any():
+                truth = thinned(seconds, result.truth[:, index], points)
+                axes.plot(*truth, color=TRUTH, linewidth=1.2, dashes=(4, 2), zorder=2.5)
+        _confidence_panel(panels[2], *thinned(seconds, result.confidence, points))
+        _time_axis(panels[2], float(seconds[-1]) if len(seconds) else 1.0, width)
+
+    phone = width < WIDE
+    margins = {"left": 34 / width, "right": 1 - 12 / width, "top": 0.94, "bottom": 0.075}
+    return _svg(draw, (width, 400 if phone else 380), "valence, arousal and confidence over time", margins)
+
+
+def affect_path(result: RecordingResult, warm_up_seconds: float) -> str:
+    """The course in the valence-arousal plane, pale at the start and dark at the end; truth dashed."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        axes.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal", xlabel="valence", ylabel="arousal")
+        axes.set_xticks([-1, -0.5, 0, 0.5, 1], _UNIT_LABELS)
+        axes.set_yticks([-1, -0.5, 0, 0.5, 1], _UNIT_LABELS)
+        _plain(axes)
+        axes.axhline(0, color=_ZERO, linewidth=0.8, zorder=1)
+        axes.axvline(0, color=_ZERO, linewidth=0.8, zorder=1)
+        for x, y, name in _QUADRANTS:
+            side, level = ("right" if x > 0 else "left"), ("top" if y > 0 else "bottom")
+            axes.text(x, y, name, ha=side, va=level, fontsize=10, color=_MUTED, style="italic")
+        truth = _averaged(result.truth, _PATH_POINTS)
+        axes.plot(*truth.T, color=TRUTH, linewidth=1, dashes=(4, 2), zorder=2, alpha=0.7)
+        usable = counted(result, warm_up_seconds) & ~_face_changes(result)
+        path = _averaged(np.where(usable[:, None], result.predicted, np.nan), _PATH_POINTS)
+        for shade in range(_PATH_SHADES):
+            start, end = (round(part * len(path) / _PATH_SHADES) for part in (shade, shade + 1))
+            piece = path[start : end + 1]  # with the next piece's first point, so that they join
+            axes.plot(*piece.T, color=_TIME(shade / (_PATH_SHADES - 1)), linewidth=1.8, zorder=3)
+        known = path[np.isfinite(path).all(axis=1)]
+        if len(known):
+            axes.plot(*known[0], "o", markersize=6.5, markerfacecolor="white", markeredgecolor="#56799f", zorder=4)
+            axes.plot(*known[-1], "o", markersize=7, color=_TIME(1.0), markeredgecolor="white", zorder=5)
+
+    margins = {"left": 40 / NARROW, "right": 1 - 14 / NARROW, "top": 1 - 10 / 346, "bottom": 40 / 346}
+    return _svg(draw, (NARROW, 346), "path in the plane of valence and arousal", margins)
+
+
+def error_distribution(results: Sequence[RecordingResult], warm_up_seconds: float) -> str | None:
+    """Share of scored moments by error (estimate less truth), valence above and arousal below; None without any."""
+    errors = [(r.predicted - r.truth)[scored(r, warm_up_seconds)] for r in results]
+    error = np.concatenate([*errors, np.zeros((0, 2))])
+    if not len(error):
+        return None
+    limit = min(2.0, max(0.5, math.ceil(4 * float(np.abs(error).max())) / 4))
+    edges = np.linspace(-limit, limit, 41)
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(2, 1, sharex=True, sharey=True, gridspec_kw={"hspace": 0.28})
+        for index, (axes, dimension) in enumerate(zip(panels, DIMENSIONS)):
+            counts = np.histogram(np.clip(error[:, index], -limit, limit), edges)[0] * 100 / len(error)
+            axes.stairs(counts, edges, fill=True, color=COLORS[dimension], alpha=0.35, linewidth=0)
+            axes.stairs(counts, edges, color=COLORS[dimension], linewidth=1.2)
+            axes.axvline(0, color=_ZERO, linewidth=0.8)
+            bias = float(error[:, index].mean())
+            axes.axvline(bias, color=COLORS[dimension], linewidth=1.2, dashes=(3, 2))
+            axes.set_title(dimension, loc="left", fontsize=11, color=COLORS[dimension], weight="bold", pad=4)
+            axes.set_title(f"mean {signed(bias)}", loc="right", fontsize=10, color=_MUTED, pad=4)
+            axes.set_xlim(-limit, limit)
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
+            axes.locator_params(axis="y", nbins=3)
+            axes.locator_params(axis="x", nbins=5)
+            _plain(axes, "y")
+        panels[1].set_ylim(0, None)
+        panels[1].xaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", _MINUS))
+        panels[1].set_xlabel("estimate less truth")
+
+    margins = {"left": 44 / NARROW, "right": 1 - 14 / NARROW, "top": 1 - 24 / 346, "bottom": 40 / 346}
+    return _svg(draw, (NARROW, 346), "distribution of the errors", margins)
+
+
+def confidence_plot(figures: dict) -> str | None:
+    """Share within the radius, and RMSE, against stated confidence, from metrics.confidence_calibration; or None."""
+    bins = figures["bins"]
+    if not bins:
+        return None
+    certainty = [b["confidence"] for b in bins]
+
+    def draw(figure: Figure) -> None:
+        calibration, error = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [2, 1], "hspace": 0.28})
+        calibration.plot([0, 1], [0, 1], color=_MUTED, linewidth=1, dashes=(4, 2))
+        calibration.plot(certainty, [b["within"] for b in bins], "o-", color=CONFIDENCE, markersize=4.5, linewidth=1.5)
+        calibration.set(xlim=(0, 1), ylim=(0, 1))
+        title = f"share of estimates within {CONFIDENCE_RADIUS:g}"
+        calibration.set_title(title, loc="left", fontsize=11, color=CONFIDENCE, weight="bold", pad=4)
+        error.plot(certainty, [b["rmse"] for b in bins], "o-", color=_INK, markersize=4, linewidth=1.2)
+        error.set_title("RMSE", loc="left", fontsize=11, color=_INK, weight="bold", pad=4)
+        error.set(ylim=(0, 1.15 * max(b["rmse"] for b in bins) or 1))
+        error.set_xlabel("stated confidence")
+        for axes in (calibration, error):
+            axes.locator_params(axis="y", nbins=4 if axes is calibration else 2)
+            axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            _plain(axes)
+
+    margins = {"left": 40 / NARROW, "right": 1 - 14 / NARROW, "top": 1 - 24 / 346, "bottom": 40 / 346}
+    return _svg(draw, (NARROW, 346), "calibration of the confidence", margins)
+
+
+def thinned(times: np.ndarray, values: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:
+    """About as many points, among them the smallest and largest of every stretch, so that no peak is lost.
+
+    NaN breaks the line where a stretch knows nothing, or where it begins with a break.
+    """
+    if len(values) <= points:
+        return times, values
+    kept: list[int] = []
+    for part in np.array_split(np.arange(len(values)), max(1, points // 2)):
+        known = part[np.isfinite(values[part])]
+        if len(known) < len(part):  # one break for each stretch that has any
+            unknown = part[~np.isfinite(values[part])]
+            kept.append(int(unknown[0]))
+        if len(known):
+            kept += {int(known[np.argmin(values[known])]), int(known[np.argmax(values[known])])}
+    order = np.array(sorted(kept), np.int64)
+    return times[order], values[order]
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """+0.12, or with a true minus."""
+    text = f"{value:+.{digits}f}"
+    return text.replace("-", _MINUS) if float(text) else text.lstrip("+-")
+
+
+def clock(seconds: float, hours: bool = False) -> str:
+    """m:ss, or h:mm:ss where `hours`."""
+    whole = round(seconds)
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _averaged(course: np.ndarray, points: int) -> np.ndarray:
+    """T x 2 in at most as many points, each the mean of what a stretch knows; NaN where it knows nothing."""
+    if len(course) <= points:
+        return course
+    known = [part[np.isfinite(part).all(axis=1)] for part in np.array_split(course, points)]
+    return np.array([part.mean(axis=0) if len(part) else [np.nan, np.nan] for part in known])
+
+
+def _face_changes(result: RecordingResult) -> np.ndarray:
+    """N bool: the first frame of another face, where no line may lead from one person to the other."""
+    changes = [bool(a and b and a != b) for a, b in zip(result.face_ids, result.face_ids[1:])]
+    return np.array([False, *changes][: len(result.face_ids)], bool)
+
+
+def _gaps(seconds: np.ndarray, known: np.ndarray) -> Iterable[tuple[float, float]]:
+    """Stretches without an estimate that are long enough to be seen."""
+    if len(seconds) < 2:
+        return
+    least = max(0.4, float(seconds[-1]) / 300)
+    padded = np.concatenate([[True], known, [True]])
+    starts, ends = np.flatnonzero(padded[:-1] & ~padded[1:]), np.flatnonzero(~padded[:-1] & padded[1:])
+    for start, end in zip(starts, ends):
+        first, last = float(seconds[start]), float(seconds[min(int(end), len(seconds) - 1)])
+        if last - first >= least:
+            yield first, last
+
+
+def _value_axis(axes: Axes) -> None:
+    axes.set_ylim(-1, 1)
+    axes.set_yticks([-1, -0.5, 0, 0.5, 1], _UNIT_LABELS)
+    axes.axhline(0, color=_ZERO, linewidth=0.8, zorder=1)
+    _plain(axes, "y")
+
+
+def _confidence_panel(axes: Axes, times: np.ndarray, values: np.ndarray) -> None:
+    axes.fill_between(times, 0, values, color=CONFIDENCE, alpha=0.25, linewidth=0)
+    axes.plot(times, values, color=CONFIDENCE, linewidth=1)
+    axes.set_ylim(0, 1)
+    axes.set_yticks([0, 0.5, 1], ["0", "", "1"])
+    axes.set_title("confidence", loc="left", fontsize=11, color=CONFIDENCE, weight="bold", pad=5)
+    _plain(axes, "y")
+
+
+def _time_axis(axes: Axes, end: float, width: int) -> None:
+    end = end or 1.0
+    most = 5 if width < WIDE else 9
+    step = next((s for s in _TIME_STEPS if end / s <= most), 86400)
+    ticks = np.arange(0, end + 1e-9, step)
+    axes.set_xlim(0, end)
+    axes.set_xticks(ticks, [clock(tick, hours=end >= 3600) for tick in ticks])
+
+
+def _plain(axes: Axes, grid: Literal["both", "x", "y"] = "both") -> None:
+    axes.grid(axis=grid, color=_GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0, pad=5)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom")
+
+
+def _svg(draw: Callable[[Figure], None], size: tuple[int, int], label: str, margins: dict[str, float]) -> str:
+    style: Any = {**_STYLE, "svg.hashsalt": label}  # matplotlib types the names of its settings as literals
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=(size[0] / 72, size[1] / 72), dpi=72)
+        canvas = FigureCanvasSVG(figure)
+        draw(figure)
+        figure.subplots_adjust(**margins)
+        text = io.StringIO()
+        canvas.print_svg(text, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    return _for_a_page(text.getvalue(), size, label)
+
+
+def _for_a_page(svg: str, size: tuple[int, int], label: str) -> str:
+    """Without what belongs to a file of its own, and with ids that no other picture of the page has."""
+    body = svg[svg.index(">", svg.index("<svg")) + 1 :]
+    body = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->", "", body, flags=re.DOTALL)
+    # Hundredths of a pixel cannot be seen, and are half of the text.
+    body = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path.group()), body)
+    body = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{zlib.crc32(svg.encode()):08x}-", body)
+    return f'<svg viewBox="0 0 {size[0]} {size[1]}" role="img" aria-label="{label}">{body}'

@@ -1,0 +1,368 @@
+"""A whole evaluation: recordings to results.json and report.html.
+
+In: what the command line says. Out: the folder
+
+    DIR/recordings/NAME/        of each recording: estimates.csv, frames.csv, recording.json (recording_result.py)
+    DIR/recordings/NAME.live/   the same of the live run, where one was asked for
+    DIR/results.json            the figures (figures.py), DIR/report.html the page (report.py)
+
+A recording whose folder is whole and was made from the same files with the same settings is kept, so that an
+interrupted evaluation goes on where it stopped. results.json and report.html are removed when a recording is made anew
+and come back when everything is done: where they lie, they speak of what lies beside them.
+"""
+
+from __future__ import annotations
+
+import errno
+import fnmatch
+import functools
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ast_net_ros.atomic_files import PARTIAL_SUFFIX
+from ast_net_ros.bags.paths import LIVE_SUFFIX, RecordingError, find_recordings, unique_names
+from ast_net_ros.bags.recordings import open_recording
+from ast_net_ros.evaluation.comparison import compare_results
+from ast_net_ros.evaluation.labels.ground_truth import GroundTruth, LabelOptions, LabelsError, ground_truth_of
+from ast_net_ros.evaluation.labels.labelling import delay_of, label_recording
+from ast_net_ros.evaluation.labels.matching import check_rule
+from ast_net_ros.evaluation.metrics.summary import FigureOptions, evaluation_figures, read_results, write_results
+from ast_net_ros.evaluation.offline import evaluate_recording, key_of, library_versions
+from ast_net_ros.evaluation.options import EstimationSettings
+from ast_net_ros.evaluation.recording_result import (
+    RecordingResult,
+    RecordingResultError,
+    read_recording,
+)
+from ast_net_ros.evaluation.report.page import write_report
+from ast_net_ros.evaluation.workers import FULL_DISK, RecordingJob, Tell, disk_full, run_here, run_in_processes
+from ast_net_ros.model.inference import AffectModel, load_model
+
+RESULTS, REPORT, RECORDINGS = "results.json", "report.html", "recordings"
+
+
+class EvaluationError(ValueError):
+    """An evaluation that cannot be done as it was asked for; the text names the option and the mend."""
+
+
+@dataclass(frozen=True)
+class LiveRun:
+    """rate: 2 plays twice as fast. loops: times that a recording is played."""
+
+    rate: float = 1.0
+    loops: int = 1
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What is asked for besides the recordings.
+
+    development: patterns of recording names whose labels the annotation delay is estimated from; none takes that of
+    `labels`. longest_delay: seconds, where the search ends. workers: processes at once. ray: "local" or a cluster's
+    address; None does without. live: also play the recordings to a real node. baseline: results.json of another run.
+    write_bag: path, or a template with {name}, of bags with the estimates. thumbnails: None makes them as report.py
+    sees fit. warm_up: seconds of each face's beginning that figures leave out. command: as the user gave it.
+    """
+
+    output: Path
+    topic: str | None = None
+    settings: EstimationSettings = field(default_factory=EstimationSettings)
+    labels: LabelOptions = field(default_factory=LabelOptions)
+    development: tuple[str, ...] = ()
+    longest_delay: float = 10.0
+    workers: int = 1
+    ray: str | None = None
+    live: LiveRun | None = None
+    baseline: Path | None = None
+    write_bag: str | None = None
+    thumbnails: bool | None = None
+    warm_up: float = 0.0
+    quiet: bool = False
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class FailedRecording:
+    """A recording without results. mode: offline or live."""
+
+    name: str
+    path: str
+    mode: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class EvaluationOutcome:
+    """figures: the content of results.json. kept: recordings whose results were there already.
+
+    label_problems: why recordings for which labels were asked have none.
+    """
+
+    figures: dict
+    failures: tuple[FailedRecording, ...]
+    kept: int
+    label_problems: tuple[str, ...]
+
+
+def evaluate(arguments: Sequence[str], options: RunOptions) -> EvaluationOutcome:
+    """Evaluates the recordings that `arguments` mean and writes the folder.
+
+    A recording that fails is left out of the figures and named; the others are finished. Raises the package's errors
+    for what concerns the whole run, DiskFullError among them.
+    """
+    started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    baseline = _checked(options)
+    paths = find_recordings(arguments)
+    names = unique_names(paths)
+    development = _development(names, options)
+    _check_templates(names, options)
+    # With Ray, the device is a matter of other machines.
+    device = "cpu" if options.ray else options.settings.device
+    model = load_model(options.settings.weights, device, runtime="auto" if options.ray else options.settings.runtime)
+    truths, label_problems = _ground_truths(paths, names, options)
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+        jobs = [_job(path, name, options, model) for path, name in zip(paths, names)]
+        kept, failures = _estimate(jobs, options)
+        done = _without(failures, jobs)
+        delay = None
+        if development:
+            delay = _delay([job for job in done if job.name in development], truths, options)
+            options = replace(options, labels=replace(options.labels, annotation_delay=delay["seconds"]))
+        live_jobs = [_live_job(job, options, model) for job in done] if options.live else []
+        live_kept, live_failures = _play(live_jobs, options)
+        failures += live_failures
+        results = [
+            label_recording(Path(job.folder), truths[job.name], options.labels, label_problems.get(job.name))
+            for job in [*done, *_without(live_failures, live_jobs)]
+        ]
+        if not results:
+            raise EvaluationError(_nothing_left(failures))
+        figures = _write(results, _run_facts(started, model, options, failures, delay), options, baseline)
+        _write_bags(done, options)
+    except OSError as error:
+        if error.errno in FULL_DISK:
+            raise disk_full(f"{error.filename or options.output}: {error.strerror}") from error
+        raise
+    return EvaluationOutcome(figures, tuple(failures), kept + live_kept, tuple(label_problems.values()))
+
+
+def _checked(options: RunOptions) -> dict | None:
+    """What can be known to be wrong before hours of work; returns the baseline's results."""
+    check_rule(options.labels.match)
+    if options.output.exists() and not options.output.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "is a file; name a folder for the results", str(options.output))
+    if options.live:
+        from ast_net_ros.evaluation.live import check_ros
+
+        check_ros()
+    return read_results(options.baseline) if options.baseline else None
+
+
+def _development(names: Sequence[str], options: RunOptions) -> set[str]:
+    chosen = {name for name in names for pattern in options.development if fnmatch.fnmatchcase(name, pattern)}
+    if options.development and not chosen:
+        raise EvaluationError(
+            f"--estimate-delay {' '.join(options.development)}: no recording of that name; there are {', '.join(names)}"
+        )
+    return chosen
+
+
+def _check_templates(names: Sequence[str], options: RunOptions) -> None:
+    if options.write_bag and len(names) > 1 and "{name}" not in options.write_bag:
+        raise EvaluationError(f"--write-bag {options.write_bag}: one file for {len(names)} recordings; use {{name}}")
+
+
+def _ground_truths(
+    paths: Sequence[Path], names: Sequence[str], options: RunOptions
+) -> tuple[dict[str, GroundTruth | None], dict[str, str]]:
+    """(labels, why there are none although they were expected) by name."""
+    truths: dict[str, GroundTruth | None] = {}
+    problems: dict[str, str] = {}
+    for path, name in zip(paths, names):
+        truths[name] = None
+        try:
+            truths[name] = ground_truth_of(path, name, options.labels, alone=len(paths) == 1)
+        except LabelsError as error:
+            problems[name] = str(error)
+        except (ValueError, OSError) as error:
+            problems[name] = f"{name}: {error}"
+    return truths, problems
+
+
+def _job(path: Path, name: str, options: RunOptions, model: AffectModel) -> RecordingJob:
+    settings = options.settings
+    settings = replace(settings, weights=settings.weights and str(Path(settings.weights).resolve()))
+    if not options.ray:  # what "auto" comes to, once for all workers
+        settings = replace(settings, device=str(model.device), runtime=model.runtime)
+    key = key_of(path, options.topic, settings, model.weights_hash, mode="offline")
+    folder = options.output.resolve() / RECORDINGS / name
+    return RecordingJob(name, str(path.resolve()), str(folder), options.topic, settings, key, model.weights_hash)
+
+
+def _live_job(job: RecordingJob, options: RunOptions, model: AffectModel) -> RecordingJob:
+    assert options.live
+    played = {"mode": "live", **asdict(options.live)}
+    key = key_of(Path(job.path), job.topic, job.settings, model.weights_hash, **played)
+    return replace(job, folder=job.folder + LIVE_SUFFIX, key=key)
+
+
+def _is_finished(job: RecordingJob) -> bool:
+    try:
+        return read_recording(Path(job.folder)).about["key"] == job.key
+    except RecordingResultError:
+        return False
+
+
+def _waiting(jobs: Sequence[RecordingJob]) -> list[RecordingJob]:
+    return [job for job in jobs if not _is_finished(job)]
+
+
+def _begin(jobs: Sequence[RecordingJob], options: RunOptions) -> int | None:
+    """Frames to expect of `jobs`, None where unknown. What an earlier run said of all together is removed when one of
+    them is about to be made anew; where none can even be opened, as with a mistyped topic, it stays.
+    """
+    counts = []
+    for job in jobs:
+        try:
+            with open_recording(Path(job.path), job.topic) as recording:
+                counts.append(recording.frame_count)
+        except (RecordingError, OSError):
+            continue  # told by the worker that meets it
+    if counts:
+        for name in (RESULTS, REPORT):
+            (options.output / name).unlink(missing_ok=True)
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
+
+
+def _estimate(jobs: Sequence[RecordingJob], options: RunOptions) -> tuple[int, list[FailedRecording]]:
+    """Offline results of every job: (how many were there already, what failed)."""
+    waiting = _waiting(jobs)
+    if not waiting:
+        return len(jobs), []
+    with tqdm(
+        total=_begin(waiting, options), unit=" frames", desc="evaluate", disable=True if options.quiet else None
+    ) as bar:
+        outcomes = _cleaned(waiting, lambda: _distribute(waiting, options, bar.update))
+    return len(jobs) - len(waiting), _failures(waiting, outcomes, "offline")
+
+
+def _distribute(jobs: list[RecordingJob], options: RunOptions, tell: Tell) -> list[str | None]:
+    if options.ray:
+        from ast_net_ros.evaluation.ray_workers import run_on_ray
+
+        def report(text: str) -> None:
+            if not options.quiet:
+                tqdm.write(text, file=sys.stderr)
+
+        return run_on_ray(jobs, evaluate_recording, tell, options.ray, options.workers, report)
+    if min(options.workers, len(jobs)) == 1:
+        return run_here(jobs, evaluate_recording, tell)
+    return run_in_processes(jobs, evaluate_recording, tell, options.workers)
+
+
+def _play(jobs: Sequence[RecordingJob], options: RunOptions) -> tuple[int, list[FailedRecording]]:
+    """The same of live runs, one after the other: two at once would slow each other down."""
+    waiting = _waiting(jobs)
+    work = functools.partial(_play_one, options=options)
+    outcomes = _cleaned(waiting, lambda: run_here(waiting, work, lambda _: None))
+    return len(jobs) - len(waiting), _failures(waiting, outcomes, "live")
+
+
+def _play_one(job: RecordingJob, _: Tell, options: RunOptions) -> None:
+    from ast_net_ros.evaluation.live import LiveOptions, node_parameters, record_live
+
+    assert options.live
+    settings = job.settings
+    parameters = node_parameters(
+        {
+            "weights": settings.weights or "",
+            "device": settings.device,
+            "runtime": settings.runtime,
+            "max_faces": settings.max_faces,
+            "score_threshold": settings.score_threshold,
+            "detector_input_size": settings.detector_input_size,
+            "detection_interval": settings.detection_interval,
+            "smoothing_time_constant": settings.smoothing_time_constant,
+        }
+    )
+    live = LiveOptions(job.topic, options.live.rate, options.live.loops, parameters, job.name, job.key)
+    frames = _begin([job], options)
+    record_live(Path(job.path), Path(job.folder), live, frames, progress=not options.quiet)
+
+
+def _cleaned(jobs: Sequence[RecordingJob], work: Callable[[], list[str | None]]) -> list[str | None]:
+    """Does the work; what killed workers left half written is removed, however it ends."""
+    try:
+        return work()
+    finally:
+        for job in jobs:
+            shutil.rmtree(job.folder + PARTIAL_SUFFIX, ignore_errors=True)
+
+
+def _failures(jobs: Sequence[RecordingJob], outcomes: Sequence[str | None], mode: str) -> list[FailedRecording]:
+    return [
+        FailedRecording(job.name, job.path, mode, reason) for job, reason in zip(jobs, outcomes) if reason is not None
+    ]
+
+
+def _without(failures: Sequence[FailedRecording], jobs: Sequence[RecordingJob]) -> list[RecordingJob]:
+    failed = {failure.name for failure in failures}
+    return [job for job in jobs if job.name not in failed]
+
+
+def _delay(jobs: Sequence[RecordingJob], truths: Mapping[str, GroundTruth | None], options: RunOptions) -> dict:
+    """The annotation delay that suits those of the recordings that have labels, see labelling.delay_of."""
+    known = [(Path(job.folder), truth) for job in jobs if (truth := truths[job.name]) is not None]
+    return delay_of(known, options.labels, options.longest_delay)
+
+
+def _nothing_left(failures: Sequence[FailedRecording]) -> str:
+    if len(failures) == 1:
+        return failures[0].reason
+    return "none of the recordings could be evaluated:\n" + "\n".join(f"  {f.name}: {f.reason}" for f in failures)
+
+
+def _run_facts(
+    started: str, model: AffectModel, options: RunOptions, failures: Sequence[FailedRecording], delay: dict | None
+) -> dict:
+    """The field `run` of results.json."""
+    return {
+        "command": options.command,
+        "started": started,
+        "device": options.settings.device if options.ray else str(model.device),
+        "weights": model.weights_path,
+        "weights_sha256": model.weights_hash,
+        "weights_description": model.description,
+        "versions": library_versions() | {"python": platform.python_version()},
+        "machine": f"{platform.system()} {platform.machine()}",
+        "settings": asdict(options.settings),
+        "labels": asdict(options.labels) | {"delay_estimate": delay},
+        "failed": [asdict(failure) for failure in failures],
+    }
+
+
+def _write(results: Sequence[RecordingResult], run: dict, options: RunOptions, baseline: dict | None) -> dict:
+    figures = evaluation_figures(results, FigureOptions(warm_up_seconds=options.warm_up), run)
+    if baseline is not None:
+        figures["comparison"] = compare_results(figures, baseline)
+    write_report(options.output / REPORT, figures, results, options.thumbnails, show_progress=not options.quiet)
+    write_results(options.output / RESULTS, figures)
+    return figures
+
+
+def _write_bags(jobs: Sequence[RecordingJob], options: RunOptions) -> None:
+    if not options.write_bag:
+        return
+    from ast_net_ros.evaluation.estimates_bag import write_estimates_bag
+
+    for job in jobs:
+        write_estimates_bag(Path(job.folder), Path(options.write_bag.replace("{name}", job.name)))

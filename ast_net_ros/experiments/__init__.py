@@ -1,1 +1,0 @@
-"""Experiments of stage 2: joins training and evaluation, which know nothing of each other."""

@@ -1,0 +1,1 @@
+"""Example behaviours on top of the node."""

@@ -1,0 +1,1 @@
+"""ROS4HRI (REP-155) input and output."""

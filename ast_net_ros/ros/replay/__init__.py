@@ -1,0 +1,1 @@
+"""Play recordings as camera topics and record what the node answers."""

@@ -1,0 +1,136 @@
+"""`viewer`: what the node sees and thinks, live, on Rerun.
+
+In: `faces` (ast_net/faces unless it is remapped), the image topics that its messages name, and /diagnostics. Out: a
+window, a page in the browser, or an .rrd file with pictures, boxes, curves, the valence-arousal plane, and rates.
+Needs rerun-sdk, which nothing else in this package does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.node import Node
+from rclpy.utilities import remove_ros_args
+
+from ast_net_ros.msg import ValenceArousalArray
+from ast_net_ros.ros.arguments import positive_number
+from ast_net_ros.ros.camera import Camera, ImageMessage, image_qos
+from ast_net_ros.ros.conversions import face_affect
+from ast_net_ros.ros.image_messages import seconds
+from ast_net_ros.ros.spinning import StartError, run_node
+from ast_net_ros.ros.viewer.rerun_log import RerunLog, ViewerError
+from ast_net_ros.vision.image_decoding import ImageError, decode_image
+
+_CAMERA_STATUS = re.compile(r".+: camera (\S+)")
+
+
+class Viewer(Node):
+    """Hands on what comes in. Raises StartError where Rerun cannot be used."""
+
+    def __init__(self, options: argparse.Namespace):
+        super().__init__("viewer", start_parameter_services=False)
+        try:
+            self.log = RerunLog(options.record or ("serve" if options.serve else "window"), options.port)
+        except (ViewerError, RuntimeError, OSError) as error:
+            raise StartError(str(error)) from error
+        self._options = options
+        self._cameras: dict[str, Camera] = {}
+        self._scales: dict[str, float] = {}  # of the shown picture to the camera's own
+        self._shown_at: dict[str, float] = {}
+        faces = self.create_subscription(ValenceArousalArray, "faces", self._on_faces, 100)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+        self.create_timer(1.0, self._on_tick)
+        self.get_logger().info(f"shows {faces.topic_name} in {self.log.address}")
+
+    def _on_faces(self, message: ValenceArousalArray) -> None:
+        topic = message.source
+        if topic not in self._cameras and not self._options.no_pictures:
+            self._cameras[topic] = Camera(topic)
+            self._subscribe(self._cameras[topic])
+        faces = [face_affect(face) for face in message.faces]
+        self.log.faces(topic, seconds(message.header.stamp), faces, self._scales.get(topic, 1.0))
+
+    def _on_image(self, camera: Camera, message: ImageMessage) -> None:
+        now = time.monotonic()
+        if now - self._shown_at.get(camera.topic, 0.0) < 1 / self._options.rate:
+            return
+        self._shown_at[camera.topic] = now
+        try:
+            image = decode_image(message)
+        except ImageError as error:
+            camera.warn_throttled(f"cannot be shown: {error}", self.get_logger())
+            return
+        image, self._scales[camera.topic] = reduced(image, self._options.longest_side)
+        self.log.picture(camera.topic, seconds(message.header.stamp), image)
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            match = _CAMERA_STATUS.fullmatch(status.name)
+            values = {pair.key: pair.value for pair in status.values}
+            rates = [values.get(f"{way} rate (1/s)", "") for way in ("input", "output")]
+            if match and all(rates):
+                self.log.rate(match[1], seconds(message.header.stamp), *map(float, rates))
+
+    def _on_tick(self) -> None:
+        """A publisher that came late may send the other kind of image."""
+        for camera in self._cameras.values():
+            if camera.needs_other_type(self):
+                camera.unsubscribe(self)
+                self._subscribe(camera)
+
+    def _subscribe(self, camera: Camera) -> None:
+        camera.subscribe(self, image_qos("best_effort", 1), self._on_image, lambda _: None)
+
+    def end(self) -> None:
+        """Everything is written when this returns."""
+        self.log.close()
+
+
+def reduced(image_bgr: np.ndarray, longest_side: int) -> tuple[np.ndarray, float]:
+    """The picture with at most `longest_side` pixels on its longer side, and by how much it was scaled."""
+    height, width = image_bgr.shape[:2]
+    scale = min(1.0, longest_side / max(height, width))
+    if scale == 1.0:
+        return image_bgr, scale
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(image_bgr, size, interpolation=cv2.INTER_AREA), scale
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The executable `viewer`. Returns its exit code."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = _parse(remove_ros_args(["viewer", *given])[1:])
+    # Of several rules for one name the first holds, so the user's own comes before this one.
+    ros_arguments = [*given, "--ros-args", "-r", "faces:=ast_net/faces"]
+    return run_node(lambda: Viewer(options), Viewer.end, ros_arguments)
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="viewer", description="Shows what ast_net_node sees and thinks, on Rerun.")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--serve", action="store_true", help="a page in the browser in place of a window")
+    where.add_argument("--record", type=Path, metavar="FILE.rrd", help="write a recording in place of a window")
+    parser.add_argument("--port", type=int, default=9090, help="of the page in the browser (default: %(default)s)")
+    parser.add_argument(
+        "--rate", type=positive_number, default=10.0, help="most pictures a second (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--longest-side", type=int, default=640, help="pixels to which pictures are reduced (default: %(default)s)"
+    )
+    parser.add_argument("--no-pictures", action="store_true", help="leave the pictures out, keep everything else")
+    options = parser.parse_args(arguments)
+    if options.longest_side < 16:
+        parser.error(f"--longest-side {options.longest_side}: use 16 or more")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

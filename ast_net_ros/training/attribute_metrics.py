@@ -1,0 +1,197 @@
+"""How good the attribute CNN is: accuracy, calibration, invariance, and the same person neutral and smiling.
+
+In: a loaded model and faces. Out: plain dictionaries of figures, ready for JSON.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ast_net_ros.model.inference import AffectModel
+from ast_net_ros.model.network import EMOTIONS
+from ast_net_ros.training.data.faces import Faces, majority_emotion
+from ast_net_ros.training.data.simulation import EMOTION_COORDINATES
+from ast_net_ros.training.data.smile_pairs import aligned_pair, people_in
+from ast_net_ros.vision.detection import FaceDetector
+
+_CALIBRATION_BINS = 15
+_CONTEMPT = EMOTIONS.index("contempt")
+
+
+def predict(model: AffectModel, chips: np.ndarray, batch: int = 256) -> tuple[np.ndarray, np.ndarray]:
+    """N x S x S uint8 chips -> (N x F attributes, N x 8 emotion probabilities)."""
+    parts = [model.encode(part) for part in tqdm(torch.from_numpy(chips).split(batch), "encoding", unit="batch")]
+    attributes, emotions = zip(*parts)
+    return torch.cat(attributes).float().cpu().numpy(), torch.cat(emotions).numpy()
+
+
+def archive_figures(model: AffectModel, faces: Faces, mirrored: bool = False) -> dict:
+    """Figures of an archive of labelled faces, with and without pictures that are duplicates of training ones.
+
+    mirrored: the mean of each face's and its mirror picture's probabilities, for twice the cost. The node does not
+    do so; published figures sometimes do.
+    """
+    _, emotions = predict(model, faces.chips)
+    if mirrored:
+        emotions = (emotions + predict(model, np.ascontiguousarray(faces.chips[:, :, ::-1]))[1]) / 2
+    truth = majority_emotion(faces.votes)
+    counted = truth >= 0
+    return {
+        "pictures": len(faces),
+        "faces_found": int(faces.found.sum()),
+        "mirrored": mirrored,
+        "weights_sha256": model.weights_hash,
+        "with_duplicates": classification_figures(truth[counted], emotions[counted]),
+        "without_duplicates": classification_figures(
+            truth[counted & ~faces.duplicate], emotions[counted & ~faces.duplicate]
+        ),
+    }
+
+
+def classification_figures(truth: np.ndarray, emotions: np.ndarray) -> dict:
+    """truth: N labels in 0..7; emotions: N x 8 probabilities.
+
+    accuracy: over the eight FER+ emotions. accuracy_7: pictures of contempt left out and contempt not to choose.
+    macro_f1: mean F1 of the emotions that occur. calibration_error: expected, 15 bins of equal width (Guo et al. 2017).
+    confusion: rows truth, columns prediction, counts in the order of `emotions`. None where there is no picture.
+    """
+    if len(truth) == 0:
+        return {"count": 0, "accuracy": None, "accuracy_7": None, "macro_f1": None, "calibration_error": None}
+    predicted = emotions.argmax(axis=1)
+    seven = truth != _CONTEMPT
+    without_contempt = emotions.copy()
+    without_contempt[:, _CONTEMPT] = -1
+    confusion = np.zeros((8, 8), int)
+    np.add.at(confusion, (truth, predicted), 1)
+    hits = np.diag(confusion)
+    # 2 TP / (2 TP + FP + FN); an emotion that neither occurs nor is predicted has no F1.
+    occurrences = confusion.sum(axis=0) + confusion.sum(axis=1)
+    f1 = {
+        name: round(float(2 * hit / total), 4)
+        for name, hit, total, present in zip(EMOTIONS, hits, occurrences, confusion.sum(axis=1))
+        if present
+    }
+    return {
+        "count": len(truth),
+        "accuracy": round(float((predicted == truth).mean()), 5),
+        "accuracy_7": _rounded((without_contempt.argmax(axis=1) == truth)[seven].mean() if seven.any() else None),
+        "macro_f1": round(float(np.mean(list(f1.values()))), 5),
+        "f1": f1,
+        "calibration_error": round(calibration_error(emotions.max(axis=1), predicted == truth), 5),
+        "emotions": list(EMOTIONS),
+        "confusion": confusion.tolist(),
+    }
+
+
+def calibration_error(certainty: np.ndarray, right: np.ndarray) -> float:
+    """Expected calibration error: mean distance of certainty from the share of right answers, weighted by bin."""
+    bins = np.minimum((certainty * _CALIBRATION_BINS).astype(int), _CALIBRATION_BINS - 1)
+    error = 0.0
+    for index in range(_CALIBRATION_BINS):
+        chosen = bins == index
+        if chosen.any():
+            error += chosen.mean() * abs(certainty[chosen].mean() - right[chosen].mean())
+    return float(error)
+
+
+def _affine(degrees: float = 0.0, scale: float = 1.0, shift: float = 0.0) -> Callable[[np.ndarray], np.ndarray]:
+    def change(chip: np.ndarray) -> np.ndarray:
+        side = chip.shape[0]
+        matrix = cv2.getRotationMatrix2D(((side - 1) / 2, (side - 1) / 2), degrees, scale)
+        matrix[:, 2] += shift * side
+        return cv2.warpAffine(chip, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE)
+
+    return change
+
+
+DISTURBANCES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "rotation 10 degrees": _affine(degrees=10),
+    "rotation 20 degrees": _affine(degrees=20),
+    "shift 4 %": _affine(shift=0.04),
+    "shift 8 %": _affine(shift=0.08),
+    "scale 0.9": _affine(scale=0.9),
+    "scale 1.1": _affine(scale=1.1),
+    "mirror": lambda chip: np.ascontiguousarray(chip[:, ::-1]),
+    "blur": lambda chip: cv2.GaussianBlur(chip, (0, 0), 1.0),
+    "darker": lambda chip: (chip * 0.5).astype(np.uint8),
+    "brighter": lambda chip: np.clip(chip * 1.3 + 30, 0, 255).astype(np.uint8),
+}
+"""What a tracked face meets that must not change what is read from it."""
+
+
+def invariance_figures(model: AffectModel, faces: Faces, limit: int = 1000) -> dict:
+    """How far each disturbance moves features and predictions of clearly labelled faces the detector found.
+
+    feature_change: median distance of the features, divided by the median distance between two faces of different
+    emotions. same_emotion: share whose most likely emotion stays. valence_change: mean absolute change of the expected
+    valence. `people`: the same distance between different people of one emotion: below 1 means that emotion
+    weighs more than identity.
+    """
+    truth = majority_emotion(faces.votes)
+    chosen = np.flatnonzero((truth >= 0) & faces.found & ~faces.duplicate)[:limit]
+    chips, truth = faces.chips[chosen], truth[chosen]
+    attributes, emotions = predict(model, chips)
+    generator = np.random.default_rng(0)
+    left, right = generator.integers(0, len(chosen), (2, 20_000))
+    distance = np.linalg.norm(attributes[left] - attributes[right], axis=1)
+    same = (truth[left] == truth[right]) & (left != right)
+    between = float(np.median(distance[truth[left] != truth[right]]))
+    figures: dict = {"count": len(chosen), "people": round(float(np.median(distance[same])) / between, 4)}
+    for name, change in DISTURBANCES.items():
+        moved_attributes, moved = predict(model, np.stack([change(chip) for chip in chips]))
+        figures[name] = {
+            "feature_change": round(
+                float(np.median(np.linalg.norm(moved_attributes - attributes, axis=1))) / between, 4
+            ),
+            "same_emotion": round(float((moved.argmax(axis=1) == emotions.argmax(axis=1)).mean()), 4),
+            "valence_change": round(float(np.abs((moved - emotions) @ EMOTION_COORDINATES[:, 0]).mean()), 4),
+        }
+    return figures
+
+
+def paired_figures(model: AffectModel, folder: Path) -> dict:
+    """Whose valence rises from NAME_neutral.jpg to NAME_smiling.jpg of a folder, and by how much.
+
+    Valence is what AST-Net says of the still picture shown for two seconds. neutral_spread: standard deviation of the
+    neutral faces' valence, which ought to be one value: what is left is identity leaking in.
+    """
+    people = people_in(folder)
+    detector = FaceDetector(threads=1)
+    rows, missing = [], []
+    for name in tqdm(people, "pairs", unit="person"):
+        pair = aligned_pair(folder, name, detector, model.config.chip_side)
+        if pair is None:
+            missing.append(name)
+        else:
+            attributes, _ = model.encode(torch.from_numpy(np.stack(pair)))
+            rows.append(still_affect(model, attributes)[:, 0].tolist())
+    values = np.array(rows, float).reshape(-1, 2)
+    return {
+        "people": len(people),
+        "without_face": missing,
+        "smile_above_neutral": int((values[:, 1] > values[:, 0]).sum()),
+        "mean_rise": _rounded((values[:, 1] - values[:, 0]).mean()),
+        "neutral_mean": _rounded(values[:, 0].mean()),
+        "neutral_spread": _rounded(values[:, 0].std()),
+        "smiling_mean": _rounded(values[:, 1].mean()),
+    }
+
+
+def still_affect(model: AffectModel, attributes: Tensor, seconds: float = 2.0) -> Tensor:
+    """N x 2 valence and arousal of N still faces (N x F attributes) that have been looked at for `seconds`."""
+    state = model.initial_state(len(attributes))
+    for _ in range(math.ceil(seconds / model.config.step_seconds)):
+        output, state = model.step(attributes, state)
+    return output.affect.float().cpu()
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else round(float(value), 4)

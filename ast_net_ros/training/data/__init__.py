@@ -1,0 +1,1 @@
+"""Data sets, samplers and the simulation that training reads."""

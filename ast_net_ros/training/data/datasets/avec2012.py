@@ -1,0 +1,106 @@
+"""AVEC 2012 (SEMAINE): continuous labels of the fully continuous sub-challenge, and the sessions' videos.
+
+In: a folder laid out as the challenge's archives unpack:
+
+    emotion labels/SET/FC_SET_labels/labels_continuous_SET001_valence.dat  and  ..._arousal.dat
+    anywhere below the folder: train_video001.avi, devel_video001.avi, tests_video001.avi
+
+SET is train, devel or test; in the names of files test is written `tests`.
+
+Out: a RecordingSet; `devel` becomes `valid`. A label file has one value a line, 0.02 s apart; a video runs at 49.979
+frames a second and keeps its own times, so that labels are met by time and not by counting frames.
+
+The layout of the labels is documented by their users. How videos are named is assumed from the audio of
+the same release (`train_audio002`, `tests_audio011`): a video belongs to the labels whose set stands in its name, or in
+that of a folder above it, and whose number is the last number in its name. Persons are not named in the files; the
+challenge's sets share none, so each session counts as a person of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ast_net_ros.rating_files import DataError, read_avec2012_pair
+from ast_net_ros.training.data.recordings import (
+    VIDEO_SUFFIXES,
+    Recording,
+    RecordingSet,
+    source_identity,
+    video_frames,
+)
+
+_SETS = {"train": "train", "devel": "valid", "test": "test"}  # the challenge's name: ours
+_LABEL_FILE = re.compile(r"labels_continuous_(train|devel|tests?)_?(\d+)_(valence|arousal)\.dat$", re.IGNORECASE)
+
+
+def read_avec2012(folder: Path) -> RecordingSet:
+    """The sessions under `folder`; those that lack a label file or their video are left out by name.
+
+    Raises DataError when the folder has no label files where the challenge puts them, or no video at all.
+    """
+    label_files = _label_files(folder)
+    if not label_files:
+        raise DataError(
+            f"{folder}: no 'emotion labels/{{train,devel,test}}/FC_*_labels/labels_continuous_*_valence.dat' in it; "
+            "name the folder into which the AVEC 2012 archives were unpacked"
+        )
+    videos = _videos(folder)
+    if not videos:
+        raise DataError(f"{folder}: label files but no video ({', '.join(VIDEO_SUFFIXES[:3])}, ...) anywhere below it")
+    recordings, left_out = [], []
+    for (part, number), files in sorted(label_files.items()):
+        name = f"{part}{number:03d}"
+        try:
+            recordings.append(_recording(name, part, files, videos.get((part, number), [])))
+        except DataError as error:
+            left_out.append(str(error))
+    return RecordingSet(tuple(recordings), tuple(left_out))
+
+
+def _label_files(folder: Path) -> dict[tuple[str, int], dict[str, Path]]:
+    """(set, number) -> {dimension: file}."""
+    found: dict[tuple[str, int], dict[str, Path]] = {}
+    for path in sorted((folder / "emotion labels").glob("*/FC_*_labels/*.dat")):
+        match = _LABEL_FILE.match(path.name)
+        if match:
+            key = (match[1].lower().removesuffix("s"), int(match[2]))
+            found.setdefault(key, {})[match[3].lower()] = path
+    return found
+
+
+def _videos(folder: Path) -> dict[tuple[str, int], list[Path]]:
+    """(set, number) -> videos that say so in their names."""
+    found: dict[tuple[str, int], list[Path]] = {}
+    for path in sorted(folder.rglob("*")):
+        numbers = re.findall(r"\d+", path.stem)
+        if path.suffix.lower() not in VIDEO_SUFFIXES or not numbers:
+            continue
+        names = [path.stem, *reversed(path.parent.relative_to(folder).parts)]
+        part = next((s for name in names for s in _SETS if s in name.lower()), None)
+        if part:
+            found.setdefault((part, int(numbers[-1])), []).append(path)
+    return found
+
+
+def _recording(name: str, part: str, files: dict[str, Path], videos: list[Path]) -> Recording:
+    missing = {"valence", "arousal"} - set(files)
+    if missing:
+        have = next(iter(files.values()))
+        raise DataError(f"{name}: no {missing.pop()} labels beside {have.name}")
+    if len(videos) != 1:
+        what = ", ".join(str(path) for path in videos) if videos else "none"
+        raise DataError(
+            f"{name}: wanted one video such as {part}{'s' * (part == 'test')}_video{name[-3:]}.avi, found {what}"
+        )
+    rows = read_avec2012_pair(files["valence"], files["arousal"], name)
+    return Recording(
+        name=name,
+        split=_SETS[part],
+        person=name,
+        frames=video_frames(videos[0]),
+        source=source_identity(videos),
+        label_stamps=rows.times,
+        labels=rows.values,
+        remarks=rows.remarks,
+    )

@@ -1,0 +1,134 @@
+"""One's own recordings, listed in a CSV file.
+
+In: a CSV file with a header and one recording a row; paths are relative to it:
+
+    frames,labels,split,person[,name][,rate]
+    session1.mp4,session1.csv,train,anna
+    frames/session2,session2.csv,valid,ben,second,25
+
+frames: a video, or a folder of pictures, which needs `rate` (a second; the first picture is at 0 s). labels: a CSV file
+with the columns time (seconds from the first frame), valence, arousal in [-1, 1]; an empty value or `nan` is no label.
+split: train, valid or test. Out: a RecordingSet.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+import numpy as np
+
+from ast_net_ros.rating_files import DataError, bounded_labels
+from ast_net_ros.training.data.recordings import (
+    Recording,
+    RecordingSet,
+    picture_frames,
+    pictures_in,
+    source_identity,
+    video_frames,
+)
+
+_LOWEST_RATE, _HIGHEST_RATE = 0.001, 100_000.0  # pictures a second; beyond them stamps lose their meaning
+_COLUMNS = {"frames", "labels", "split", "person"}
+_SPLIT_NAMES = {"dev": "valid", "devel": "valid", "val": "valid", "validation": "valid", "tests": "test"}
+
+
+def read_manifest(path: Path) -> RecordingSet:
+    """The recordings that `path` lists; those that cannot be used are left out by row and reason.
+
+    Raises DataError when the file is no such list, or a name occurs twice.
+    """
+    rows = _read_table(path, _COLUMNS)
+    recordings: list[Recording] = []
+    left_out = []
+    for line, row in rows:
+        try:
+            recordings.append(_recording(path, row))
+        except DataError as error:
+            left_out.append(f"{path}, line {line}: {error}")
+    names = [recording.name for recording in recordings]
+    double = next((name for name in names if names.count(name) > 1), None)
+    if double:
+        raise DataError(f"{path}: two recordings are named '{double}'; give them different `name`s")
+    return RecordingSet(tuple(recordings), tuple(left_out))
+
+
+def _recording(manifest: Path, row: dict[str, str]) -> Recording:
+    frames, labels = (manifest.parent / row[column] for column in ("frames", "labels"))
+    if not _is_there(frames):
+        raise DataError(f"frames '{row['frames']}': no such file or folder beside {manifest.name}")
+    name = row.get("name") or Path(row["frames"]).stem
+    stamps, values, remarks = read_labels(labels)
+    if frames.is_dir():
+        pictures = pictures_in(frames)
+        if not pictures:
+            raise DataError(f"frames '{row['frames']}': the folder holds no picture")
+        rate = _rate(row)
+        opened, source = picture_frames(pictures, [i / rate for i in range(len(pictures))]), source_identity(pictures)
+    else:
+        opened, source = video_frames(frames), source_identity([frames])
+    split = row["split"].lower()
+    return Recording(
+        name, _SPLIT_NAMES.get(split, split), row["person"] or name, opened, source, stamps, values, remarks=remarks
+    )
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file or folder; a name that cannot be one (too long, say) is not there."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _rate(row: dict[str, str]) -> float:
+    try:
+        rate = float(row.get("rate") or "nan")
+    except ValueError:
+        rate = math.nan
+    if not _LOWEST_RATE <= rate <= _HIGHEST_RATE:
+        raise DataError(
+            f"frames '{row['frames']}' is a folder, and its rate is '{row.get('rate', '')}'; give pictures a second"
+        )
+    return rate
+
+
+def read_labels(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Times (M seconds), labels (M x 2, NaN for none) and remarks of a CSV file with time, valence, arousal."""
+    if not _is_there(path) or not path.is_file():
+        raise DataError(f"labels '{path}': no such file")
+    rows = _read_table(path, {"time", "valence", "arousal"})
+    if not rows:
+        raise DataError(f"labels '{path}': holds no label")
+    try:
+        table = np.array([[float(row[c] or "nan") for c in ("time", "valence", "arousal")] for _, row in rows])
+    except ValueError as error:
+        raise DataError(f"labels '{path}': {error}") from error
+    if not np.isfinite(table[:, 0]).all():
+        raise DataError(
+            f"labels '{path}', line {rows[int((~np.isfinite(table[:, 0])).argmax())][0]}: a row has no time"
+        )
+    values, remarks = bounded_labels(table[:, 1:], str(path))
+    return table[:, 0], values, remarks
+
+
+def _read_table(path: Path, wanted: set[str]) -> list[tuple[int, dict[str, str]]]:
+    """(line, {column: value}) of each row; a missing value is ''."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, restval="", skipinitialspace=True)
+            columns = {(name or "").strip().lower() for name in reader.fieldnames or ()}
+            if not wanted <= columns:
+                raise DataError(
+                    f"{path}: lacks the columns {', '.join(sorted(wanted - columns))}; it has {sorted(columns)}"
+                )
+            return [
+                (
+                    reader.line_num,
+                    {(k or "").strip().lower(): (v or "").strip() for k, v in row.items() if k is not None},
+                )
+                for row in reader
+            ]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: not a readable CSV file ({error})") from error

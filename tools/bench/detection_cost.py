@@ -1,0 +1,54 @@
+"""How much arithmetic a detection is: counted from the network's own shapes, for the benchmark's floors.
+
+In: a picture's size. Out: operations and bytes. ONNX Runtime's profile names the shapes of every layer that it ran, so
+no other library has to read the file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ast_net_ros.model.ort_session import profiling_session
+from ast_net_ros.vision.detection import _packaged_weights
+
+
+@dataclass(frozen=True)
+class DetectionCost:
+    """operations: of the convolutions for one picture, a multiply-add is two. parameter_bytes: the weights'.
+    activation_bytes: what the layers write, in float32, were nothing fused. size: width, height that the network sees.
+    """
+
+    operations: int
+    parameter_bytes: int
+    activation_bytes: int
+    size: tuple[int, int]
+
+
+def detection_cost(width: int, height: int, detector_input_size: int) -> DetectionCost:
+    """The cost of detecting in a picture of this size, reduced to `detector_input_size` as FaceDetector does."""
+    scale = min(1.0, detector_input_size / max(width, height))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    operations = parameters = activations = 0
+    for layer in _profile(*size):
+        shapes = [next(iter(shape.values())) for shape in layer["input_type_shape"]]
+        written = [next(iter(shape.values())) for shape in layer["output_type_shape"]]
+        activations += 4 * sum(math.prod(shape) for shape in written)
+        parameters += int(layer["parameter_size"])
+        if layer["op_name"] == "Conv":  # every output pixel takes each weight once
+            operations += 2 * math.prod(shapes[1]) * math.prod(written[0][2:])
+    return DetectionCost(operations, parameters, activations, size)
+
+
+def _profile(width: int, height: int) -> list[dict]:
+    """The layers of one run as ONNX Runtime saw them, without its own rewriting of the network."""
+    with tempfile.TemporaryDirectory() as folder:
+        session = profiling_session(_packaged_weights(), str(Path(folder) / "detection"))
+        session.run(None, {session.get_inputs()[0].name: np.zeros((1, 3, height, width), np.float32)})
+        events = json.loads(Path(session.end_profiling()).read_text())
+    return [e["args"] for e in events if e.get("cat") == "Node" and "output_type_shape" in e.get("args", {})]

@@ -1,0 +1,263 @@
+"""Runs the scenarios that were asked for and gathers their figures with what they were measured on.
+
+In: :class:`Options`. Out: one dictionary, the content of results.json. A scenario that cannot run here is named under
+`left_out` with the reason; the others go on.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from ast_net_ros.model.inference import RUNTIMES, AffectModel, load_model
+from ast_net_ros.vision.detection import FaceDetector
+from bench import gpu, node, peers, scenarios
+from bench.detection_cost import detection_cost
+from bench.floors import align_bytes, model_cost, stage_floors
+from bench.frames import face_box, frames_of, read_clip
+from bench.machine import QUIET_LOAD, copy_rates, describe_machine, describe_versions, load, matrix_rate
+from bench.machine import usable_cores as cores
+from bench.targets import targets
+
+SCHEMA = "ast_net_bench/2"
+OTHER_BATCHES = (1, 8)
+SCENARIOS = {
+    "model": "encode and step alone, in batches, with one thread and all",
+    "stages": "each stage with one face at 640x360",
+    "pipeline": "whole pipeline by picture size and number of faces",
+    "floors": "what the arithmetic and the copies would take at best (needs stages)",
+    "peers": "beside fer and beside the networks of HSEmotion and EmoNet",
+    "node": "the node over DDS: rates, latency, cameras, overload, start-up, memory",
+    "gpu": "batches, half precision and graphs on a GPU",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """weights: None for the packaged ones. frames: of the video, for each pass. full: the long runs of the node.
+    peer_python: of an environment with fer. wanted: keys of SCENARIOS. seconds: lengths of the node's runs."""
+
+    video: Path
+    weights: Path | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    runtime: str = "auto"
+    frames: int = 90
+    repeats: int = 5
+    wanted: tuple[str, ...] = tuple(SCENARIOS)
+    peer_python: Path | None = None
+    machine_name: str | None = None
+    lengths: node.Lengths = field(default_factory=node.Lengths)
+
+
+class _Run:
+    """Figures so far, what was left out, and the progress bar."""
+
+    def __init__(self, options: Options, model: AffectModel, clip: scenarios.Clip, bar: tqdm):
+        self.options, self.model, self.clip, self.bar = options, model, clip, bar
+        self.figures: dict[str, Any] = {}
+        self.left_out = [
+            {"what": name, "why": "not among --only, or among --skip"}
+            for name in SCENARIOS
+            if name not in options.wanted
+        ]
+
+    def leave_out(self, what: str, why: str) -> None:
+        self.left_out.append({"what": what, "why": why})
+        tqdm.write(f"left out: {what}: {why}")
+
+    def progress(self, what: str) -> None:
+        self.bar.set_postfix_str(what, refresh=False)
+        self.bar.update()
+
+
+def run_benchmark(options: Options) -> dict:
+    """The results of all wanted scenarios. Raises the errors of `load_model` and `open_video`."""
+    load_before = load()
+    reason = _no_device(options.device)
+    if reason:
+        return _nothing_measured(options, reason, load_before)
+    model = _load(options)
+    frames, rate = read_clip(options.video, options.frames)
+    clip = scenarios.Clip(frames, rate, face_box(frames))
+    with tqdm(total=sum(_parts(name, options) for name in options.wanted), desc="measuring", unit="part") as bar:
+        run = _Run(options, model, clip, bar)
+        for name in (name for name in SCENARIOS if name in options.wanted):
+            done = bar.n
+            _SCENARIOS[name](run)
+            bar.update(done + _parts(name, options) - bar.n)  # parts that were left out
+    results = _about(options, load_before) | {
+        "configuration": _configuration(options, model, clip),
+        "figures": run.figures,
+        "left_out": run.left_out,
+    }
+    return results | {"targets": targets(run.figures)}
+
+
+def _load(options: Options, threads: int = 0) -> AffectModel:
+    """The model; threads: 0 for all cores."""
+    return load_model(options.weights, options.device, options.precision, options.runtime, threads)
+
+
+def _no_device(device: str) -> str:
+    return gpu.why_not(device) if device.startswith("cuda") else ""
+
+
+def _nothing_measured(options: Options, reason: str, load_before: float) -> dict:
+    """What --device cuda gives where there is no GPU: every scenario by name, with the reason."""
+    left_out = [{"what": name, "why": reason} for name in SCENARIOS]
+    about = _about(options, load_before) | {"configuration": {"device": options.device}}
+    return about | {"figures": {}, "left_out": left_out, "targets": targets({})}
+
+
+def _about(options: Options, load_before: float) -> dict:
+    return {
+        "schema": SCHEMA,
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "machine": describe_machine(options.machine_name)
+        | {"load_before": load_before, "load_after": load(), "quiet": load_before <= QUIET_LOAD * cores()},
+        "versions": describe_versions(),
+    }
+
+
+def _configuration(options: Options, model: AffectModel, clip: scenarios.Clip) -> dict:
+    cost = model_cost(model.config)
+    return {
+        "video": options.video.name,
+        "frames": len(clip.frames),
+        "repeats": options.repeats,
+        "device": str(model.device),
+        "precision": model.precision,
+        "runtime": model.runtime,
+        "weights": model.weights_path if options.weights else "packaged",
+        "weights_sha256": model.weights_hash,
+        "parameters": sum(part["parameters"] for part in cost.values()),
+        "operations_a_face": sum(part["operations"] for part in cost.values()),
+        "chip_side": model.config.chip_side,
+        "detector_input_size": FaceDetector().detector_input_size,
+        "torch_threads": torch.get_num_threads(),
+        "node_lengths_s": vars(options.lengths),
+    }
+
+
+# The scenarios, in the order in which they run
+
+
+def other_runtimes(model: AffectModel) -> list[str]:
+    """What else could run the CNN where the model is, beside what does."""
+    return [name for name in RUNTIMES if name != model.runtime and model.precision == "float32"]
+
+
+def _model(run: _Run) -> None:
+    options = run.options
+    run.figures["model"] = scenarios.model_alone(
+        partial(_load, options), options.repeats, run.progress, scenarios.BATCHES
+    )
+    for runtime in other_runtimes(run.model):
+        load = partial(_load, replace(options, runtime=runtime))
+        found = scenarios.model_alone(load, options.repeats, lambda what: None, OTHER_BATCHES)
+        run.figures.setdefault("other_runtimes", {})[runtime] = found
+
+
+def _stages(run: _Run) -> None:
+    run.figures["stages"] = scenarios.stages(run.model, run.clip, run.options.repeats, run.progress)
+
+
+def _pipeline(run: _Run) -> None:
+    run.figures["pipeline"] = scenarios.pipeline(run.model, run.clip, run.options.repeats, run.progress)
+
+
+def _floors(run: _Run) -> None:
+    """The machine's rates, and the floors of the stages that were measured."""
+    threads, repeats = cores(), max(3, run.options.repeats)
+    matrix, copies = matrix_rate(run.model.device, threads, repeats), copy_rates(run.model.device, threads, repeats)
+    rates = {"matrix_operations_a_second": matrix, "copy_bytes_a_second": copies}
+    run.progress("floors, rates")
+    run.figures["floors"] = {"threads": threads, **rates}
+    measured = run.figures.get("stages")
+    if measured is None:
+        run.leave_out("floors of the stages", "the stages were not measured")
+        return
+    width, height = scenarios.STAGE_SIZE
+    picture = frames_of(run.clip.frames[:1], (width, height), 1, run.clip.box)[0]
+    landmarks = FaceDetector().detect(picture)[0].landmarks
+    moved = {
+        "align": align_bytes(landmarks, run.model.config.chip_side),
+        "decode rgb8": 2 * 3 * width * height,
+        "decode jpeg": 3 * width * height,
+    }
+    detection = detection_cost(width, height, FaceDetector().detector_input_size)
+    cost = model_cost(run.model.config)
+    run.figures["floors"]["stages"] = stage_floors(cost, detection, moved, matrix, copies, measured)
+    run.progress("floors, stages")
+
+
+def _peers(run: _Run) -> None:
+    options = run.options
+    run.figures["peers"] = {"networks": peers.networks(run.model, options.repeats, run.progress)}
+    if options.peer_python is None:
+        run.leave_out("peer fer", "no --peer-python PATH; docs/performance.md says how to make its environment")
+        return
+    try:
+        found = peers.against_fer(run.model, run.clip, options.peer_python, options.repeats, run.progress)
+        run.figures["peers"]["fer"] = found
+    except peers.PeerError as error:
+        run.leave_out("peer fer", str(error))
+
+
+def _node(run: _Run) -> None:
+    try:
+        run.figures["node"] = node.measure_node(run.options.lengths, run.options.weights, run.options.device, run.clip,
+                                                run.model, run.leave_out, run.progress)  # fmt: skip
+    except node.NodeBenchmarkError as error:
+        run.leave_out("node", str(error))
+
+
+def _gpu(run: _Run) -> None:
+    reason = gpu.why_not(run.options.device)
+    if reason:
+        run.leave_out("gpu", reason)
+        return
+    options = run.options
+    run.figures["gpu"] = gpu.gpu_sweep(options.weights, options.device, options.repeats, run.progress)
+
+
+_SCENARIOS: dict[str, Callable[[_Run], None]] = {
+    "model": _model,
+    "stages": _stages,
+    "pipeline": _pipeline,
+    "floors": _floors,
+    "peers": _peers,
+    "node": _node,
+    "gpu": _gpu,
+}
+
+
+def _parts(name: str, options: Options) -> int:
+    """How often a scenario reports progress."""
+    return {
+        "model": len(scenarios.BATCHES) * len({1, cores()}),
+        "stages": 4,
+        "pipeline": scenarios.pipeline_parts(),
+        "floors": 2,
+        "peers": len(peers.NETWORKS) + 1,
+        "node": node.parts(),
+        "gpu": gpu.gpu_parts(),
+    }[name]
+
+
+def finite(value: Any) -> Any:
+    """`value` with every number that JSON cannot hold as None."""
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

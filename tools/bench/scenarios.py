@@ -1,0 +1,196 @@
+"""The scenarios that need no ROS: the model alone, each stage, the whole pipeline.
+
+In: a loaded model, a clip. Out: for each scenario a dictionary of figures (min, median and max over the repeats).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import torch
+
+from ast_net_ros.bags.recordings import RecordedFrame
+from ast_net_ros.evaluation.read_ahead import estimate_ahead
+from ast_net_ros.model.inference import AffectModel
+from ast_net_ros.pipeline import AffectPipeline, PipelineSettings
+from ast_net_ros.vision.image_decoding import decode_image
+from bench.frames import FACE_COUNTS, SIZES, frames_of
+from bench.machine import usable_cores
+from bench.timing import Figure, repeated, spread, torch_threads
+
+BATCHES = (1, 2, 4, 8, 16)
+PIPELINE_STAGES = ("detect", "align", "track", "encode", "step")
+STAGE_SIZE = (640, 360)
+Progress = Callable[[str], None]
+"""Called when a part of a scenario is done, with what it was."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The video that is measured on. box: of its face. rate: its pictures per second."""
+
+    frames: Sequence[np.ndarray]
+    rate: float
+    box: tuple[float, float, float, float]
+
+
+def model_alone(load: Callable[[int], AffectModel], repeats: int, progress: Progress, batches: Sequence[int]) -> dict:
+    """Milliseconds of one `encode` and one `step` of so many faces, with one thread and with all.
+
+    load: makes the model for so many threads.
+    """
+    results: dict[str, dict] = {}
+    for threads in sorted({1, usable_cores()}):
+        rows = results[f"{threads} thread{'s' * (threads > 1)}"] = {}
+        with torch_threads(threads):
+            model = load(threads)
+            for batch in batches:
+                rows[str(batch)] = _one_batch(model, batch, repeats)
+                progress(f"model, {batch} faces, {threads} threads")
+    return results
+
+
+def _one_batch(model: AffectModel, batch: int, repeats: int) -> dict[str, Figure]:
+    side = model.config.chip_side
+    chips = torch.randint(0, 256, (batch, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    attributes, _ = model.encode(chips)
+    state = model.initial_state(batch)
+
+    def encode() -> object:
+        return model.encode(chips)
+
+    def step() -> object:
+        return model.step(attributes, state)
+
+    def both() -> object:
+        return model.step(model.encode(chips)[0], state)
+
+    calls = {"encode_ms": encode, "step_ms": step, "both_ms": both}
+    figures = {name: repeated(call, repeats, model.device) for name, call in calls.items()}
+    return figures | {"each_face_ms": spread([value / batch for value in figures["both_ms"].values()])}
+
+
+def further_face_ms(rows: dict[str, dict]) -> Figure:
+    """What one more face in a batch costs: the growth between the smallest and the largest batch, over its faces."""
+    (low, first), *_, (high, last) = sorted((int(batch), row["both_ms"]) for batch, row in rows.items())
+    growth = [(last[key] - first[key]) / (high - low) for key in ("min", "median", "max")]
+    return spread(growth)
+
+
+def stages(model: AffectModel, clip: Clip, repeats: int, progress: Progress) -> dict[str, Figure]:
+    """Milliseconds of each stage with one face at 640x360. Publishing is measured with the node."""
+    pictures = frames_of(clip.frames, STAGE_SIZE, 1, clip.box)
+    figures = {}
+    for name, message in _messages(pictures[0]).items():
+        figures[f"decode {name}"] = repeated(partial(decode_image, message), repeats)
+        progress(f"stages, decode {name}")
+    runs = [run_pipeline(AffectPipeline(model), pictures, clip.rate) for _ in range(repeats)]
+    for stage in PIPELINE_STAGES:
+        figures[stage] = spread([run[f"{stage}_ms"] for run in runs])
+    progress("stages, pipeline")
+    return figures
+
+
+def _messages(picture: np.ndarray) -> dict[str, SimpleNamespace]:
+    """A picture as ROS messages hold it, without ROS."""
+    height, width = picture.shape[:2]
+    raw = {"height": height, "width": width, "is_bigendian": 0, "step": 3 * width, "data": picture.tobytes()}
+    jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+    return {
+        "bgr8": SimpleNamespace(encoding="bgr8", **raw),
+        "rgb8": SimpleNamespace(encoding="rgb8", **raw),
+        "jpeg": SimpleNamespace(format="bgr8; jpeg compressed bgr8", data=jpeg),
+    }
+
+
+def pipeline(model: AffectModel, clip: Clip, repeats: int, progress: Progress) -> dict[str, dict]:
+    """Whole pipeline, by size and number of faces; with one face in each of WAYS, else one frame after the other."""
+    results = {}
+    for size in SIZES:
+        for faces in FACE_COUNTS:
+            pictures = frames_of(clip.frames, size, faces, clip.box)
+            for way, run in WAYS.items():
+                if faces == 1 or way == EVERY_FRAME:
+                    label = f"{size[0]}x{size[1]}, {faces} face{'s' * (faces > 1)}, {way}"
+                    results[label] = _repeated_passes(run, model, pictures, clip.rate, repeats)
+                    progress(f"pipeline, {label}")
+    return results
+
+
+def _repeated_passes(
+    run: Callable[..., dict], model: AffectModel, pictures: Sequence[np.ndarray], rate: float, repeats: int
+) -> dict[str, Figure]:
+    whole = AffectPipeline(model)
+    passes = [run(whole, pictures, rate) for _ in range(repeats)]
+    return {key: spread([one[key] for one in passes]) for key in passes[0]}
+
+
+def pipeline_parts() -> int:
+    """How often :func:`pipeline` reports progress."""
+    return len(SIZES) * (len(FACE_COUNTS) + len(WAYS) - 1)
+
+
+def run_pipeline(
+    whole: AffectPipeline, pictures: Sequence[np.ndarray], rate: float, interval: float = 0.0
+) -> dict[str, float]:
+    """One pass, one frame after the other: frames per second, faces per frame, processor time, mean milliseconds of
+    every stage, and the percentiles of a frame's time. The first picture warms up and does not count.
+
+    interval: seconds between detections.
+    """
+    whole.settings = PipelineSettings(detection_interval=interval)
+    stages: dict[str, float] = {}
+
+    def estimated() -> Iterator[int]:
+        for index, picture in enumerate(pictures):
+            yield len(whole.process(picture, index / rate))
+            for stage, seconds in whole.timings.items():
+                stages[stage] = stages.get(stage, 0.0) + (seconds if index else 0.0)
+
+    figures = _timed_pass(whole, estimated())
+    return figures | {f"{stage}_ms": seconds / (len(pictures) - 1) * 1e3 for stage, seconds in stages.items()}
+
+
+def run_ahead(whole: AffectPipeline, pictures: Sequence[np.ndarray], rate: float) -> dict[str, float]:
+    """One pass as the evaluation makes it: each frame's faces are looked for while the frame before is estimated.
+
+    As run_pipeline, without the stages.
+    """
+    whole.settings = PipelineSettings()
+    frames = (RecordedFrame(index, round(index / rate * 1e9), picture) for index, picture in enumerate(pictures))
+    with closing(estimate_ahead(whole, frames, "clip")) as estimated:
+        return _timed_pass(whole, (len(faces) for _, faces in estimated))
+
+
+def _timed_pass(whole: AffectPipeline, faces_of_frames: Iterator[int]) -> dict[str, float]:
+    whole.reset()
+    next(faces_of_frames)
+    processor, moments = time.process_time(), [time.perf_counter()]
+    faces = []
+    for count in faces_of_frames:
+        faces.append(count)
+        moments.append(time.perf_counter())
+    each = [1e3 * (after - before) for before, after in pairwise(moments)]
+    return {
+        "frames_per_second": len(faces) / (moments[-1] - moments[0]),
+        "faces_per_frame": sum(faces) / len(faces),
+        "frame_p50_ms": float(np.percentile(each, 50)),
+        "frame_p99_ms": float(np.percentile(each, 99)),
+        "processor_ms": (time.process_time() - processor) / len(faces) * 1e3,
+    }
+
+
+EVERY_FRAME, AHEAD, AT_INTERVALS = "detection in every frame", "detection one frame ahead", "detection every 0.2 s"
+WAYS: dict[str, Callable[..., dict]] = {
+    EVERY_FRAME: run_pipeline,
+    AHEAD: run_ahead,
+    AT_INTERVALS: partial(run_pipeline, interval=0.2),
+}

@@ -1,0 +1,1 @@
+"""The demo: a face video played as a camera through the node."""

@@ -1,0 +1,141 @@
+"""The demo: a video plays as a camera, the node estimates, and what it publishes becomes pictures and figures.
+
+In: a video with a face. Out: a folder with `estimates.csv` (as of `ast_net annotate`, but from the received
+messages), `plot.png`, `overlay.png`, `summary.json`, and a summary on the terminal. `replay` and `ast_net_node` run
+as processes of their own, so that every picture and estimate crosses DDS. Fails when no estimate arrived.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import rclpy
+
+from ast_net_ros.atomic_files import atomic_dir
+from ast_net_ros.ros.domain import reserve_domain
+from ast_net_ros.ros.executables import ExecutableError, RunningExecutable, running
+from ast_net_ros.ros.replay.recorder import Recorder
+from ast_net_ros.ros.spinning import Spinner
+from ast_net_ros.ros.transports import VARIABLE, environment_for_images
+from ast_net_ros.vision.video import VideoError, open_video
+from demo.report import FILES, SUMMARY, DemoRun, print_summary, summarise, write_pictures
+
+DEFAULT_VIDEO = "WolfgangLanger_Pexels.mp4"
+_START_SECONDS, _LINGER_SECONDS = 90.0, 15.0
+
+
+class DemoError(RuntimeError):
+    """The demo cannot go on; the message is for the user."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The executable `demo`. Returns its exit code."""
+    options = _parse(arguments)
+    os.environ.update(environment_for_images())  # Fast DDS reads it when rclpy.init is called
+    # Cameras of others on this network must not get into the picture, nor this one into theirs.
+    if "ROS_DOMAIN_ID" not in os.environ:
+        os.environ["ROS_DOMAIN_ID"] = str(reserve_domain())
+    try:
+        video = _video(options.video)
+        with atomic_dir(options.output, FILES) as folder:
+            run = _run(video)
+            if not any(image.faces for image in run.received):
+                raise DemoError(f"no estimate arrived: the node processed {len(run.received)} images of {video}")
+            estimates = write_pictures(run, folder)
+            summary = summarise(run, estimates)
+            (folder / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
+    except (DemoError, ExecutableError, VideoError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("error: interrupted; nothing was written", file=sys.stderr)
+        return 130
+    print_summary(summary, options.output)
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="demo", description="Play a face video through the node and show what comes out."
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("out/demo"), help="folder for the results (default: %(default)s)"
+    )
+    parser.add_argument("--video", type=Path, help=f"a video with a face (default: {DEFAULT_VIDEO} in $AST_NET_MEDIA)")
+    return parser.parse_args(arguments)
+
+
+def _video(given: Path | None) -> Path:
+    """The video's path, checked before anything is started. Raises DemoError or VideoError."""
+    folder = os.environ.get("AST_NET_MEDIA")
+    if given is None and not folder:
+        raise DemoError("no video: name one with --video, or run make demo, which fetches one and sets AST_NET_MEDIA")
+    video = given or Path(folder or "") / DEFAULT_VIDEO
+    open_video(video).close()
+    return video
+
+
+def _run(video: Path) -> DemoRun:
+    """Node, recorder and replay, in this order; ends when the replay has ended and the node has told its counts."""
+    print(f"transport {os.environ[VARIABLE]}, ROS_DOMAIN_ID={os.environ['ROS_DOMAIN_ID']}")
+    with tempfile.TemporaryDirectory() as scratch_name:
+        scratch = Path(scratch_name)
+        stamps = scratch / "stamps.csv"
+        rclpy.init()
+        recorder = Recorder("ast_net/faces")
+        spinner = Spinner(recorder, on_failure=lambda: None)
+        try:
+            with running("ast_net_node", [], scratch) as node:
+                _await_node(node, recorder)
+                print(f"the node is up; playing {video.name} at its own pace ...", flush=True)
+                play = [str(video), "--wait-for-subscriber", "--stamps", str(stamps)]
+                with running("replay", play, scratch) as replay:
+                    _await_replay(replay, node)
+                _await_counts(recorder)
+            if node.popen.returncode != 0:
+                raise node.failure(f"ended with code {node.popen.returncode}")
+        finally:
+            spinner.stop()
+            recorder.destroy_node()
+            rclpy.shutdown()
+        with stamps.open(newline="") as file:
+            frames = {int(row["stamp_ns"]): (int(row["frame"]), float(row["seconds"])) for row in csv.DictReader(file)}
+    return DemoRun(video, frames, tuple(recorder.received), dict(recorder.diagnostics))
+
+
+def _await_node(node: RunningExecutable, recorder: Recorder) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not recorder.node_is_there():
+        node.check("at its start")
+        if time.monotonic() > deadline:
+            raise node.failure(f"published no topic within {_START_SECONDS:.0f} s")
+        time.sleep(0.1)
+
+
+def _await_replay(replay: RunningExecutable, node: RunningExecutable) -> None:
+    while replay.popen.poll() is None:
+        node.check("in the middle")
+        time.sleep(0.1)
+    if replay.popen.returncode != 0:
+        raise replay.failure(f"ended with code {replay.popen.returncode}")
+
+
+def _await_counts(recorder: Recorder) -> None:
+    """Until the node is silent and has published its diagnostics after that."""
+    deadline = time.monotonic() + _LINGER_SECONDS
+    while time.monotonic() < deadline:
+        if recorder.diagnostics_at > recorder.last_receipt + 0.5:
+            return
+        time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""What the demo makes of its run: rows, pictures and figures.
+
+In: what was published, received and reported. Out: the files in FILES, and a summary as a dictionary.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ast_net_ros.evaluation.estimates import EstimatesWriter, FaceEstimate, read_estimates
+from ast_net_ros.evaluation.report.plots import SheetFrame, contact_sheet, plot_estimates
+from ast_net_ros.ros.replay.recorder import ReceivedImage
+from ast_net_ros.vision.video import open_video
+
+ESTIMATES, PLOT, OVERLAY, SUMMARY = "estimates.csv", "plot.png", "overlay.png", "summary.json"
+FILES = (ESTIMATES, PLOT, OVERLAY, SUMMARY)
+SHEET_FRAMES = 8
+
+
+@dataclass(frozen=True)
+class DemoRun:
+    """What one run of the demo saw.
+
+    frames: stamp in nanoseconds -> (frame number, seconds) of every picture that was published.
+    diagnostics: the node's last keys and values, by status.
+    """
+
+    video: Path
+    frames: Mapping[int, tuple[int, float]]
+    received: Sequence[ReceivedImage]
+    diagnostics: Mapping[str, Mapping[str, str]]
+
+
+def write_pictures(run: DemoRun, folder: Path) -> list[FaceEstimate]:
+    """Write rows and pictures; returns the rows as they are in the file."""
+    with EstimatesWriter(folder / ESTIMATES) as rows:
+        for image in run.received:
+            if image.stamp_ns in run.frames:
+                frame, seconds = run.frames[image.stamp_ns]
+                rows.write(frame, seconds, image.faces)
+    estimates = read_estimates(folder / ESTIMATES)
+    duration = max(seconds for _, seconds in run.frames.values())
+    title = f"{run.video.name}, as received from ast_net_node"
+    plot_estimates(estimates, folder / PLOT, title=title, duration=duration)
+    contact_sheet(_sheet_frames(run, estimates), estimates, folder / OVERLAY, title=title)
+    return estimates
+
+
+def _sheet_frames(run: DemoRun, estimates: Sequence[FaceEstimate]) -> list[SheetFrame]:
+    """Pictures spread evenly over the run, each with the estimates that bear its stamp."""
+    processed = sorted({run.frames[i.stamp_ns][0] for i in run.received if i.stamp_ns in run.frames})
+    chosen = {processed[round(i)] for i in np.linspace(0, len(processed) - 1, min(SHEET_FRAMES, len(processed)))}
+    with open_video(run.video) as video:
+        pictures = enumerate(video)
+        return [
+            (seconds, image, [row for row in estimates if row.frame == number])
+            for number, (seconds, image) in pictures
+            if number in chosen
+        ]
+
+
+def summarise(run: DemoRun, estimates: Sequence[FaceEstimate]) -> dict[str, Any]:
+    """The figures of a run. Latencies in milliseconds from the image's stamp to the estimate's publication."""
+    about = next((v for name, v in run.diagnostics.items() if name.endswith(": estimation")), {})
+    camera = next((v for name, v in run.diagnostics.items() if ": camera " in name), {})
+    latencies = [(image.published_ns - image.stamp_ns) / 1e6 for image in run.received]
+    span = (run.received[-1].published_ns - run.received[0].published_ns) / 1e9
+    drops = ("dropped, newer came", "dropped, bad image", "dropped, estimation failed")
+    published, processed = len(run.frames), len(run.received)
+    dropped = sum(int(camera.get(key, 0)) for key in drops)
+    ids = list(dict.fromkeys(row.face_id for row in estimates))
+    return {
+        "video": str(run.video),
+        "frames_published": published,
+        "frames_processed": processed,
+        "frames_dropped": dropped,
+        "frames_lost_before_the_node": published - int(camera.get("received", processed)),
+        "frames_with_face": len({row.frame for row in estimates}),
+        "faces": len(ids),
+        "face_ids": ids,
+        "estimates": len(estimates),
+        "latency_median_ms": round(float(np.median(latencies)), 2),
+        "latency_p95_ms": round(float(np.percentile(latencies, 95)), 2),
+        "latency_is": "from the image's stamp to the publication of its estimates, by the clock of this machine",
+        "frames_per_second": round((processed - 1) / span, 2) if span > 0 else 0.0,
+        "valence_first_quarter": _quarter_mean(estimates, run, 0),
+        "valence_last_quarter": _quarter_mean(estimates, run, 3),
+        "arousal_range": [round(function(row.arousal for row in estimates), 3) for function in (min, max)],
+        "device": about.get("device", "unknown"),
+        "precision": about.get("precision", "unknown"),
+        "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "weights": about.get("weights", "unknown"),
+        "weights_sha256": about.get("weights SHA-256", "unknown"),
+        "weights_description": about.get("weights description", "unknown"),
+    }
+
+
+def _quarter_mean(estimates: Sequence[FaceEstimate], run: DemoRun, quarter: int) -> float | None:
+    """Mean valence in a quarter of the published frames; None where it has no estimate."""
+    frames = len(run.frames)
+    values = [row.valence for row in estimates if quarter * frames <= 4 * row.frame < (quarter + 1) * frames]
+    return round(float(np.mean(values)), 3) if values else None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def print_summary(summary: Mapping[str, Any], output: Path) -> None:
+    """The summary for a person."""
+    s = summary
+    lines = (
+        f"{s['frames_published']} frames published, {s['frames_processed']} processed, "
+        f"{s['frames_dropped']} dropped by the node, {s['frames_lost_before_the_node']} lost before it",
+        f"{s['frames_with_face']} frames with a face; {s['faces']} face(s): {', '.join(s['face_ids'][:4])}",
+        f"valence {s['valence_first_quarter']} in the first quarter, {s['valence_last_quarter']} in the last; "
+        f"arousal from {s['arousal_range'][0]} to {s['arousal_range'][1]}",
+        f"{s['frames_per_second']} frames/s; {s['latency_median_ms']} ms from stamp to publication in the median, "
+        f"at most {s['latency_p95_ms']} ms in 95 %",
+        f"on {s['device']} ({s['processor']}) in {s['precision']}",
+        f"weights {s['weights']} ({s['weights_sha256'][:12]}): {s['weights_description']}",
+        f"{', '.join(FILES)} are in {output}",
+    )
+    print("\n" + "\n".join(lines))

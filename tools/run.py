@@ -1,0 +1,14 @@
+"""Run a developer tool: `python tools/run.py bench [ARGUMENTS...]`; also `soak`, `ablation`, `demo`.
+
+A tool is a package beside this file. It runs against the installed ast_net_ros (`source env.sh`): started this way the
+checkout is not on Python's path, where its own ast_net_ros folder would hide the built one with the messages.
+"""
+
+import runpy
+import sys
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit("usage: python tools/run.py {bench|soak|ablation|demo} [ARGUMENTS...]")
+    sys.argv.pop(0)
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -1,0 +1,1 @@
+"""Soak test: run the node for a long time under changing conditions."""
