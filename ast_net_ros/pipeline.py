@@ -17,37 +17,20 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
+from ast_net_ros.face_affect import FaceAffect, primary_face
 from ast_net_ros.model.inference import AffectModel, load_model
 from ast_net_ros.model.network import confidence
 from ast_net_ros.model.recurrent_state import FaceState, advance
+from ast_net_ros.settings import PipelineSettings
 from ast_net_ros.vision.alignment import align_face
 from ast_net_ros.vision.detection import Detection, FaceDetector
 from ast_net_ros.vision.optical_flow import MotionReference, follow_faces
 from ast_net_ros.vision.tracking import FaceTracker
 
+__all__ = ["AffectPipeline", "FaceAffect", "Frame", "PipelineSettings", "primary_face"]
+
 logger = logging.getLogger(__name__)
 _STAMP_TOLERANCE = 1e-4  # seconds; cameras do not stamp to the microsecond
-
-
-@dataclass(frozen=True)
-class FaceAffect:
-    """What is known of one face in one frame.
-
-    face_id: unique in the pipeline's life, never given to another person.
-    box: x, y, width, height in pixels, clipped to the image.
-    valence, arousal: in [-1, 1]; valence from displeasure to pleasure, arousal from sleepiness to excitement.
-    confidence: the model's own probability that both lie within 0.25 of the truth, in [0, 1].
-    emotions: 8 probabilities in the order of ast_net_ros.model.EMOTIONS.
-    state_age: seconds of evidence that the face's recurrent state has been building up.
-    """
-
-    face_id: str
-    box: tuple[float, float, float, float]
-    valence: float
-    arousal: float
-    confidence: float
-    emotions: tuple[float, ...]
-    state_age: float
 
 
 @dataclass(frozen=True)
@@ -57,27 +40,6 @@ class Frame:
     image: np.ndarray
     stamp: float
     source: str = ""
-
-
-@dataclass(frozen=True)
-class PipelineSettings:
-    """What may change between two frames.
-
-    score_threshold: of a detection, in [0, 1]. max_faces: largest faces that are followed in one frame.
-    min_face_pixels: width below which a face is left out. track_timeout: seconds without a sight
-    until a face's track and state end. max_time_gap: seconds a source's stamps may leap forward; beyond that,
-    and whenever they go backward, all of the source's states begin anew. detection_interval: seconds between two
-    detections; faces are followed by the picture's motion in between, and new ones wait. 0 detects in every frame.
-    smoothing_time_constant: time constant in seconds of an exponential filter over valence and arousal; 0 leaves them as estimated.
-    """
-
-    score_threshold: float = 0.7
-    max_faces: int = 16
-    min_face_pixels: float = 24.0
-    track_timeout: float = 1.0
-    max_time_gap: float = 5.0
-    detection_interval: float = 0.0
-    smoothing_time_constant: float = 0.0
 
 
 @dataclass
@@ -128,8 +90,8 @@ class AffectPipeline:
         id_prefix: str = "face_",
     ):
         self.model = model or load_model()
-        self.detector = detector or FaceDetector()
         self.settings = settings or PipelineSettings()
+        self.detector = detector or FaceDetector(detector_input_size=self.settings.detector_input_size)
         self.timings: dict[str, float] = {}
         self._id_prefix = id_prefix
         self._numbers = itertools.count(1)
@@ -257,12 +219,21 @@ class AffectPipeline:
         with self._timed("step"):
             states = [s.state for s in sightings if s.state is not None]
             output = advance(self.model, states, attributes, [frames[s.frame].stamp for s in sightings])
-            affect, certain = output.affect.float().cpu(), confidence(output.sigma.float()).cpu()
-        values = zip(sightings, states, affect.tolist(), certain.tolist(), emotions.tolist())
-        for sighting, state, (valence, arousal), sure, probabilities in values:
+            affect, sigma = output.affect.float().cpu(), output.sigma.float().cpu()
+        values = zip(sightings, states, affect.tolist(), sigma.tolist(), confidence(sigma).tolist(), emotions.tolist())
+        for sighting, state, (valence, arousal), (valence_sigma, arousal_sigma), sure, probabilities in values:
             height, width = frames[sighting.frame].image.shape[:2]
-            box = _clip(sighting.detection.box, width, height)
-            yield FaceAffect(sighting.face_id, box, valence, arousal, sure, tuple(probabilities), state.age)
+            yield FaceAffect(
+                sighting.face_id,
+                _clip(sighting.detection.box, width, height),
+                valence,
+                arousal,
+                sure,
+                tuple(probabilities),
+                state.age,
+                valence_sigma,
+                arousal_sigma,
+            )
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -277,11 +248,6 @@ def _reference(frame: Frame, followed: MotionReference | None, detections: list[
         return followed or MotionReference(frame.image, detections)
     assert followed.grey is not None
     return followed.moved_on(followed.grey, detections)
-
-
-def primary_face(faces: Sequence[FaceAffect]) -> FaceAffect | None:
-    """The face that a robot with one partner should heed: the largest, which is mostly the nearest. None of none."""
-    return max(faces, key=lambda face: face.box[2] * face.box[3], default=None)
 
 
 def _check(frame: Frame) -> None:

@@ -1,0 +1,41 @@
+"""The estimate of one face in one frame: what the pipeline returns and everything else consumes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+Box = tuple[float, float, float, float]
+"""Left, top, width and height in pixels."""
+
+
+@dataclass(frozen=True)
+class FaceAffect:
+    """One face in one frame.
+
+    Attributes:
+        face_id: Identifies the person within the life of a pipeline; never given to another person.
+        box: Left, top, width and height in pixels, clipped to the frame.
+        valence: From displeasure (-1) to pleasure (1).
+        arousal: From sleepiness (-1) to excitement (1).
+        confidence: The model's probability that valence and arousal both lie within 0.25 of the truth, in [0, 1].
+        emotions: Eight probabilities in the order of `ast_net_ros.model.EMOTIONS`; they sum to 1.
+        state_age: Seconds of observation in the face's recurrent state.
+        valence_sigma: Standard deviation of valence as the model predicts it, above 0; 0 where it is not known.
+        arousal_sigma: Likewise of arousal.
+    """
+
+    face_id: str
+    box: Box
+    valence: float
+    arousal: float
+    confidence: float
+    emotions: tuple[float, ...]
+    state_age: float
+    valence_sigma: float = 0.0
+    arousal_sigma: float = 0.0
+
+
+def primary_face(faces: Iterable[FaceAffect]) -> FaceAffect | None:
+    """Return the largest face, usually the nearest: the one a robot interacts with. None when there are no faces."""
+    return max(faces, key=lambda face: face.box[2] * face.box[3], default=None)

@@ -1,0 +1,55 @@
+"""The defaults of node, library and command line, each in one place.
+
+Imports nothing heavy, so that parameter tables and `--help` can read it at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Which weights are loaded, and what computes the network. Fixed once the model is loaded.
+
+    Attributes:
+        weights: Path of a weights file (.safetensors); None for the packaged one.
+        device: "auto" (the first GPU that the runtime can use, else the CPU), "cpu", "cuda" or "cuda:N".
+        precision: Arithmetic of the CNN: "auto" (float32), "float32", "bfloat16", or "float16" (GPU only). The LSTM
+            always runs in float32, so that rounding errors do not accumulate.
+        runtime: What computes the CNN: "auto", "onnxruntime" or "torch". The results differ by rounding only.
+    """
+
+    weights: str | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    runtime: str = "auto"
+
+
+@dataclass(frozen=True)
+class PipelineSettings:
+    """How frames are processed. May change between two frames.
+
+    Attributes:
+        score_threshold: Minimum score of a face detection, in [0, 1].
+        max_faces: Number of faces processed in a frame; the largest ones. At least 1.
+        min_face_pixels: Faces narrower than this in the frame are ignored. Pixels, at least 1.
+        detector_input_size: Frames are scaled down until their longer side has this many pixels before detection.
+            More finds smaller faces; cost grows with its square. Pixels, in [64, 4096].
+        detection_interval: Time between two detections; optical flow tracks the faces in between. New faces
+            appear with the next detection. Seconds, at least 0; 0 detects in every frame.
+        track_timeout: A track and its state end when the face has not been seen for longer than this. Seconds, above 0.
+        max_time_gap: Reset the face states of a source when its stamps jump forward by more than this, or
+            backward. Seconds, above 0.
+        smoothing_time_constant: Time constant of an exponential filter over valence and arousal. Seconds, at least 0;
+            0 publishes the estimates unfiltered.
+    """
+
+    score_threshold: float = 0.7
+    max_faces: int = 16
+    min_face_pixels: float = 24.0
+    detector_input_size: int = 320
+    detection_interval: float = 0.2
+    track_timeout: float = 1.0
+    max_time_gap: float = 5.0
+    smoothing_time_constant: float = 0.0
