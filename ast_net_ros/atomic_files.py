@@ -1,8 +1,4 @@
-"""Results that appear whole or not at all.
-
-In: the folder that a user named, or a file and its text. Out: a folder beside the results to write in, emptied into
-theirs at the end; or the file.
-"""
+"""Write results that appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -14,55 +10,62 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PARTIAL_SUFFIX = ".partial"
-"""Ends the name of a file or folder that is still being written, or was left unfinished."""
+"""Suffix of a file or folder that is being written or was left unfinished."""
 
 
 @contextmanager
-def atomic_dir(folder: Path, names: Sequence[str]) -> Iterator[Path]:
-    """`with atomic_dir(folder, names) as aside:` write into `aside`; when the block ends well, all moves to `folder`.
+def atomic_dir(folder: Path, names: Sequence[str] | None = None) -> Iterator[Path]:
+    """Write into a temporary folder whose contents move to `folder` when the block succeeds.
 
-    names: every file that such a run can make. Those of an earlier run are removed at the end, so that `folder` never
-        holds the results of two. When the block fails, `folder` stays as it was.
-    Raises OSError when `folder` cannot be made or written.
+    If the block fails, `folder` stays as it was.
+
+    Args:
+        folder: Destination; created if missing.
+        names: All files that such a run can produce. Those of an earlier run are removed and other files in `folder`
+            are kept. None replaces `folder` as a whole; its temporary folder is then NAME.partial beside it.
+
+    Yields:
+        The temporary folder.
+
+    Raises:
+        OSError: `folder` is a file or cannot be created or written.
     """
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "is a file; name a folder for the results", str(folder))
-    folder.mkdir(parents=True, exist_ok=True)
-    # Inside the folder, because a rename must stay on one file system.
-    aside = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
+    if names is None:
+        temporary = folder.with_name(folder.name + PARTIAL_SUFFIX)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Inside the folder, because a rename must stay on one file system.
+        temporary = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
     try:
-        yield aside
-        for name in names:
-            (folder / name).unlink(missing_ok=True)
-        for path in sorted(aside.iterdir()):
-            path.replace(folder / path.name)
+        yield temporary
+        if names is None:
+            _replace_folder(folder, temporary)
+        else:
+            for name in names:
+                (folder / name).unlink(missing_ok=True)
+            for path in sorted(temporary.iterdir()):
+                path.replace(folder / path.name)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-@contextmanager
-def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Write into NAME.partial; it becomes `folder` when the block ends well, in place of an earlier one."""
-    aside = folder.with_name(folder.name + PARTIAL_SUFFIX)
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    try:
-        yield aside
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-    # A folder that is not empty cannot be replaced in one step; between the two renames there is none, never a mixture.
+def _replace_folder(folder: Path, replacement: Path) -> None:
+    # A non-empty folder cannot be replaced in one step. Between the two renames it is missing, never a mixture.
     replaced = folder.with_name(folder.name + ".replaced" + PARTIAL_SUFFIX)
     shutil.rmtree(replaced, ignore_errors=True)
     if folder.exists():
         folder.rename(replaced)
-    aside.rename(folder)
+    replacement.rename(folder)
     shutil.rmtree(replaced, ignore_errors=True)
 
 
 def atomic_write(path: Path, text: str) -> None:
-    """Writes a text file in place of an earlier one, which stays until the new one is whole."""
-    aside = path.with_name(path.name + PARTIAL_SUFFIX)
-    # A file name that is no valid UTF-8 reaches here as lone surrogates, which no file can hold but escaped.
-    aside.write_text(text, encoding="utf-8", errors="backslashreplace")
-    aside.replace(path)
+    """Write a UTF-8 text file; an earlier one stays until the new one is complete."""
+    temporary = path.with_name(path.name + PARTIAL_SUFFIX)
+    # A file name that is not valid UTF-8 arrives as lone surrogates, which a file can hold only escaped.
+    temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+    temporary.replace(path)

@@ -1,10 +1,7 @@
-"""A process that ends when this one does, however this one ends, or in order when it is told to.
+"""Start child processes that end with their parent, keep their logs, and end them in order.
 
-In: a command. Out: the command that starts it so. A `finally` ends children on errors and Ctrl-C, but not when this
-process is killed; there the kernel does it (prctl(2), PR_SET_PDEATHSIG: Linux only, elsewhere nothing is added).
-
-No child may run a file that lies in the user's folder and is named like a library: the folder may hold anybody's
-recordings, and `python -c` and `python -m` look there first. PYTHONSAFEPATH forbids it only since Python 3.11.
+A child must not import a file from the user's folder that is named like a library: `python -c` and `python -m` search
+the working directory first, and PYTHONSAFEPATH prevents that only since Python 3.11.
 """
 
 from __future__ import annotations
@@ -15,50 +12,136 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-# Set in the child, between fork and exec, by Python code: subprocess's preexec_fn is no place beside threads.
-_TIE = """
+# Runs in the child between fork and exec. subprocess's preexec_fn is unsafe in a process with threads.
+_SET_DEATH_SIGNAL = """
 import sys
-sys.path[:] = [folder for folder in sys.path if folder]  # the empty name is the present folder
+sys.path[:] = [folder for folder in sys.path if folder]  # the empty name is the working directory
 import ctypes, os, signal
 ctypes.CDLL(None).prctl(1, int(signal.SIGINT), 0, 0, 0)
 if os.getppid() != int(sys.argv[1]):
     sys.exit(1)
 os.execv(sys.argv[2], sys.argv[2:])
 """
+_TERMINATE_TIMEOUT = 15.0  # s
+_LOG_LINES = 15
+
+
+class ProcessError(RuntimeError):
+    """A child process could not be started or failed; the message ends with the last lines of its log."""
+
+
+@dataclass(frozen=True)
+class ChildProcess:
+    """A running child process.
+
+    Attributes:
+        name: Name used in messages.
+        popen: The process.
+        log: File that its output goes to.
+    """
+
+    name: str
+    popen: subprocess.Popen[str]
+    log: Path
+
+    def failure(self, what: str) -> ProcessError:
+        """Return an error that says `what` went wrong and shows the end of the log."""
+        lines = self.log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
+        return ProcessError("\n".join([f"{self.name} {what}; its log ends:", *(f"  {line}" for line in lines)]))
+
+    def check(self, when: str) -> None:
+        """Raise ProcessError if the process has ended.
+
+        Args:
+            when: Completes the message, such as "during startup".
+        """
+        if self.popen.poll() is not None:
+            raise self.failure(f"exited with code {self.popen.returncode} {when}")
+
+    def end(self, timeout: float = _TERMINATE_TIMEOUT) -> int:
+        """End the process as `end_process` does, close its pipes and return its exit code."""
+        code = end_process(self.popen, timeout)
+        for pipe in (self.popen.stdin, self.popen.stdout):
+            if pipe is not None:
+                pipe.close()
+        return code
+
+
+def start(command: Sequence[str], log: Path, name: str = "", **popen_arguments: Any) -> ChildProcess:
+    """Start a child process that dies with this one.
+
+    Args:
+        command: Absolute path of an executable, and its arguments.
+        log: File for stderr, and for stdout unless `stdout` is among `popen_arguments`.
+        name: Name used in messages; the executable's name if empty.
+        popen_arguments: Further arguments of `subprocess.Popen`, such as `stdin`, `cwd` and `env`.
+
+    Raises:
+        OSError: The log cannot be written or the executable cannot be run.
+    """
+    with log.open("w") as file:
+        output = {"stdout": file, "stderr": subprocess.STDOUT if "stdout" not in popen_arguments else file}
+        popen = subprocess.Popen(die_with_parent(command), text=True, **(output | popen_arguments))
+    return ChildProcess(name or Path(command[0]).name, popen, log)
+
+
+@contextmanager
+def running(
+    command: Sequence[str], log: Path, name: str = "", timeout: float = _TERMINATE_TIMEOUT, **popen_arguments: Any
+) -> Iterator[ChildProcess]:
+    """Run a child process for the duration of the block; the arguments are those of `start` and `end_process`."""
+    child = start(command, log, name, **popen_arguments)
+    try:
+        yield child
+    finally:
+        child.end(timeout)
 
 
 def die_with_parent(command: Sequence[str]) -> list[str]:
-    """`command` (a Python interpreter's absolute path and its arguments) so that it gets SIGINT when this process ends.
+    """Run a child that dies with its parent.
 
-    Linux sends it when the thread that started the process ends: start it in one that waits for it.
+    The kernel sends the child SIGINT when the thread that started it ends, also when this process is killed
+    (prctl(2), PR_SET_PDEATHSIG). Linux only; elsewhere the command is returned unchanged.
+
+    Args:
+        command: Absolute path of an executable, and its arguments.
+
+    Returns:
+        The command to start instead.
     """
     if not sys.platform.startswith("linux"):
         return list(command)
-    return [sys.executable, "-c", _TIE, str(os.getpid()), *command]
+    return [sys.executable, "-c", _SET_DEATH_SIGNAL, str(os.getpid()), *command]
+
+
+def end_process(process: subprocess.Popen[str], timeout: float = _TERMINATE_TIMEOUT) -> int:
+    """Send SIGINT, as Ctrl-C does, and SIGKILL after `timeout` seconds.
+
+    Returns:
+        The exit code; -9 if the process was killed.
+    """
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+    try:
+        return process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
 
 
 @contextmanager
 def chdir(folder: str) -> Iterator[None]:
-    """Inside the block this process stands in `folder`: for libraries that start Python wherever they stand.
+    """Change the working directory of the whole process for the duration of the block.
 
-    Of the whole process: no other thread may use relative paths meanwhile.
+    For libraries that start Python in the working directory. Other threads must not use relative paths meanwhile.
     """
-    here = Path.cwd()
+    previous = Path.cwd()
     os.chdir(folder)
     try:
         yield
     finally:
-        os.chdir(here)
-
-
-def end_process(process: subprocess.Popen[str], patience: float) -> int:
-    """Interrupt a process as Ctrl-C would, kill it after `patience` seconds; its exit code, -9 when it was killed."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-    try:
-        return process.wait(patience)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.wait()
+        os.chdir(previous)

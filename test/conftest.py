@@ -7,7 +7,9 @@ import importlib.util
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -116,3 +118,28 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     opened = Browser(chromium, chromedriver, tmp_path_factory.mktemp("chromium"))
     yield opened
     opened.driver.quit()
+
+
+_LIBRARIES = ("ast_net_ros", "click", "cv2", "numpy", "onnxruntime", "ray", "rclpy", "rosbags", "torch", "tqdm", "yaml")
+
+
+@dataclass(frozen=True)
+class Decoys:
+    """A user's folder with a file named like each library; importing one only records which program did it."""
+
+    folder: Path
+    notes: Path
+
+    def imported(self) -> list[str]:
+        """What was imported, and by which program."""
+        return self.notes.read_text().splitlines() if self.notes.exists() else []
+
+
+@pytest.fixture(scope="module")
+def decoys(tmp_path_factory: pytest.TempPathFactory) -> Decoys:
+    """A folder from which nothing may be imported."""
+    made = Decoys(tmp_path_factory.mktemp("users_folder"), tmp_path_factory.mktemp("decoys") / "imported")
+    code = f"import sys\nwith open({str(made.notes)!r}, 'a') as file: print(__name__, 'by', sys.argv, file=file)\n"
+    for name in {*sys.stdlib_module_names, *_LIBRARIES} - {*sys.builtin_module_names}:
+        (made.folder / f"{name}.py").write_text(code)
+    return made

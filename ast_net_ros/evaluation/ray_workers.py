@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ast_net_ros.atomic_files import atomic_folder
+from ast_net_ros.atomic_files import atomic_dir
 from ast_net_ros.child_process import chdir
 from ast_net_ros.evaluation.workers import ATTEMPTS, Failure, RecordingJob, Tell, Work, disk_full, failure_of
 
@@ -116,7 +116,7 @@ def _receive(ray: Any, done: Any, job: RecordingJob, tell: Tell) -> Failure | No
         # A full disk over there is no reason to end everything here.
         return replace(answer.failure, disk_full=False)
     try:
-        with atomic_folder(Path(job.folder)) as folder:
+        with atomic_dir(Path(job.folder)) as folder:
             for name, content in answer.files.items():
                 (folder / name).write_bytes(content)
     except OSError as error:

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from ast_net_ros.atomic_files import PARTIAL_SUFFIX, atomic_folder
+from ast_net_ros.atomic_files import PARTIAL_SUFFIX, atomic_dir
 from ast_net_ros.evaluation.estimates import EstimatedFace, EstimatesWriter
 
 ESTIMATES, FRAMES, ABOUT = "estimates.csv", "frames.csv", "recording.json"
@@ -86,7 +86,7 @@ class RecordingWriter:
             "settings": {},
             "key": "",
         }
-        self._output = atomic_folder(folder)
+        self._output = atomic_dir(folder)
         self._stamps, self._counts = array("q"), array("q")
         self._face_ids: list[str] = []
         self._affect = array("d")
@@ -153,7 +153,7 @@ def write_recording(folder: Path, result: RecordingResult) -> None:
 
 def replace_recording(folder: Path, result: RecordingResult) -> None:
     """Gives a whole folder other frames.csv and recording.json (other labels); the old stay until the new are whole."""
-    with atomic_folder(folder) as aside:
+    with atomic_dir(folder) as aside:
         shutil.copyfile(folder / ESTIMATES, aside / ESTIMATES)
         write_recording(aside, result)
 

@@ -54,11 +54,11 @@ def recordings(video, bags, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def study(recordings, traps, tmp_path_factory):
-    """(output folder, outcome) of all of them, in two processes, begun in a folder of traps."""
+def study(recordings, decoys, tmp_path_factory):
+    """(output folder, outcome) of all of them, in two processes, begun in a folder of decoys."""
     output = tmp_path_factory.mktemp("study") / "out"
     with pytest.MonkeyPatch.context() as place:
-        place.chdir(traps.folder)
+        place.chdir(decoys.folder)
         outcome = evaluate([str(recordings)], RunOptions(output, workers=2, quiet=True))
     return output, outcome
 
@@ -87,8 +87,8 @@ def test_one_process_gives_the_same_bytes_as_two(study, recordings, tmp_path):
     assert files_of(tmp_path / "again", "raw") == files_of(study[0], "raw")
 
 
-def test_worker_processes_run_nothing_that_lies_in_the_users_folder(study, traps):
-    assert study[1].figures["recordings"] and traps.sprung() == []
+def test_worker_processes_run_nothing_that_lies_in_the_users_folder(study, decoys):
+    assert study[1].figures["recordings"] and decoys.imported() == []
 
 
 def test_frames_have_their_stamps_faces_and_interpolated_truth(study, bags):
@@ -218,10 +218,10 @@ def test_a_killed_evaluation_goes_on_where_it_stopped(study, recordings, bags, v
 
 
 def test_ray_gives_the_same_bytes_names_what_failed_and_runs_nothing_of_the_users_folder(
-    study, recordings, traps, monkeypatch, tmp_path
+    study, recordings, decoys, monkeypatch, tmp_path
 ):
     pytest.importorskip("ray", reason="no Ray: pip install ray")
-    monkeypatch.chdir(traps.folder)
+    monkeypatch.chdir(decoys.folder)
     broken = tmp_path / "broken.mcap"
     broken.write_bytes(b"no bag at all")
     given = [str(recordings / "raw"), str(broken), str(recordings / "split")]
@@ -230,7 +230,7 @@ def test_ray_gives_the_same_bytes_names_what_failed_and_runs_nothing_of_the_user
     assert [failure.name for failure in outcome.failures] == ["broken"]
     for name in ("raw", "split"):
         assert files_of(tmp_path / "out", name) == files_of(study[0], name)
-    assert traps.sprung() == []
+    assert decoys.imported() == []
 
 
 @pytest.mark.parametrize(

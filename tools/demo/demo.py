@@ -20,8 +20,9 @@ from pathlib import Path
 import rclpy
 
 from ast_net_ros.atomic_files import atomic_dir
+from ast_net_ros.child_process import ChildProcess, ProcessError
 from ast_net_ros.ros.domain import reserve_domain
-from ast_net_ros.ros.executables import ExecutableError, RunningExecutable, running
+from ast_net_ros.ros.executables import running
 from ast_net_ros.ros.replay.recorder import Recorder
 from ast_net_ros.ros.spinning import Spinner
 from ast_net_ros.ros.transports import VARIABLE, environment_for_images
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             estimates = write_pictures(run, folder)
             summary = summarise(run, estimates)
             (folder / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
-    except (DemoError, ExecutableError, VideoError, OSError) as error:
+    except (DemoError, ProcessError, VideoError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -111,7 +112,7 @@ def _run(video: Path) -> DemoRun:
     return DemoRun(video, frames, tuple(recorder.received), dict(recorder.diagnostics))
 
 
-def _await_node(node: RunningExecutable, recorder: Recorder) -> None:
+def _await_node(node: ChildProcess, recorder: Recorder) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while not recorder.node_is_there():
         node.check("at its start")
@@ -120,7 +121,7 @@ def _await_node(node: RunningExecutable, recorder: Recorder) -> None:
         time.sleep(0.1)
 
 
-def _await_replay(replay: RunningExecutable, node: RunningExecutable) -> None:
+def _await_replay(replay: ChildProcess, node: ChildProcess) -> None:
     while replay.popen.poll() is None:
         node.check("in the middle")
         time.sleep(0.1)

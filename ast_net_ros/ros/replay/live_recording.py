@@ -31,11 +31,12 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from ast_net_ros.bags.recordings import RecordingError, open_recording
+from ast_net_ros.child_process import ChildProcess, ProcessError
 from ast_net_ros.evaluation.recording_result import RecordingWriter
 from ast_net_ros.pipeline import FaceAffect
 from ast_net_ros.ros.arguments import positive_number
 from ast_net_ros.ros.domain import reserve_domain
-from ast_net_ros.ros.executables import ExecutableError, RunningExecutable, running
+from ast_net_ros.ros.executables import running
 from ast_net_ros.ros.image_messages import NANOSECONDS, image_message, time_message
 from ast_net_ros.ros.replay.live_metrics import SentImage, live_figures
 from ast_net_ros.ros.replay.live_playback import PictureReader, play
@@ -82,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with RecordingWriter(options.output, name, str(options.recording), topic, "live") as writer:
             writer.about["key"] = options.key
             _record(options, topic, node_arguments, writer, stop)
-    except (RecordingError, ExecutableError, StartError, OSError) as error:
+    except (RecordingError, ProcessError, StartError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -140,8 +141,8 @@ def _named_as_offline(face: FaceAffect) -> FaceAffect:
     return replace(face, face_id=re.sub(r"^face_[0-9a-f]{4}_(?=\d+$)", "face_", face.face_id))
 
 
-def _play(reader: PictureReader, publisher: Publisher, node: RunningExecutable, rate: float, stop: StopSignal) -> _Run:
-    """Send all pictures. Raises ExecutableError when the node ends meanwhile, KeyboardInterrupt for a signal."""
+def _play(reader: PictureReader, publisher: Publisher, node: ChildProcess, rate: float, stop: StopSignal) -> _Run:
+    """Send all pictures. Raises ProcessError when the node ends meanwhile, KeyboardInterrupt for a signal."""
     run, said = _Run([], []), 0.0
 
     def watch(count: int) -> None:
@@ -162,7 +163,7 @@ def _play(reader: PictureReader, publisher: Publisher, node: RunningExecutable, 
 
 
 def _await_answers(
-    node: RunningExecutable,
+    node: ChildProcess,
     recorder: Recorder,
     publisher: Publisher,
     reader: PictureReader,
@@ -192,7 +193,7 @@ def _await_answers(
 
 
 def _await_silence(
-    node: RunningExecutable,
+    node: ChildProcess,
     recorder: Recorder,
     topic: str,
     before: Mapping[str, int | None],
