@@ -58,7 +58,7 @@ END
     export VIRTUAL_ENV="$_ast_net_venv"
     _ast_net_prepend PATH "$_ast_net_venv/bin"
     _ast_net_prepend PATH "$_ast_net_install/lib/ast_net_ros"
-    # Room for images in shared memory, without which Fast DDS loses them: see ast_net_ros/ros/transports.py.
+    # Room for images in shared memory, without which Fast DDS loses them: see ast_net_ros/ros/runtime/transports.py.
     export FASTDDS_BUILTIN_TRANSPORTS="${FASTDDS_BUILTIN_TRANSPORTS:-DEFAULT?sockets_size=8MB}"
     # A restarted process is found within a second: see config/fastdds.xml.
     _ast_net_profile=$_ast_net_install/share/ast_net_ros/config/fastdds.xml

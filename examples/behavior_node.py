@@ -13,6 +13,7 @@ from rclpy.node import Node
 from std_msgs.msg import String
 
 from ast_net_ros.msg import ValenceArousalArray
+from ast_net_ros.ros.conversions import seconds
 from ast_net_ros.ros.examples.mood import (
     BECAME_UPSET,
     CHEERED_UP,
@@ -22,7 +23,6 @@ from ast_net_ros.ros.examples.mood import (
     MoodEvent,
     MoodMachine,
 )
-from ast_net_ros.ros.image_messages import seconds
 
 QUIET_SECONDS = 8.0  # between two remarks to one person: a robot that comments on every smile is tiresome
 

@@ -12,7 +12,7 @@ from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
-from ast_net_ros.ros.transports import settings_for_images
+from ast_net_ros.ros.runtime.transports import settings_for_images
 
 # Arguments that are parameters of the node; their values are read as YAML.
 PARAMETERS = {

@@ -6,7 +6,6 @@ is counted as dropped. Also finds out whether a topic is raw or compressed, and 
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,15 +51,6 @@ class CameraCounts:
     faces: int = 0
     stamps_back: int = 0
     lost: int | None = None
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """An image with the moment of its receipt: on the monotonic clock, and in ROS time in nanoseconds."""
-
-    message: ImageMessage
-    received: float
-    received_ros_ns: int
 
 
 class Camera:
@@ -195,37 +185,3 @@ def _qos_difference(offered: QoSProfile, wanted: QoSProfile) -> str:
     if wanted.durability == QoSDurabilityPolicy.TRANSIENT_LOCAL and offered.durability == QoSDurabilityPolicy.VOLATILE:
         return "offers volatile, wanted transient local; take the durability override away"
     return ""
-
-
-class LatestImages:
-    """One slot for each camera: a newer image takes the place of one that still waits."""
-
-    def __init__(self) -> None:
-        self._slots: dict[Camera, Arrival] = {}
-        self._closed = False
-        self._changed = threading.Condition()
-
-    def put(self, camera: Camera, message: ImageMessage, received_ros_ns: int) -> None:
-        """Called by the subscription. Returns at once."""
-        arrival = Arrival(message, time.monotonic(), received_ros_ns)
-        with self._changed:
-            if self._closed:
-                return
-            camera.counts.received += 1
-            camera.counts.late += camera in self._slots
-            camera.last_received = arrival.received
-            self._slots[camera] = arrival
-            self._changed.notify()
-
-    def take_all(self) -> dict[Camera, Arrival]:
-        """Wait for an image, then take the newest of every camera. Empty once closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._slots or self._closed)
-            taken, self._slots = self._slots, {}
-            return {} if self._closed else taken
-
-    def close(self) -> None:
-        """Refuse images from now on and wake who waits."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rclpy.lifecycle import LifecyclePublisher
 
-from ast_net_ros.ros.image_messages import compressed_message, image_message
+from ast_net_ros.ros.conversions import compressed_message, image_message
 from ast_net_ros.ros.inference_thread import Estimate
 from ast_net_ros.vision.drawing import AffectPlane, draw_faces
 

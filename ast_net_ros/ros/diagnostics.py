@@ -6,59 +6,20 @@ with a level, a sentence, and every figure as a key and a value.
 
 from __future__ import annotations
 
-import time
-from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from ast_net_ros.ros.camera import Camera, CameraCounts
+from ast_net_ros.ros.rolling_stats import CountHistory, RecentValues
 
 if TYPE_CHECKING:
     from ast_net_ros.pipeline import AffectPipeline
     from ast_net_ros.ros.inference_thread import InferenceThread
 
-WINDOW = 10.0  # seconds over which rates, means and percentiles are taken
 STAMPS_BACK_ALLOWED = 2  # in a window; a looped recording or a restarted camera does so once
-
-
-class RecentValues:
-    """The values of the last WINDOW seconds, such as latencies. One thread appends, others read."""
-
-    def __init__(self) -> None:
-        self._values: deque[tuple[float, float]] = deque(maxlen=4096)
-
-    def append(self, value: float) -> None:
-        now = time.monotonic()
-        while self._values and now - self._values[0][0] > WINDOW:
-            self._values.popleft()
-        self._values.append((now, value))
-
-    def summary(self) -> tuple[float, float] | None:
-        """(mean, 95th percentile); None when there are no values."""
-        since = time.monotonic() - WINDOW
-        values = [value for moment, value in list(self._values) if moment >= since]
-        return (float(np.mean(values)), float(np.percentile(values, 95))) if values else None
-
-
-class CountHistory:
-    """A camera's counts at each tick of the last WINDOW seconds, for rates."""
-
-    def __init__(self) -> None:
-        self._ticks: deque[tuple[float, CameraCounts]] = deque()
-
-    def tick(self, counts: CameraCounts) -> tuple[float, CameraCounts]:
-        """Note the counts of now. Returns the seconds spanned and by how much each count grew in them."""
-        now = time.monotonic()
-        self._ticks.append((now, replace(counts)))
-        while now - self._ticks[0][0] > WINDOW and len(self._ticks) > 2:
-            self._ticks.popleft()
-        began, first = self._ticks[0]
-        growth = CameraCounts(**{name: (value or 0) - (vars(first)[name] or 0) for name, value in vars(counts).items()})
-        return now - began, growth
 
 
 @dataclass(frozen=True)

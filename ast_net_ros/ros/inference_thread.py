@@ -18,10 +18,10 @@ import numpy as np
 from std_msgs.msg import Header
 
 from ast_net_ros.pipeline import AffectPipeline, FaceAffect, Frame
-from ast_net_ros.ros.camera import Arrival, Camera, LatestImages
-from ast_net_ros.ros.conversions import is_finite
-from ast_net_ros.ros.diagnostics import RecentValues
-from ast_net_ros.ros.image_messages import NANOSECONDS, nanoseconds, seconds
+from ast_net_ros.ros.camera import Camera
+from ast_net_ros.ros.conversions import NANOSECONDS, is_finite, nanoseconds, seconds
+from ast_net_ros.ros.latest_images import Arrival, LatestImages
+from ast_net_ros.ros.rolling_stats import RecentValues
 from ast_net_ros.vision.image_decoding import MAX_PIXELS, ImageError, decode_image
 
 

@@ -34,14 +34,18 @@ from ast_net_ros.model import load_model
 from ast_net_ros.msg import ValenceArousal, ValenceArousalArray
 from ast_net_ros.pipeline import AffectPipeline, primary_face
 from ast_net_ros.ros import parameters
-from ast_net_ros.ros.camera import Camera, ImageMessage, LatestImages, image_qos
+from ast_net_ros.ros.camera import Camera, ImageMessage, image_qos
 from ast_net_ros.ros.conversions import affect_array
 from ast_net_ros.ros.debug_image import DebugImages
-from ast_net_ros.ros.diagnostics import CountHistory, camera_status, estimation_figures, estimation_status
-from ast_net_ros.ros.hri.hri import TRACKED, HriInput, HriMessages, HriOutput, load_hri_messages
+from ast_net_ros.ros.diagnostics import camera_status, estimation_figures, estimation_status
+from ast_net_ros.ros.hri.input import HriInput
+from ast_net_ros.ros.hri.messages import TRACKED, HriMessages, load_hri_messages
+from ast_net_ros.ros.hri.output import HriOutput
 from ast_net_ros.ros.inference_thread import Estimate, InferenceThread
-from ast_net_ros.ros.log_bridge import bridge_logging
-from ast_net_ros.ros.spinning import StartError, run_node
+from ast_net_ros.ros.latest_images import LatestImages
+from ast_net_ros.ros.rolling_stats import CountHistory
+from ast_net_ros.ros.runtime.log_bridge import bridge_logging
+from ast_net_ros.ros.runtime.spinning import StartError, run_node
 from ast_net_ros.ros.transitions import answer_impossible_transitions
 from ast_net_ros.vision.detection import FaceDetector
 

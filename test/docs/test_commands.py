@@ -66,7 +66,7 @@ def write_results(folder: Path) -> None:
 
 def environment() -> dict[str, str]:
     """That of a new shell in the checkout, with a domain of its own for what talks over DDS."""
-    from ast_net_ros.ros.domain import reserve_domain
+    from ast_net_ros.ros.runtime.domain import reserve_domain
 
     return {**os.environ, "ROS_DOMAIN_ID": str(reserve_domain()), "MPLBACKEND": "Agg"}
 

@@ -108,8 +108,8 @@ def test_the_companion_speaks_once_in_a_while_and_says_what_is_right_even_when_w
     from std_msgs.msg import Header
 
     from ast_net_ros.msg import ValenceArousal, ValenceArousalArray
-    from ast_net_ros.ros.domain import reserve_domain
-    from ast_net_ros.ros.image_messages import time_message
+    from ast_net_ros.ros.conversions import time_message
+    from ast_net_ros.ros.runtime.domain import reserve_domain
 
     monkeypatch.setenv("ROS_DOMAIN_ID", str(reserve_domain()))
     context = rclpy.Context()

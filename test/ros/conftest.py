@@ -29,10 +29,10 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from ast_net_ros.msg import ValenceArousal, ValenceArousalArray
-from ast_net_ros.ros.domain import reserve_domain
-from ast_net_ros.ros.image_messages import image_message, nanoseconds, time_message
-from ast_net_ros.ros.spinning import Spinner
-from ast_net_ros.ros.transports import environment_for_images
+from ast_net_ros.ros.conversions import image_message, nanoseconds, time_message
+from ast_net_ros.ros.runtime.domain import reserve_domain
+from ast_net_ros.ros.runtime.spinning import Spinner
+from ast_net_ros.ros.runtime.transports import environment_for_images
 from ast_net_ros.vision.video import open_video
 
 PATIENCE = 60.0  # seconds until a test gives up waiting; no test measures time by it

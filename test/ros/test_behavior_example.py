@@ -13,7 +13,7 @@ import pytest
 from std_msgs.msg import Header, String
 
 from ast_net_ros.msg import ValenceArousal, ValenceArousalArray
-from ast_net_ros.ros.image_messages import time_message
+from ast_net_ros.ros.conversions import time_message
 
 NUMBERS = itertools.count()
 

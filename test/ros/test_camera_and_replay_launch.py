@@ -20,7 +20,7 @@ import yaml  # type: ignore[import-untyped]
 from ament_index_python.packages import get_package_prefix, get_package_share_directory
 from rcl_interfaces.srv import GetParameters
 
-from ast_net_ros.ros.transports import FOR_IMAGES
+from ast_net_ros.ros.runtime.transports import FOR_IMAGES
 
 pytest.importorskip("launch_ros", reason="launch_ros is not installed; it comes with a ROS installation, not with pip")
 

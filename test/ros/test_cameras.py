@@ -14,7 +14,7 @@ import pytest
 from std_msgs.msg import Header
 
 from ast_net_ros.msg import ValenceArousalArray
-from ast_net_ros.ros.image_messages import image_message, nanoseconds, time_message
+from ast_net_ros.ros.conversions import image_message, nanoseconds, time_message
 
 CAMERAS = ("/cam1", "/cam2", "/cam3", "/cam4")
 

@@ -27,8 +27,8 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from ast_net_ros.msg import ValenceArousalArray
-from ast_net_ros.ros.image_messages import image_message, nanoseconds, time_message
-from ast_net_ros.ros.spinning import Spinner
+from ast_net_ros.ros.conversions import image_message, nanoseconds, time_message
+from ast_net_ros.ros.runtime.spinning import Spinner
 
 SECONDS = float(os.environ.get("AST_NET_CONCURRENCY_SECONDS", "5"))
 WATCHDOG = 20.0  # seconds without an answer of a service

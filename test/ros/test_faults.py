@@ -26,7 +26,7 @@ from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from ast_net_ros.ros.image_messages import image_message, nanoseconds, time_message
+from ast_net_ros.ros.conversions import image_message, nanoseconds, time_message
 
 HERE = Path(__file__).parent
 ESTIMATION = "ast_net: estimation"

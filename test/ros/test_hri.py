@@ -22,8 +22,9 @@ from sensor_msgs.msg import Image, RegionOfInterest
 from std_msgs.msg import Header
 
 from ast_net_ros.model import EMOTIONS
-from ast_net_ros.ros.hri import hri
-from ast_net_ros.ros.image_messages import image_message, nanoseconds, time_message
+from ast_net_ros.ros.conversions import image_message, nanoseconds, time_message
+from ast_net_ros.ros.hri.messages import FACES, TRACKED, HriMessages
+from ast_net_ros.ros.hri.output import EXPRESSIONS, HriOutput, expression_of, face_picture
 from ast_net_ros.vision.detection import FaceDetector
 from ast_net_ros.vision.image_decoding import decode_image
 
@@ -111,7 +112,7 @@ class Human:
         self.rois: dict[str, list[Any]] = {}
         self.expressions: dict[str, list[Any]] = {}
         self.client, self._messages = client, hri_msgs
-        self.subscriptions = [client.create_subscription(hri_msgs.IdsList, hri.TRACKED, self._on_tracked, 100)]
+        self.subscriptions = [client.create_subscription(hri_msgs.IdsList, TRACKED, self._on_tracked, 100)]
 
     def _on_tracked(self, message: Any) -> None:
         self.tracked.append(message)
@@ -126,13 +127,13 @@ class Human:
             ("expression", self._messages.Expression, expressions),
         )
         self.subscriptions += [
-            self.client.create_subscription(kind, f"{hri.FACES}/{face_id}/{name}", kept.append, 100)
+            self.client.create_subscription(kind, f"{FACES}/{face_id}/{name}", kept.append, 100)
             for name, kind, kept in wanted
         ]
 
     def topics(self) -> set[str]:
         """Those that somebody publishes below /humans/faces."""
-        names = (name for name, _ in self.client.get_topic_names_and_types() if name.startswith(hri.FACES + "/"))
+        names = (name for name, _ in self.client.get_topic_names_and_types() if name.startswith(FACES + "/"))
         return {name for name in names if self.client.count_publishers(name)}
 
     def end(self) -> None:
@@ -171,21 +172,21 @@ def test_faces_are_published_as_rep_155_wants_and_lost_ones_take_their_topics_al
         face.valence, face.arousal, face.confidence
     )  # fmt: skip
     likeliest = EMOTIONS[int(np.argmax(face.emotions[:7]))]
-    assert expression.expression == getattr(human._messages.Expression, hri.EXPRESSIONS[likeliest])
+    assert expression.expression == getattr(human._messages.Expression, EXPRESSIONS[likeliest])
     height, width = face_frames[0].shape[:2]
     pixels = [roi.xmin * width, roi.ymin * height, (roi.xmax - roi.xmin) * width, (roi.ymax - roi.ymin) * height]
     assert pixels == pytest.approx([face.roi.x_offset, face.roi.y_offset, face.roi.width, face.roi.height], abs=8)
     assert roi.c == pytest.approx(0.7)
     wait_until(lambda: human.tracked[-1].ids == [face_id], "the face in the list")
-    own = {f"{hri.FACES}/{face_id}/{name}" for name in ("roi", "cropped", "expression")}
-    assert human.topics() == {hri.TRACKED, *own}
+    own = {f"{FACES}/{face_id}/{name}" for name in ("roi", "cropped", "expression")}
+    assert human.topics() == {TRACKED, *own}
     policy = "ast_net_hri_output.policy.xml"
     wait_until(lambda: not policies.unused(client, "ast_net", policy), "all that the policy allows")
     assert not policies.denied(client, "ast_net", policy)
 
     # The face's picture is there for whom asks for it.
     pictures: list[Any] = []
-    human.subscriptions.append(client.create_subscription(Image, f"{hri.FACES}/{face_id}/cropped", pictures.append, 1))
+    human.subscriptions.append(client.create_subscription(Image, f"{FACES}/{face_id}/cropped", pictures.append, 1))
     while not pictures:
         client.show(face_frames[0])
     picture = decode_image(pictures[-1])
@@ -201,7 +202,7 @@ def test_faces_are_published_as_rep_155_wants_and_lost_ones_take_their_topics_al
     for image in empty_frames:
         client.show(image, step=0.1)
     wait_until(lambda: human.tracked[-1].ids == [], "the list without the face")
-    wait_until(lambda: human.topics() == {hri.TRACKED}, "the face's topics taken back")
+    wait_until(lambda: human.topics() == {TRACKED}, "the face's topics taken back")
 
     # A camera that dies takes its faces along, though no image tells of it.
     client.show(face_frames[2], step=0.2)  # the time between two detections
@@ -210,7 +211,7 @@ def test_faces_are_published_as_rep_155_wants_and_lost_ones_take_their_topics_al
 
     client.show(face_frames[3])
     assert client.transition(Transition.TRANSITION_DEACTIVATE)
-    wait_until(lambda: human.topics() == {hri.TRACKED}, "an inactive node follows nobody")
+    wait_until(lambda: human.topics() == {TRACKED}, "an inactive node follows nobody")
     assert client.transition(Transition.TRANSITION_CLEANUP)
     wait_until(lambda: human.topics() == set(), "cleanup takes every topic back")
     assert node.end() == 0 and "Traceback" not in node.log
@@ -233,7 +234,7 @@ class Detector:
 
     def __init__(self, client: Any, hri_msgs: Any):
         self.client, self.messages = client, hri_msgs
-        self._tracked = client.create_publisher(hri_msgs.IdsList, hri.TRACKED, 1)
+        self._tracked = client.create_publisher(hri_msgs.IdsList, TRACKED, 1)
         self._pictures: dict[str, Any] = {}
         self._others: list[Any] = [self._tracked]
 
@@ -243,7 +244,7 @@ class Detector:
 
     def show(self, face_id: str, crop: np.ndarray, name: str = "cropped") -> Any:
         """Tell of the face and show its picture until it is answered."""
-        topic = f"{hri.FACES}/{face_id}/{name}"
+        topic = f"{FACES}/{face_id}/{name}"
         if topic not in self._pictures:
             self._pictures[topic] = self.client.create_publisher(Image, topic, 1)
         deadline = time.monotonic() + 60
@@ -257,7 +258,7 @@ class Detector:
     def measure(self, face_id: str, side: float) -> None:
         """Publish the face's region, again and again until the node must have it."""
         roi = self.messages.NormalizedRegionOfInterest2D(xmin=0.0, ymin=0.0, xmax=side, ymax=side)
-        publisher = self.client.create_publisher(type(roi), f"{hri.FACES}/{face_id}/roi", 1)
+        publisher = self.client.create_publisher(type(roi), f"{FACES}/{face_id}/roi", 1)
         self._others.append(publisher)
         wait_until(publisher.get_subscription_count, "a subscriber of the region")
         for _ in range(3):
@@ -281,12 +282,12 @@ def test_the_faces_of_another_detector_are_taken_under_its_ids(
     client: Any, start: Any, detector: Detector, human: Human, face_frames: list[np.ndarray], policies: Any
 ) -> None:
     node = start("ast_net_node", "--ros-args", "-p", "face_source:=hri", "-p", "hri:=true")
-    node.said(f"waits for images on the topics in {hri.TRACKED}")
+    node.said(f"waits for images on the topics in {TRACKED}")
     assert client.count_subscribers("image") == 0
     crops = [crop_of(image) for image in face_frames[:6]]
     human.follow("anna")
     answers = [detector.show("anna", crop) for crop in crops]
-    assert {answer.source for answer in answers} == {f"{hri.FACES}/anna/cropped"}
+    assert {answer.source for answer in answers} == {f"{FACES}/anna/cropped"}
     assert [face.face_id for answer in answers for face in answer.faces] == ["anna"] * len(crops)
     ages = [answer.faces[0].state_age for answer in answers]
     assert ages == sorted(ages) and ages[-1] > 0, "the state lives on from crop to crop"
@@ -310,15 +311,15 @@ def test_the_faces_of_another_detector_are_taken_under_its_ids(
 
     # Who is no longer in the list is forgotten, and known by nothing when the id comes back.
     detector.tell("bert")
-    wait_until(lambda: client.count_subscribers(f"{hri.FACES}/anna/cropped") == 0, "anna's topics are left")
+    wait_until(lambda: client.count_subscribers(f"{FACES}/anna/cropped") == 0, "anna's topics are left")
     assert detector.show("anna", crops[5]).faces[0].state_age == 0
 
     # Ids that can be no topic, and a detector that dies.
     detector.tell("anna", "1st", "no/good", "")
     node.said("id '1st' cannot be part of a topic's name")
     detector.end()
-    wait_until(lambda: client.count_subscribers(f"{hri.FACES}/anna/cropped") == 0, "nobody is followed any more")
-    node.said(f"{hri.TRACKED} has no publisher; start a ROS4HRI face detector")
+    wait_until(lambda: client.count_subscribers(f"{FACES}/anna/cropped") == 0, "nobody is followed any more")
+    node.said(f"{TRACKED} has no publisher; start a ROS4HRI face detector")
     assert node.end() == 0 and "Traceback" not in node.log
 
 
@@ -336,10 +337,10 @@ def test_without_hri_msgs_the_options_are_refused_clearly(start: Any, argument: 
 
 
 def test_a_region_is_in_pixels_where_hri_msgs_knows_no_normalised_one() -> None:
-    messages = hri.HriMessages(None, None, RegionOfInterest)
+    messages = HriMessages(None, None, RegionOfInterest)
     offered: list[Any] = []
     node = SimpleNamespace(create_publisher=lambda *given: offered.append(given))
-    output = hri.HriOutput(node, messages, owns_faces=False)  # type: ignore[arg-type]
+    output = HriOutput(node, messages, owns_faces=False)  # type: ignore[arg-type]
     face: Any = SimpleNamespace(box=(10.0, 20.0, 30.0, 40.0))
     roi = output._roi(Header(), face, (640, 480), 0.7)
     assert (roi.x_offset, roi.y_offset, roi.width, roi.height) == (10, 20, 30, 40) and offered == []
@@ -348,7 +349,7 @@ def test_a_region_is_in_pixels_where_hri_msgs_knows_no_normalised_one() -> None:
 @pytest.mark.parametrize("box", [(0.0, 0.0, 0.0, 5.0), (600.0, 0.0, 40.0, 480.0), (639.6, 479.6, 0.3, 0.3)])
 def test_a_face_at_the_edge_still_has_a_picture(box: tuple[float, float, float, float]) -> None:
     white = np.full((480, 640, 3), 255, np.uint8)
-    picture = hri.face_picture(white, box)
+    picture = face_picture(white, box)
     assert picture.shape == (128, 128, 3)
     assert picture.any() == (box[2] > 1)
 
@@ -356,4 +357,4 @@ def test_a_face_at_the_edge_still_has_a_picture(box: tuple[float, float, float, 
 @pytest.mark.parametrize("emotion", EMOTIONS)
 def test_every_emotion_becomes_an_expression_that_rep_155_lists(emotion: str) -> None:
     likely = [0.9 if name == emotion else 0.3 if name == "sadness" else 0.0 for name in EMOTIONS]
-    assert hri.expression_of(likely) == hri.EXPRESSIONS.get(emotion, "SAD")
+    assert expression_of(likely) == EXPRESSIONS.get(emotion, "SAD")

@@ -15,7 +15,7 @@ from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from ast_net_ros.ros.node import AstNetNode
-from ast_net_ros.ros.spinning import StartError
+from ast_net_ros.ros.runtime.spinning import StartError
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import pytest
 from ast_net_ros.evaluation.estimates import read_estimates
 from ast_net_ros.evaluation.live import LiveError, LiveOptions, node_parameters, record_live
 from ast_net_ros.evaluation.recording_result import NOT_PROCESSED, read_recording
-from ast_net_ros.ros.image_messages import NANOSECONDS
+from ast_net_ros.ros.conversions import NANOSECONDS
 from ast_net_ros.ros.replay.live_metrics import SentImage, live_figures
 from ast_net_ros.ros.replay.live_playback import LARGEST_LEAP, RunStamps
 

@@ -12,8 +12,8 @@ import rclpy
 from rclpy.context import Context
 from rclpy.node import Node
 
-from ast_net_ros.ros.diagnostics import WINDOW, RecentValues
-from ast_net_ros.ros.spinning import Spinner
+from ast_net_ros.ros.rolling_stats import WINDOW, RecentValues
+from ast_net_ros.ros.runtime.spinning import Spinner
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_spinner_ends_with_its_context(node: Node) -> None:
 
 def test_values_older_than_their_window_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     recent, now = RecentValues(), 0.0
-    monkeypatch.setattr("ast_net_ros.ros.diagnostics.time.monotonic", lambda: now)
+    monkeypatch.setattr("ast_net_ros.ros.rolling_stats.time.monotonic", lambda: now)
     kept = []
     for second in range(200):
         now = float(second)

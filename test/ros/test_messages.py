@@ -13,8 +13,18 @@ from std_msgs.msg import Header
 from ast_net_ros.model import EMOTIONS
 from ast_net_ros.msg import ValenceArousal
 from ast_net_ros.pipeline import FaceAffect
-from ast_net_ros.ros.conversions import affect_array, affect_message, face_affect, is_finite, region_of_interest
-from ast_net_ros.ros.image_messages import compressed_message, image_message, nanoseconds, seconds, time_message
+from ast_net_ros.ros.conversions import (
+    affect_array,
+    affect_message,
+    compressed_message,
+    face_affect,
+    image_message,
+    is_finite,
+    nanoseconds,
+    region_of_interest,
+    seconds,
+    time_message,
+)
 from ast_net_ros.vision.image_decoding import decode_image
 
 FACE = FaceAffect("face_7", (10.0, 20.0, 30.0, 40.0), 0.5, -0.25, 0.75, (0.5, 0.5, 0, 0, 0, 0, 0, 0), 1.5)

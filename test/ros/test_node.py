@@ -12,7 +12,7 @@ import pytest
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header, String
 
-from ast_net_ros.ros.image_messages import compressed_message, image_message, nanoseconds, time_message
+from ast_net_ros.ros.conversions import compressed_message, image_message, nanoseconds, time_message
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 from rclpy.qos import QoSReliabilityPolicy
 from std_msgs.msg import Header
 
-from ast_net_ros.ros.image_messages import image_message, time_message
+from ast_net_ros.ros.conversions import image_message, time_message
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ast_net_ros.ros.transports import FOR_IMAGES, PROFILES, VARIABLE, environment_for_images
+from ast_net_ros.ros.runtime.transports import FOR_IMAGES, PROFILES, VARIABLE, environment_for_images
 
 
 def test_what_is_not_set_is_set_and_the_profile_is_there(monkeypatch: pytest.MonkeyPatch) -> None:

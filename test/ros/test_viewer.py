@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from ast_net_ros.pipeline import FaceAffect
-from ast_net_ros.ros.image_messages import nanoseconds
+from ast_net_ros.ros.conversions import nanoseconds
 from ast_net_ros.ros.viewer.rerun_log import TIMELINE, RerunLog, ViewerError, load_rerun
 from ast_net_ros.ros.viewer.viewer import main, reduced
 

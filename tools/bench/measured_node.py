@@ -16,9 +16,9 @@ from pathlib import Path
 
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
-from ast_net_ros.ros.diagnostics import RecentValues
 from ast_net_ros.ros.node import AstNetNode
-from ast_net_ros.ros.spinning import run_node
+from ast_net_ros.ros.rolling_stats import RecentValues
+from ast_net_ros.ros.runtime.spinning import run_node
 
 PATH_VARIABLE = "AST_NET_BENCH_TIMES"
 

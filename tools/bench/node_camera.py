@@ -23,7 +23,7 @@ from rclpy.qos import HistoryPolicy, QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from ast_net_ros.ros.image_messages import image_message, time_message
+from ast_net_ros.ros.conversions import image_message, time_message
 
 _SETTLING = 1.0  # seconds until a subscriber that shows up here also knows of this publisher
 

@@ -22,10 +22,10 @@ from typing import Any
 
 import rclpy
 
-from ast_net_ros.ros.domain import reserve_domain
 from ast_net_ros.ros.replay.recorder import Recorder
-from ast_net_ros.ros.spinning import Spinner, init_ros
-from ast_net_ros.ros.transports import environment_for_images
+from ast_net_ros.ros.runtime.domain import reserve_domain
+from ast_net_ros.ros.runtime.spinning import Spinner, init_ros
+from ast_net_ros.ros.runtime.transports import environment_for_images
 from bench.measured_node import PATH_VARIABLE
 from bench.node_processes import MeasurementError, Process, cameras, running
 

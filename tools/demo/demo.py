@@ -21,11 +21,11 @@ import rclpy
 
 from ast_net_ros.atomic_files import atomic_dir
 from ast_net_ros.child_process import ChildProcess, ProcessError
-from ast_net_ros.ros.domain import reserve_domain
-from ast_net_ros.ros.executables import running
 from ast_net_ros.ros.replay.recorder import Recorder
-from ast_net_ros.ros.spinning import Spinner
-from ast_net_ros.ros.transports import VARIABLE, environment_for_images
+from ast_net_ros.ros.runtime.domain import reserve_domain
+from ast_net_ros.ros.runtime.executables import running
+from ast_net_ros.ros.runtime.spinning import Spinner
+from ast_net_ros.ros.runtime.transports import VARIABLE, environment_for_images
 from ast_net_ros.vision.video import VideoError, open_video
 from demo.report import FILES, SUMMARY, DemoRun, print_summary, summarise, write_pictures
 

@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ast_net_ros.ros.image_messages import NANOSECONDS
+from ast_net_ros.ros.conversions import NANOSECONDS
 from soak.watch import Observer, Sample
 
 LEASE = 21.0  # seconds after a kill in which two publishers seem to be there, and losses cannot be counted

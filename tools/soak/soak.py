@@ -34,9 +34,9 @@ from tqdm import tqdm
 
 from ast_net_ros.child_process import die_with_parent, end_process
 from ast_net_ros.msg import ValenceArousalArray
-from ast_net_ros.ros.domain import reserve_domain
-from ast_net_ros.ros.spinning import Spinner, StopSignal
-from ast_net_ros.ros.transports import environment_for_images
+from ast_net_ros.ros.runtime.domain import reserve_domain
+from ast_net_ros.ros.runtime.spinning import Spinner, StopSignal
+from ast_net_ros.ros.runtime.transports import environment_for_images
 from soak.report import LEASE, SLOWEST_SERVICE, CameraLife, SoakRun, plot, report
 from soak.watch import Observer, Sample, describe, sample
 

@@ -18,7 +18,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 
 from ast_net_ros.msg import ValenceArousal, ValenceArousalArray
-from ast_net_ros.ros.image_messages import NANOSECONDS, nanoseconds
+from ast_net_ros.ros.conversions import NANOSECONDS, nanoseconds
 
 _BYTES_IN_MIB = 1 << 20
 _EXAMPLES = 20  # complaints that are kept; the rest is only counted

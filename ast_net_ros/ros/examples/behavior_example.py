@@ -21,9 +21,9 @@ from rclpy.node import Node
 from std_msgs.msg import String
 
 from ast_net_ros.msg import ValenceArousalArray
+from ast_net_ros.ros.conversions import NANOSECONDS, seconds
 from ast_net_ros.ros.examples.mood import MoodEvent, MoodMachine, MoodSettings
-from ast_net_ros.ros.image_messages import NANOSECONDS, seconds
-from ast_net_ros.ros.spinning import StartError, run_node
+from ast_net_ros.ros.runtime.spinning import StartError, run_node
 
 SILENCE_CHECK = 0.5  # seconds between two looks for cameras that have fallen silent
 

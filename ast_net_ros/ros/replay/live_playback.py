@@ -18,10 +18,10 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from ast_net_ros.bags.recordings import RecordedFrame, open_recording
-from ast_net_ros.ros.image_messages import NANOSECONDS, image_message, time_message
+from ast_net_ros.ros.conversions import NANOSECONDS, image_message, time_message
 from ast_net_ros.ros.replay.live_metrics import SentImage
 from ast_net_ros.ros.replay.source import frame_period, in_playing_time
-from ast_net_ros.ros.spinning import StopSignal
+from ast_net_ros.ros.runtime.spinning import StopSignal
 
 READ_AHEAD_BYTES = 400_000_000
 LARGEST_LEAP = 4000 * NANOSECONDS

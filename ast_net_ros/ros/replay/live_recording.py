@@ -34,15 +34,15 @@ from ast_net_ros.bags.recordings import RecordingError, open_recording
 from ast_net_ros.child_process import ChildProcess, ProcessError
 from ast_net_ros.evaluation.recording_result import RecordingWriter
 from ast_net_ros.pipeline import FaceAffect
-from ast_net_ros.ros.arguments import positive_number
-from ast_net_ros.ros.domain import reserve_domain
-from ast_net_ros.ros.executables import running
-from ast_net_ros.ros.image_messages import NANOSECONDS, image_message, time_message
+from ast_net_ros.ros.conversions import NANOSECONDS, image_message, time_message
 from ast_net_ros.ros.replay.live_metrics import SentImage, live_figures
 from ast_net_ros.ros.replay.live_playback import PictureReader, play
 from ast_net_ros.ros.replay.recorder import Recorder
-from ast_net_ros.ros.spinning import Spinner, StartError, StopSignal, init_ros
-from ast_net_ros.ros.transports import environment_for_images
+from ast_net_ros.ros.runtime.arguments import positive_number
+from ast_net_ros.ros.runtime.domain import reserve_domain
+from ast_net_ros.ros.runtime.executables import running
+from ast_net_ros.ros.runtime.spinning import Spinner, StartError, StopSignal, init_ros
+from ast_net_ros.ros.runtime.transports import environment_for_images
 
 START_SECONDS = 90.0
 _LINGER_SECONDS = 20.0  # for the last answers and the node's counts

@@ -17,8 +17,7 @@ from rclpy.qos import HistoryPolicy, QoSProfile, QoSReliabilityPolicy
 from ast_net_ros.msg import ValenceArousalArray
 from ast_net_ros.pipeline import FaceAffect
 from ast_net_ros.ros.camera import NUMBERED
-from ast_net_ros.ros.conversions import face_affect
-from ast_net_ros.ros.image_messages import nanoseconds
+from ast_net_ros.ros.conversions import face_affect, nanoseconds
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,10 @@ from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from ast_net_ros.ros.arguments import positive_number
-from ast_net_ros.ros.image_messages import NANOSECONDS, compressed_message, image_message, time_message
+from ast_net_ros.ros.conversions import NANOSECONDS, compressed_message, image_message, time_message
 from ast_net_ros.ros.replay.source import ReplaySource, ReplaySourceError, open_source
-from ast_net_ros.ros.spinning import StartError, StopSignal, init_ros
+from ast_net_ros.ros.runtime.arguments import positive_number
+from ast_net_ros.ros.runtime.spinning import StartError, StopSignal, init_ros
 from ast_net_ros.vision.video import VideoError
 
 STAMP_COLUMNS = ("loop", "frame", "seconds", "stamp_ns")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from ast_net_ros.ros.image_messages import NANOSECONDS
+from ast_net_ros.ros.conversions import NANOSECONDS
 from ast_net_ros.vision.video import VideoError, open_video
 
 if TYPE_CHECKING:

@@ -21,11 +21,10 @@ from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 
 from ast_net_ros.msg import ValenceArousalArray
-from ast_net_ros.ros.arguments import positive_number
 from ast_net_ros.ros.camera import Camera, ImageMessage, image_qos
-from ast_net_ros.ros.conversions import face_affect
-from ast_net_ros.ros.image_messages import seconds
-from ast_net_ros.ros.spinning import StartError, run_node
+from ast_net_ros.ros.conversions import face_affect, seconds
+from ast_net_ros.ros.runtime.arguments import positive_number
+from ast_net_ros.ros.runtime.spinning import StartError, run_node
 from ast_net_ros.ros.viewer.rerun_log import RerunLog, ViewerError
 from ast_net_ros.vision.image_decoding import ImageError, decode_image
 

@@ -14,9 +14,10 @@ import pytest
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from ast_net_ros.ros.camera import Camera, LatestImages
-from ast_net_ros.ros.image_messages import image_message, time_message
+from ast_net_ros.ros.camera import Camera
+from ast_net_ros.ros.conversions import image_message, time_message
 from ast_net_ros.ros.inference_thread import InferenceThread
+from ast_net_ros.ros.latest_images import LatestImages
 
 PROCESSING = 0.05  # seconds that a batch takes, however many pictures it holds
 FEEDING = 1.5  # seconds

@@ -1,0 +1,1 @@
+"""How the package's ROS processes run: signals, executor, transports, domains, child processes, logging."""
