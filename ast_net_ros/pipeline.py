@@ -23,7 +23,7 @@ from ast_net_ros.model.network import confidence
 from ast_net_ros.model.recurrent_state import FaceState, advance
 from ast_net_ros.settings import PipelineSettings
 from ast_net_ros.vision.alignment import align_face
-from ast_net_ros.vision.detection import Detection, FaceDetector
+from ast_net_ros.vision.detection import Detection, Detector, make_detector
 from ast_net_ros.vision.optical_flow import MotionReference, follow_faces
 from ast_net_ros.vision.tracking import FaceTracker
 
@@ -35,11 +35,19 @@ _STAMP_TOLERANCE = 1e-4  # seconds; cameras do not stamp to the microsecond
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture: H x W x 3 uint8 BGR, its stamp in seconds, and the name of its source (a topic, a file)."""
+    """What the pipeline takes in.
+
+    Attributes:
+        image: H x W x 3 uint8, BGR.
+        stamp: When it was taken, in seconds.
+        source: Name of the camera or file.
+        detections: The faces in it where they are known already; None leaves finding them to the pipeline.
+    """
 
     image: np.ndarray
     stamp: float
     source: str = ""
+    detections: Sequence[Detection] | None = None
 
 
 @dataclass
@@ -85,24 +93,41 @@ class AffectPipeline:
     def __init__(
         self,
         model: AffectModel | None = None,
-        detector: FaceDetector | None = None,
+        detector: Detector | None = None,
         settings: PipelineSettings | None = None,
         id_prefix: str = "face_",
     ):
         self.model = model or load_model()
         self.settings = settings or PipelineSettings()
-        self.detector = detector or FaceDetector(detector_input_size=self.settings.detector_input_size)
+        self.detector = detector or make_detector()
         self.timings: dict[str, float] = {}
         self._id_prefix = id_prefix
         self._numbers = itertools.count(1)
         self._sources: dict[str, _Source] = {}
 
-    def process(self, frame_bgr: np.ndarray, stamp: float, source: str = "") -> list[FaceAffect]:
-        """The faces of one frame (H x W x 3 uint8, stamp in seconds), largest first.
+    def process(
+        self,
+        frame_bgr: np.ndarray,
+        stamp: float,
+        source: str = "",
+        detections: Sequence[Detection] | None = None,
+    ) -> list[FaceAffect]:
+        """Estimate the faces of one frame.
 
-        Raises ValueError for a frame of another shape or type and for a stamp that is not finite.
+        Args:
+            frame_bgr: H x W x 3 uint8, BGR.
+            stamp: When it was taken, in seconds.
+            source: Name of the camera or file. Each source has tracks and states of its own.
+            detections: The faces in the frame where they are known already; None runs the detector or, between two
+                detections, optical flow.
+
+        Returns:
+            The faces, largest first.
+
+        Raises:
+            ValueError: The frame has another shape or type, or the stamp is not finite.
         """
-        return self.process_batch([Frame(frame_bgr, stamp, source)])[0]
+        return self.process_batch([Frame(frame_bgr, stamp, source, detections)])[0]
 
     def process_batch(self, frames: Sequence[Frame]) -> list[list[FaceAffect]]:
         """The faces of several frames, those of all frames in one pass of the network; a list for each frame.
@@ -146,8 +171,12 @@ class AffectPipeline:
             if followed is not None:
                 detections = followed.faces
             else:
-                self.detector.score_threshold = settings.score_threshold
-                detections = self.detector.detect(frame.image)
+                if frame.detections is not None:
+                    detections = list(frame.detections)
+                else:
+                    detections = self.detector.detect(
+                        frame.image, settings.score_threshold, settings.detector_input_size
+                    )
                 source.detected, source.settings = frame.stamp, settings
             detections = [d for d in detections if d.box[2] >= settings.min_face_pixels]
             detections = sorted(detections, key=lambda d: -d.box[2] * d.box[3])[: settings.max_faces]
@@ -161,7 +190,9 @@ class AffectPipeline:
 
         New settings may show faces that the old ones left out: they take effect at once.
         """
-        if source.reference is None or source.detected is None or source.settings != settings:
+        if frame.detections is not None or source.reference is None or source.detected is None:
+            return None
+        if source.settings != settings:
             return None
         if frame.stamp - source.detected >= settings.detection_interval - _STAMP_TOLERANCE:
             return None

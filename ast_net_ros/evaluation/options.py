@@ -115,13 +115,14 @@ def pipeline_maker(settings: EstimationSettings, threads: int = 0) -> Callable[[
     """
     from ast_net_ros.model import load_model
     from ast_net_ros.pipeline import AffectPipeline, PipelineSettings
-    from ast_net_ros.vision.detection import FaceDetector
+    from ast_net_ros.vision.detection import make_detector
 
     model = load_model(settings.weights, settings.device, runtime=settings.runtime, threads=threads)
-    detector = FaceDetector(detector_input_size=settings.detector_input_size, threads=threads)
+    detector = make_detector(threads)
     behaviour = PipelineSettings(
         max_faces=settings.max_faces,
         score_threshold=settings.score_threshold,
+        detector_input_size=settings.detector_input_size,
         detection_interval=settings.detection_interval,
         smoothing_time_constant=settings.smoothing_time_constant,
     )

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import cast
+from functools import partial
 
 import numpy as np
 
 from ast_net_ros.bags.recordings import RecordedFrame
 from ast_net_ros.evaluation.recording_result import seconds_since
 from ast_net_ros.pipeline import AffectPipeline, FaceAffect
-from ast_net_ros.vision.detection import Detection, FaceDetector
+from ast_net_ros.vision.detection import Detection
 
 _HELD = 2  # frames that wait; a picture of 8K takes 100 MB
 
@@ -31,22 +31,20 @@ def estimate_ahead(
 
     Close it when the frames are not taken to their end.
     """
-    detector = pipeline.detector
-    detector.score_threshold = pipeline.settings.score_threshold
-    known = FoundFaces(detector)
-    pipeline.detector = cast(FaceDetector, known)
-    # With an interval, the pipeline decides by what it followed whether it detects.
-    early = None if pipeline.settings.detection_interval else detector
+    # With an interval, the pipeline decides by what optical flow found whether it detects.
+    detect = None if pipeline.settings.detection_interval else partial(_detect, pipeline)
     first_ns = None
-    try:
-        with closing(read_ahead(frames, early)) as frames_ahead:
-            for ahead in frames_ahead:
-                known.offer(ahead)
-                frame = ahead.frame
-                first_ns = frame.stamp_ns if first_ns is None else first_ns
-                yield frame, pipeline.process(frame.image, seconds_since(frame.stamp_ns, first_ns), source)
-    finally:
-        pipeline.detector = detector
+    with closing(read_ahead(frames, detect)) as frames_ahead:
+        for ahead in frames_ahead:
+            frame = ahead.frame
+            first_ns = frame.stamp_ns if first_ns is None else first_ns
+            stamp = seconds_since(frame.stamp_ns, first_ns)
+            yield frame, pipeline.process(frame.image, stamp, source, ahead.detections)
+
+
+def _detect(pipeline: AffectPipeline, image_bgr: np.ndarray) -> list[Detection]:
+    settings = pipeline.settings
+    return pipeline.detector.detect(image_bgr, settings.score_threshold, settings.detector_input_size)
 
 
 @dataclass(frozen=True)
@@ -57,35 +55,10 @@ class FrameAhead:
     detections: list[Detection] | None
 
 
-class FoundFaces:
-    """Takes the detector's place in a pipeline: gives out what was found in the offered frame already."""
-
-    def __init__(self, detector: FaceDetector):
-        self._detector = detector
-        self._offered: tuple[np.ndarray, list[Detection]] | None = None
-
-    @property
-    def score_threshold(self) -> float:
-        return self._detector.score_threshold
-
-    @score_threshold.setter
-    def score_threshold(self, value: float) -> None:
-        if value != self._detector.score_threshold:
-            self._detector.score_threshold = value
-
-    def offer(self, ahead: FrameAhead) -> None:
-        """The frame that comes next."""
-        self._offered = None if ahead.detections is None else (ahead.frame.image, ahead.detections)
-
-    def detect(self, image_bgr: np.ndarray) -> list[Detection]:
-        """As FaceDetector.detect."""
-        if self._offered is not None and self._offered[0] is image_bgr:
-            return self._offered[1]
-        return self._detector.detect(image_bgr)
-
-
-def read_ahead(frames: Iterator[RecordedFrame], detector: FaceDetector | None) -> Generator[FrameAhead, None, None]:
-    """Reads `frames` in a thread of its own, and detects there too where a detector is given.
+def read_ahead(
+    frames: Iterator[RecordedFrame], detect: Callable[[np.ndarray], list[Detection]] | None
+) -> Generator[FrameAhead, None, None]:
+    """Read `frames` in a thread of its own, and detect their faces there where `detect` is given.
 
     What the thread raises is raised here. Closing the iterator ends the thread.
     """
@@ -102,7 +75,7 @@ def read_ahead(frames: Iterator[RecordedFrame], detector: FaceDetector | None) -
     def work() -> None:
         try:
             for frame in frames:
-                put(FrameAhead(frame, detector.detect(frame.image) if detector else None))
+                put(FrameAhead(frame, detect(frame.image) if detect else None))
                 if stopped.is_set():
                     return
             put(None)

@@ -47,7 +47,6 @@ from ast_net_ros.ros.rolling_stats import CountHistory
 from ast_net_ros.ros.runtime.log_bridge import bridge_logging
 from ast_net_ros.ros.runtime.spinning import StartError, run_node
 from ast_net_ros.ros.transitions import answer_impossible_transitions
-from ast_net_ros.vision.detection import FaceDetector
 
 OUTPUT_DEPTH = 10
 WARM_UP_SIZE = (480, 640)  # height, width
@@ -106,10 +105,9 @@ class AstNetNode(LifecycleNode):
             wants_hri = values["hri"] or values["face_source"] == "hri"
             self._hri_messages = load_hri_messages() if wants_hri else None
             model = load_model(values["weights"] or None, values["device"], values["precision"], values["runtime"])
-            detector = FaceDetector(detector_input_size=values["detector_input_size"])
             # The ids of two runs must not meet in one recording or in one consumer's memory.
             prefix = f"face_{secrets.token_hex(2)}_"
-            pipeline = AffectPipeline(model, detector, parameters.pipeline_settings(values), prefix)
+            pipeline = AffectPipeline(model, settings=parameters.pipeline_settings(values), id_prefix=prefix)
             model.warm_up()
             pipeline.process(np.zeros((*WARM_UP_SIZE, 3), np.uint8), 0.0, "warm-up")
             pipeline.reset()

@@ -9,15 +9,14 @@ import numpy as np
 import pytest
 
 from ast_net_ros.bags.recordings import RecordedFrame
-from ast_net_ros.evaluation.read_ahead import FoundFaces, read_ahead
-from ast_net_ros.vision.detection import Detection, FaceDetector
+from ast_net_ros.evaluation.read_ahead import read_ahead
+from ast_net_ros.vision.detection import Detection
 
 
-class ScriptedDetector(FaceDetector):
+class ScriptedDetector:
     """Finds the picture's shade; counts the calls of each thread."""
 
     def __init__(self) -> None:
-        self.score_threshold = 0.7
         self.threads: list[str] = []
 
     def detect(self, image_bgr: np.ndarray) -> list[Detection]:
@@ -32,23 +31,12 @@ def pictures(count, fail_at=None):
         yield RecordedFrame(index, index, np.full((4, 4, 3), index, np.uint8))
 
 
-def test_frames_come_in_order_with_their_own_faces_found_in_the_other_thread():
+def test_frames_come_in_order_with_their_own_detections():
     detector = ScriptedDetector()
-    faces = FoundFaces(detector)
-    for index, ahead in enumerate(read_ahead(pictures(50), detector)):
-        faces.offer(ahead)
-        assert ahead.frame.index == index and faces.detect(ahead.frame.image)[0].box[0] == index
+    for index, ahead in enumerate(read_ahead(pictures(50), detector.detect)):
+        assert ahead.frame.index == index
+        assert ahead.detections is not None and ahead.detections[0].box[0] == index
     assert detector.threads == ["read ahead"] * 50
-
-
-def test_a_frame_that_was_not_looked_at_is_looked_at_when_asked():
-    detector = ScriptedDetector()
-    faces = FoundFaces(detector)
-    (ahead,) = read_ahead(pictures(1), None)
-    faces.offer(ahead)
-    assert faces.detect(ahead.frame.image)[0].box[0] == 0 and len(detector.threads) == 1
-    other = np.full((4, 4, 3), 7, np.uint8)
-    assert faces.detect(other)[0].box[0] == 7
 
 
 def test_what_reading_raises_arrives_after_the_frames_before_it():

@@ -20,7 +20,7 @@ from ast_net_ros.model.inference import AffectModel
 from ast_net_ros.model.network import ASTNet, NetworkConfig, confidence
 from ast_net_ros.model.recurrent_state import FaceState, advance
 from ast_net_ros.model.weights import WeightsInfo
-from ast_net_ros.pipeline import AffectPipeline, FaceAffect, Frame
+from ast_net_ros.pipeline import AffectPipeline, FaceAffect, Frame, PipelineSettings
 from ast_net_ros.vision.alignment import align_face
 from ast_net_ros.vision.detection import Detection
 
@@ -69,7 +69,7 @@ class ScriptedDetector:
     def __init__(self) -> None:
         self.found: list[Detection] = []
 
-    def detect(self, image: np.ndarray) -> list[Detection]:
+    def detect(self, image_bgr: np.ndarray, score_threshold: float = 0.7, input_size: int = 320) -> list[Detection]:
         return self.found
 
 
@@ -132,7 +132,7 @@ class Alone:
 @given(script=st.lists(moments, min_size=3, max_size=14), batched=st.booleans())
 def test_what_a_face_is_given_depends_on_its_own_pictures_only(script: list[Moment], batched: bool) -> None:
     detector = ScriptedDetector()
-    pipeline = AffectPipeline(MODEL, detector)  # type: ignore[arg-type]
+    pipeline = AffectPipeline(MODEL, detector, PipelineSettings(detection_interval=0))
     alone: dict[str, Alone] = {}
     person_of: dict[str, tuple[str, int]] = {}
     clock = dict.fromkeys(SOURCES, 10.0)
@@ -189,7 +189,7 @@ def test_two_cameras_in_one_batch_in_any_order_give_the_same_faces() -> None:
     results = []
     for order in ((0, 1), (1, 0)):
         detector = ScriptedDetector()
-        pipeline = AffectPipeline(MODEL, detector)  # type: ignore[arg-type]
+        pipeline = AffectPipeline(MODEL, detector, PipelineSettings(detection_interval=0))
         run: dict[str, list[tuple[float, float]]] = {source: [] for source in SOURCES}
         for index in range(12):
             seen = [(0, 0, index * 4), (1, 4, 60 - index * 4)]
@@ -204,7 +204,7 @@ def test_two_cameras_in_one_batch_in_any_order_give_the_same_faces() -> None:
 
 def test_a_face_whose_first_pictures_were_lost_to_errors_is_estimated_once_they_end() -> None:
     detector = ScriptedDetector()
-    pipeline = AffectPipeline(MODEL, detector)  # type: ignore[arg-type]
+    pipeline = AffectPipeline(MODEL, detector, PipelineSettings(detection_interval=0))
     detector.found = [_detection(0)]
     image = _picture([(0, 0, 30)])
     for stamp in (1.0, 1.3, 1.6):

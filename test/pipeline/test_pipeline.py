@@ -160,9 +160,9 @@ def test_following_between_detections_gives_nearly_the_same_curve_for_less(pipel
     calls: list[tuple] = []
     real = pipeline.detector.detect
 
-    def counted(image):
+    def counted(image, *settings):
         calls.append(image.shape)
-        return real(image)
+        return real(image, *settings)
 
     monkeypatch.setattr(pipeline.detector, "detect", counted)
     runs = {}

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ast_net_ros.model.ort_session import profiling_session
-from ast_net_ros.vision.detection import _packaged_weights
+from ast_net_ros.vision.retinaface import detector_weights
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def detection_cost(width: int, height: int, detector_input_size: int) -> Detecti
 def _profile(width: int, height: int) -> list[dict]:
     """The layers of one run as ONNX Runtime saw them, without its own rewriting of the network."""
     with tempfile.TemporaryDirectory() as folder:
-        session = profiling_session(_packaged_weights(), str(Path(folder) / "detection"))
+        session = profiling_session(detector_weights(), str(Path(folder) / "detection"))
         session.run(None, {session.get_inputs()[0].name: np.zeros((1, 3, height, width), np.float32)})
         events = json.loads(Path(session.end_profiling()).read_text())
     return [e["args"] for e in events if e.get("cat") == "Node" and "output_type_shape" in e.get("args", {})]
