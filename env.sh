@@ -1,5 +1,7 @@
-# Makes a shell in which ast_net_ros, its messages, `ast_net` and the executables are found: `source env.sh`.
-# For bash and zsh, after `make setup`. Sourcing it twice does no harm.
+# Set up a shell for the package: `source env.sh`, in bash or zsh, after `make setup`. Sourcing it twice does no harm.
+#
+# Afterwards Python finds ast_net_ros and its messages, `ast_net` is the command line, and `ast_net_run NAME ARGUMENTS...`
+# starts an executable of the package, as `ros2 run ast_net_ros NAME` does where ros2cli is installed; `ast_net_run` lists them.
 #
 # The checkout itself stays off Python's path: its folder ast_net_ros would hide the built one, which has the messages.
 
@@ -16,7 +18,7 @@ _ast_net_install=${AST_NET_INSTALL_BASE:-$_ast_net_root/install}
 case $_ast_net_venv in /*) ;; *) _ast_net_venv=$_ast_net_root/$_ast_net_venv ;; esac
 case $_ast_net_install in /*) ;; *) _ast_net_install=$_ast_net_root/$_ast_net_install ;; esac
 
-_ast_net_prepend() { # _ast_net_prepend VARIABLE FOLDER: in front, unless it is in the list already
+_ast_net_prepend() { # _ast_net_prepend VARIABLE DIRECTORY: put it first, unless the list contains it
     eval "_ast_net_list=\${$1:-}"
     case :$_ast_net_list: in
         *":$2:"*) ;;
@@ -35,7 +37,7 @@ _ast_net_enter() {
         export RMW_IMPLEMENTATION=rmw_fastrtps_cpp # the only one among the wheels
         _ast_net_prepend AMENT_PREFIX_PATH "$_ast_net_venv"
         _ast_net_prepend CMAKE_PREFIX_PATH "$_ast_net_venv"
-        # The wheels' start-up hook would set these and restart every Python; done here it need not.
+        # Otherwise the wheels' start-up hook sets these and restarts every Python process.
         _ast_net_prepend LD_LIBRARY_PATH "$_ast_net_venv/lib"
         while IFS= read -r _ast_net_folder; do
             _ast_net_prepend LD_LIBRARY_PATH "$_ast_net_folder"
@@ -43,13 +45,13 @@ _ast_net_enter() {
 $(find "$_ast_net_venv"/lib -mindepth 3 -maxdepth 3 -name 'ros_*.libs')
 END
         export _ROS_WHEELS_BOOTSTRAP_COMPLETE=1
-        export AST_NET_WHEELS="$_ast_net_venv" # tells make setup that this ROS is its own
+        export AST_NET_WHEELS="$_ast_net_venv" # tells make setup that this ROS comes from its environment
     elif [ -z "${AMENT_PREFIX_PATH:-}" ]; then
         echo "env.sh: this checkout was set up with ROS 2 $_ast_net_distro, which is not sourced." >&2
         echo "env.sh: source /opt/ros/$_ast_net_distro/setup.bash (or setup.zsh) and then env.sh again." >&2
         return 1
     fi
-    # The same as colcon's local_setup scripts do, which not every shell option and every colcon allows for.
+    # As colcon's local_setup scripts do, which fail under some shell options and colcon versions.
     _ast_net_prepend AMENT_PREFIX_PATH "$_ast_net_install"
     _ast_net_prepend CMAKE_PREFIX_PATH "$_ast_net_install"
     _ast_net_prepend LD_LIBRARY_PATH "$_ast_net_install/lib"
@@ -57,10 +59,11 @@ END
     _ast_net_prepend PYTHONPATH "${_ast_net_folder%/ast_net_ros}"
     export VIRTUAL_ENV="$_ast_net_venv"
     _ast_net_prepend PATH "$_ast_net_venv/bin"
-    _ast_net_prepend PATH "$_ast_net_install/lib/ast_net_ros"
+    _ast_net_prepend PATH "$_ast_net_root/tools/bin"
+    export AST_NET_EXECUTABLES="$_ast_net_install/lib/ast_net_ros"
     # Room for images in shared memory, without which Fast DDS loses them: see ast_net_ros/ros/runtime/transports.py.
     export FASTDDS_BUILTIN_TRANSPORTS="${FASTDDS_BUILTIN_TRANSPORTS:-DEFAULT?sockets_size=8MB}"
-    # A restarted process is found within a second: see config/fastdds.xml.
+    # A restarted process is discovered within a second: see config/fastdds.xml.
     _ast_net_profile=$_ast_net_install/share/ast_net_ros/config/fastdds.xml
     if [ -z "${FASTRTPS_DEFAULT_PROFILES_FILE:-}${FASTDDS_DEFAULT_PROFILES_FILE:-}" ]; then
         export FASTRTPS_DEFAULT_PROFILES_FILE="$_ast_net_profile" FASTDDS_DEFAULT_PROFILES_FILE="$_ast_net_profile"

@@ -1,4 +1,4 @@
-"""Makes the library installable with pip where no ROS is wanted; what it consists of stands in pyproject.toml."""
+"""Make the library installable with pip, without ROS; pyproject.toml describes it."""
 
 from pathlib import Path
 from xml.etree import ElementTree
@@ -7,10 +7,10 @@ from setuptools import setup
 
 
 def package_version() -> str:
-    """The version in package.xml, the only place where it stands."""
+    """Return the version in package.xml, the only place that states it."""
     version = ElementTree.parse(Path(__file__).with_name("package.xml")).findtext("version")
     if not version:
-        raise ValueError("package.xml: <version> is missing or empty; it holds the version of the library as well")
+        raise ValueError("package.xml: <version> is missing or empty; the library takes its version from there")
     return version.strip()
 
 

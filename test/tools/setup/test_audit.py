@@ -1,4 +1,4 @@
-"""make audit: an answer that says nothing is never taken for a pass."""
+"""`make audit`: an answer without information never counts as a pass."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 CLEAN = {"name": "click", "version": "8.1", "vulns": []}
 BAD = {"name": "torch", "version": "2.0", "vulns": [{"id": "PYSEC-2000-1"}]}
 UNKNOWN = {"name": "own", "skip_reason": "Dependency not found on PyPI"}
@@ -27,7 +27,9 @@ UNKNOWN = {"name": "own", "skip_reason": "Dependency not found on PyPI"}
         (None, 3, "gave no answer"),
     ],
 )
-def test_the_verdict_says_what_is_known(packages: list[dict] | None, code: int, words: str, tmp_path: Path) -> None:
+def test_verdict_names_known_vulnerabilities(
+    packages: list[dict] | None, code: int, words: str, tmp_path: Path
+) -> None:
     path = tmp_path / "pip-audit.json"
     if packages is not None:
         path.write_text(json.dumps({"dependencies": packages}))
