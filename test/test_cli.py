@@ -43,7 +43,7 @@ def test_every_command_in_the_table_exists_under_its_name():
         assert isinstance(command, click.Command) and command.name == name and line.endswith(".")
 
 
-def test_annotating_a_real_video_ends_well_and_says_what_ran(media, tmp_path):
+def test_annotate_reports_what_ran(media, tmp_path):
     run = ast_net(
         "annotate", media / "single_face.mp4", "--output", tmp_path / "out", "--device", "cpu", "--seconds", 0.5
     )
@@ -52,7 +52,7 @@ def test_annotating_a_real_video_ends_well_and_says_what_ran(media, tmp_path):
     assert (tmp_path / "out" / "estimates.csv").is_file() and (tmp_path / "out" / "plot.png").is_file()
 
 
-def test_a_user_error_is_one_line_on_stderr_without_traceback(tmp_path):
+def test_a_user_error_is_one_line_on_stderr(tmp_path):
     noise = tmp_path / "noise.mp4"
     noise.write_bytes(bytes(range(256)) * 20)
     run = ast_net("annotate", noise, "--output", tmp_path / "out")
@@ -77,7 +77,7 @@ def test_a_wrong_command_line_exits_with_2_and_says_why(arguments, words):
     assert run.returncode == 2 and words in run.stderr and "Traceback" not in run.stderr
 
 
-def test_the_packages_own_errors_and_the_systems_are_for_users_and_faults_are_not():
+def test_user_errors_have_messages_and_bugs_have_tracebacks():
     for error in (VideoError("video x: gone"), WeightsError("weights y: cut"), DeviceError("device z: absent")):
         assert cli.user_message(error) == str(error)
     assert cli.user_message(PermissionError(13, "Permission denied", "/x")) == "/x: Permission denied"
@@ -86,6 +86,6 @@ def test_the_packages_own_errors_and_the_systems_are_for_users_and_faults_are_no
         assert cli.user_message(fault) is None
 
 
-def test_the_version_is_the_manifests(pytestconfig):
+def test_the_version_is_that_of_package_xml(pytestconfig):
     manifest = pytestconfig.rootpath / "package.xml"
     assert cli.package_version() == ElementTree.parse(manifest).findtext("version")

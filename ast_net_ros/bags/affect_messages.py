@@ -1,7 +1,4 @@
-"""Valence and arousal that a bag holds as messages: the ground truth that an annotation tool recorded along.
-
-In: a bag with a topic of ast_net_ros/ValenceArousal or ValenceArousalArray. Out: :class:`AffectLabels`, by stamp.
-"""
+"""Read valence and arousal messages from a bag: ground truth that an annotation tool recorded along with the images."""
 
 from __future__ import annotations
 
@@ -17,19 +14,24 @@ from ast_net_ros.bags.topics import check_readable, choose_topic, open_recorded_
 
 
 def affect_topics(path: Path) -> dict[str, str]:
-    """The topics of a bag with valence and arousal, and their types; empty for a video.
+    """Return the topics of a bag that carry valence and arousal, with their types; none for a video.
 
-    Raises RecordingError for a bag of which nothing can be read.
+    Raises:
+        RecordingError: Nothing in the bag can be read.
     """
     return topics_of_types(path, AFFECT_TYPES)
 
 
 @dataclass(frozen=True)
 class AffectLabels:
-    """Valence and arousal that a bag holds as messages, by stamp.
+    """Valence and arousal messages of one topic of a bag, N of them.
 
-    topic: theirs. stamps_ns: N int64, not decreasing. face_ids: N texts, as in the messages. values: N x 2 float64
-    (valence, arousal), finite and in [-1, 1]. problems: what could not be read.
+    Attributes:
+        topic: Topic name.
+        stamps_ns: N int64, not decreasing.
+        face_ids: N face ids, as in the messages.
+        values: N x 2 float64 (valence, arousal), finite and in [-1, 1].
+        problems: What could not be read.
     """
 
     topic: str
@@ -40,14 +42,18 @@ class AffectLabels:
 
 
 def read_affect_labels(path: Path, topic: str | None = None) -> AffectLabels:
-    """The ValenceArousal messages, or the faces of the ValenceArousalArray messages, of a bag's topic.
+    """Read the ValenceArousal messages of a topic, or the faces of its ValenceArousalArray messages.
 
-    topic: without it, the only one with such messages.
-    Raises RecordingError for what is no bag, and when there is no such topic, or several to choose from.
+    Args:
+        path: The bag.
+        topic: Topic name; None takes the only topic with such messages.
+
+    Raises:
+        RecordingError: `path` is not a bag, or there is no such topic, or there are several to choose from.
     """
     problems = ReadingProblems()
     if not is_recorded_bag(path):
-        raise RecordingError(f"recording {path}: no bag, so that it holds no labels; name a file with them")
+        raise RecordingError(f"recording {path}: not a bag, so it has no label topic; name a label file")
     bag = open_recorded_bag(path, problems)
     chosen = choose_topic(bag, topic, AFFECT_TYPES, "valence and arousal", " or ".join(AFFECT_TYPES))
     check_readable(bag, chosen, problems)
@@ -59,12 +65,12 @@ def read_affect_labels(path: Path, topic: str | None = None) -> AffectLabels:
             problems.note(f"topic {chosen.name}: a label cannot be read: {error}", kind="message")
             continue
         for face in message.faces if chosen.type == AFFECT_ARRAY else [message]:
-            # A face in an array can lack the stamp that the array has.
+            # A face in an array may lack the stamp that the array has.
             stamp_ns = stamp_of(face.header) or stamp_of(message.header)
             if stamp_ns is None:
-                problems.note(f"topic {chosen.name}: labels without a stamp have the time of their receipt", lost=False)
-            if not (abs(face.valence) <= 1 and abs(face.arousal) <= 1):  # false for NaN
-                text = f"topic {chosen.name}: a label ({face.valence}, {face.arousal}) is outside [-1, 1] and left out"
+                problems.note(f"topic {chosen.name}: labels without a stamp get their receive time", lost=False)
+            if not (abs(face.valence) <= 1 and abs(face.arousal) <= 1):  # also true for NaN
+                text = f"topic {chosen.name}: label ({face.valence}, {face.arousal}) is outside [-1, 1]; ignored"
                 problems.note(text, kind="range")
                 continue
             rows.append((stamp_ns or received_ns, face.face_id, face.valence, face.arousal))

@@ -1,7 +1,7 @@
-"""The message types that are read from bags and written to them, without ROS.
+"""Parse and define the message types that bags are read from and written with, without ROS.
 
-In: a type's name and serialized bytes (CDR), or a definition. Out: messages. The types are those of ROS 2 itself and
-this package's own; a bag whose embedded definition says otherwise is refused, since its bytes would be misread.
+The types are those of ROS 2 and of this package. A bag whose embedded definition differs is refused, because its bytes
+would be misread.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ AFFECT = "ast_net_ros/msg/ValenceArousal"
 AFFECT_ARRAY = "ast_net_ros/msg/ValenceArousalArray"
 AFFECT_TYPES = (AFFECT, AFFECT_ARRAY)
 
-_LONGEST_DEFINITION = 200_000  # characters; the longest of ROS itself, with all that it is made of, has some 30 000
+_LONGEST_DEFINITION = 200_000  # characters; the longest of ROS itself, with its parts, has about 30 000
 _SEPARATOR = "=" * 80 + "\n"
 
 # The text of msg/*.msg, which a pip installation does not have.
@@ -76,16 +76,16 @@ string source
 ValenceArousal[] faces
 """,
 }
-"""The package's own messages, as msg/ defines them."""
+"""Definitions of this package's messages, equal to msg/*.msg."""
 
 
 class MessageError(ValueError):
-    """A message or a definition that cannot be read; the text names type and reason."""
+    """A message or a definition that cannot be read; the message names the type and the reason."""
 
 
 @cache
 def typestore() -> Any:
-    """The rosbags typestore with ROS 2's types, which no distribution since Humble has changed, and this package's."""
+    """Return the rosbags typestore with the types of this package and of ROS 2, unchanged since Humble."""
     store = get_typestore(Stores.ROS2_HUMBLE)
     for name, text in DEFINITIONS.items():
         store.register(get_types_from_msg(text, name))
@@ -93,37 +93,45 @@ def typestore() -> Any:
 
 
 def parse_message(data: bytes, name: str) -> Any:
-    """The message in serialized `data`. Raises MessageError when the bytes are no message of that type."""
+    """Deserialize a CDR message of type `name`.
+
+    Raises:
+        MessageError: The bytes are not a message of that type.
+    """
     try:
-        # A view, so that a picture is not copied.
+        # A memoryview, so that an image is not copied.
         return typestore().deserialize_cdr(memoryview(data), name)
     except SerdeError as error:
         raise MessageError(str(error)) from error
 
 
 def definition_fault(name: str, text: str) -> str:
-    """What is wrong with the definition of type `name` that a bag embeds; empty when its bytes can be read by ours.
+    """Compare the definition of type `name` that a bag embeds with ours.
 
-    Raises MessageError when it defines other fields than the type has, so that the bytes would be misread.
+    Returns:
+        What is wrong with the embedded definition although its messages can be read; empty if nothing.
+
+    Raises:
+        MessageError: It defines other fields, so that the bytes would be misread.
     """
     if not text:
         return ""
     try:
         embedded = _parse_definition(name, text)
-    except Exception as error:  # the parser lets out more than its own errors on damaged text
+    except Exception as error:  # damaged text makes the parser raise more than its own errors
         return f"the embedded definition of {name} cannot be read ({type(error).__name__}); the known one is used"
     known = typestore().fielddefs
     for part, (_, fields) in embedded.items():
         if part in known and _plain(fields) != _plain(known[part][1]):
             raise MessageError(
-                f"the bag defines {part} with the fields {_listed(fields)}, where {_listed(known[part][1])} belong; "
-                "it was written with another version of this message and must be converted"
+                f"the bag defines {part} with the fields {_listed(fields)}, but {_listed(known[part][1])} were "
+                "expected; it was written with another version of this message and must be converted"
             )
-    return "" if name in embedded else f"the embedded definition of {name} is that of another type; ours is used"
+    return "" if name in embedded else f"the embedded definition of {name} belongs to another type; ours is used"
 
 
 def full_definition(name: str) -> str:
-    """The definition of `name` with those of all its parts, as ROS 2 embeds it in bags, comments included."""
+    """Return the definition of `name` and of all types in it, as ROS 2 embeds it in bags, comments included."""
     generated, _ = typestore().generate_msgdef(name, ros_version=2)
     head, *parts = generated.split(_SEPARATOR)
     texts = [DEFINITIONS.get(name, head)]
@@ -148,7 +156,7 @@ def _parse_definition(name: str, text: str) -> dict[str, Any]:
 
 
 def _plain(fields: Any) -> list[tuple[str, Any]]:
-    # An IDL's octet is a message's byte or uint8; all have one byte.
+    # An octet in IDL is a byte or uint8 in a .msg file; all have one byte.
     return [(name.lower(), _octets(kind)) for name, kind in fields]
 
 

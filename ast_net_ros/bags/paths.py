@@ -1,7 +1,4 @@
-"""Which recordings a command line means, and what their results are called.
-
-In: names of bags, of their files, of videos, of folders of all these, and globs. Out: the paths of the recordings.
-"""
+"""Find the recordings that a command line names, and name their results."""
 
 from __future__ import annotations
 
@@ -15,18 +12,25 @@ from ast_net_ros.atomic_files import PARTIAL_SUFFIX
 from ast_net_ros.bags.reader import METADATA, STORAGE_SUFFIXES, is_bag, recording_of, storage_files
 
 VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".webm", ".wmv")
-"""What is taken for a video where a folder is searched; a file that is named itself may have any suffix."""
+"""Files taken for videos when a folder is searched; a file that is named itself may have any suffix."""
+
+LABEL_SUFFIXES = (".csv", ".dat", ".json", ".tsv", ".txt")
+"""Files that lie beside recordings, such as labels; `recordings/*` names them too, and they are passed over."""
 
 LIVE_SUFFIX = ".live"
-"""Ends the name of the folder with a recording's results of a live run."""
+"""Suffix of the folder with the results of a live run."""
 
 
 class RecordingError(ValueError):
-    """A recording that cannot be read; the text names the path, the reason and the mend."""
+    """A recording that cannot be read; the message names the path, the reason and the fix."""
 
 
 def is_recorded_bag(path: Path) -> bool:
-    """Whether `path` is a bag. Raises RecordingError when it is not there, or a folder without a bag."""
+    """Return whether `path` is a bag; if not, it may be a video.
+
+    Raises:
+        RecordingError: There is nothing at `path`, it is a folder without a bag, or a ROS 1 bag.
+    """
     if not path.exists():
         raise RecordingError(f"recording {path}: no such file or folder")
     if is_bag(path):
@@ -42,7 +46,7 @@ def is_recorded_bag(path: Path) -> bool:
 
 
 def recording_name(path: Path) -> str:
-    """A name for the results of the recording at `path`, which can be that of a folder and leads out of none."""
+    """Derive a name for the results of a recording, safe to use as a folder name."""
     resolved = path.resolve()
     name = resolved.name
     for suffix in (*STORAGE_SUFFIXES[::-1], resolved.suffix if resolved.is_file() else ""):
@@ -51,16 +55,16 @@ def recording_name(path: Path) -> str:
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:
-    """A name for each recording; of those that share one, with the folders above until they differ."""
+    """Derive a unique name for each recording; where several share one, parent folders are prepended."""
     names = [_safe(recording_name(path)) for path in paths]
     for depth in range(1, 20):
         shared = {name for name, count in Counter(names).items() if count > 1}
         if not shared:
             return names
         for index, path in enumerate(paths):
-            above = path.resolve().parents
-            if names[index] in shared and depth <= len(above):
-                names[index] = f"{_safe(recording_name(above[depth - 1]))}-{names[index]}"
+            parents = path.resolve().parents
+            if names[index] in shared and depth <= len(parents):
+                names[index] = f"{_safe(recording_name(parents[depth - 1]))}-{names[index]}"
     counted: Counter[str] = Counter()
     for index, name in enumerate(names):  # such as take.mp4 beside take.avi
         counted[name] += 1
@@ -69,28 +73,43 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
 
 
 def _safe(name: str) -> str:
-    """The names of unfinished folders and of live results are taken."""
+    """Replace the suffixes that mark unfinished folders and live results."""
     for suffix in (PARTIAL_SUFFIX, LIVE_SUFFIX):
         name = name.replace(suffix, suffix.replace(".", "_"))
     return name
 
 
 def find_recordings(arguments: Sequence[str]) -> list[Path]:
-    """The recordings that a command line means: bags, files of bags, videos, folders of all these, and globs.
+    """Find the recordings that a command line names.
 
-    In the order of the arguments, those of a folder or a glob by name; each once. Hidden folders are not searched.
-    Raises RecordingError for an argument that names none.
+    Args:
+        arguments: Bags, files of bags, videos, folders of these, and globs. Files with LABEL_SUFFIXES are passed over
+            if there is a recording, as a shell expands `recordings/*` to the labels beside the bags as well.
+
+    Returns:
+        Each recording once, in the order of the arguments, those of a folder or a glob by name. Hidden folders are
+        not searched.
+
+    Raises:
+        RecordingError: An argument names no recording.
     """
     found: dict[Path, Path] = {}
+    labels: list[str] = []
     for argument in arguments:
-        # A folder can have the signs of a glob in its name, so what is there comes first.
+        # What exists comes first: a folder may have glob characters in its name.
         paths = [Path(argument)] if Path(argument).exists() else _matching(argument)
-        recordings = [recording for path in paths for recording in _recordings_at(path)]
+        others = [path for path in paths if not (path.is_file() and path.suffix.lower() in LABEL_SUFFIXES)]
+        if paths and not others:
+            labels.append(argument)
+            continue
+        recordings = [recording for path in others for recording in _recordings_at(path)]
         if not recordings:
             reason = "nothing there" if not paths else "neither a bag nor a video in it"
             raise RecordingError(f"recording {argument!r}: {reason}; name bags, folders of bags, globs or videos")
         for recording in recordings:
             found.setdefault(recording.resolve(), recording)
+    if not found:
+        raise RecordingError(f"recording {labels[0]!r}: not a bag or video; name the recording that it belongs to")
     return list(found.values())
 
 
@@ -99,7 +118,7 @@ def _matching(pattern: str) -> list[Path]:
 
 
 def _recordings_at(path: Path) -> list[Path]:
-    """Those in a folder, with its subfolders; the file itself."""
+    """Return the recordings in a folder and its subfolders, or the file itself."""
     if path.is_file():
         return [path.parent] if path.name == METADATA and is_bag(path.parent) else [path]
     if (path / METADATA).is_file():
@@ -112,6 +131,6 @@ def _recordings_at(path: Path) -> list[Path]:
             found += _recordings_at(entry)
         elif entry in files or (entry.is_file() and entry.suffix.lower() in VIDEO_SUFFIXES):
             found.append(entry)
-    # The files of one recording by themselves, or called like the folder: a crash came before metadata.yaml.
+    # Files of one recording, alone or named like the folder: the recorder crashed before it wrote metadata.yaml.
     one_bag = len(groups) == 1 and (groups == {path.name} or found == sorted(files))
     return [path] if one_bag else found

@@ -1,8 +1,6 @@
-"""A rosbag2 recording as a whole: its metadata, its files in their order, and what compresses them.
+"""Read a rosbag2 recording as a whole: its metadata, its files in order, and their compression.
 
-In: a bag's folder, or one of its files. Out: a :class:`Bag` with its topics, whose `messages` gives those of one
-topic in the order in which they were received, file after file. What is missing or damaged is noted, and the rest
-is read.
+What is missing or damaged is noted, and the rest is read.
 """
 
 from __future__ import annotations
@@ -37,26 +35,35 @@ from ast_net_ros.bags.storage import (
 
 METADATA = "metadata.yaml"
 STORAGE_SUFFIXES = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
-_LARGEST_METADATA = 1_000_000  # bytes; a file or a topic takes some hundred
-_DEEPEST_METADATA, _MOST_METADATA = 16, 50_000  # nesting and parts: reading YAML takes seconds for more
-_SPARE_DISK = 2**28  # bytes that unpacking leaves free
+_MAX_METADATA_BYTES = 1_000_000  # a file or a topic takes a few hundred
+_MAX_METADATA_DEPTH, _MAX_METADATA_EVENTS = 16, 50_000  # parsing more YAML takes seconds
+_SPARE_DISK = 2**28  # bytes that decompression leaves free
 
 
 @dataclass(frozen=True)
 class Bag:
-    """A recording. files: those of which something can be read, in order."""
+    """An opened recording.
+
+    Attributes:
+        path: Its folder or file.
+        files: The files of which something can be read, in order.
+        topics: The topics of all files.
+    """
 
     path: Path
     files: tuple[Path, ...]
     topics: tuple[StoredTopic, ...]
 
     def messages(self, topic: str, problems: ReadingProblems) -> Iterator[StoredMessage]:
-        """(receive time in nanoseconds, serialized message) of one topic. Memory does not grow with the bag."""
+        """Yield (receive time in nanoseconds, serialized message) of one topic, in receive order, file after file.
+
+        Memory use does not grow with the bag.
+        """
         for file in self.files:
             try:
                 with _plain_file(file, problems) as plain:
                     for received_ns, data in stored_messages(plain, topic, problems):
-                        # Message by message; files do not say so, and no serialized message begins like that.
+                        # Compressed by message. Files do not state it; no serialized CDR message begins like this.
                         if not data.startswith(ZSTD_START):
                             yield received_ns, data
                             continue
@@ -69,25 +76,29 @@ class Bag:
 
 
 def is_bag(path: Path) -> bool:
-    """Whether `path` is a bag's folder or one of the files that bags consist of, by its name or its first bytes."""
+    """Return whether `path` is a bag's folder or one of its files, by its name or its first bytes."""
     if path.is_dir():
         return (path / METADATA).is_file() or bool(storage_files(path))
     return path.name.endswith(STORAGE_SUFFIXES) or (path.is_file() and bool(storage_format(path)))
 
 
 def storage_files(folder: Path) -> list[Path]:
-    """The files in `folder` that a bag can consist of, in the order of the numbers in their names."""
+    """Return the files in `folder` that can belong to a bag, in the order of the numbers in their names."""
     return sorted((file for file in folder.iterdir() if file.name.endswith(STORAGE_SUFFIXES)), key=_in_order)
 
 
 def recording_of(file: Path) -> str:
-    """The name that the files of one split recording have in common: `walk` of walk_0.mcap and walk_12.mcap."""
+    """Return the common name of the files of a split recording: `walk` for walk_0.mcap and walk_12.mcap."""
     stem = next((file.name.removesuffix(suffix) for suffix in STORAGE_SUFFIXES[::-1] if file.name.endswith(suffix)), "")
     return re.sub(r"_\d+$", "", stem)
 
 
 def open_bag(path: Path, problems: ReadingProblems) -> Bag:
-    """The bag at `path`, a folder or a file. Raises StorageError when none of its files can be read."""
+    """Open the bag at `path`, a folder or a file.
+
+    Raises:
+        StorageError: None of its files can be read.
+    """
     metadata = _read_metadata(path, problems) if path.is_dir() else {}
     _check_compression(path, metadata)
     topics: dict[str, StoredTopic] = {}
@@ -103,10 +114,10 @@ def open_bag(path: Path, problems: ReadingProblems) -> Bag:
         usable.append(file)
         if metadata and metadata.get("storage_identifier") != storage:
             stated = str(metadata.get("storage_identifier"))[:40]
-            text = (
-                f"bag {path.name}: {METADATA} states the storage {stated!r}, its files are {storage} and read as such"
+            problems.note(
+                f"bag {path.name}: {METADATA} states the storage {stated!r}, but its files are {storage}; read as such",
+                lost=False,
             )
-            problems.note(text, lost=False)
         for topic in found:
             topics[topic.name] = _joined(topics.get(topic.name), topic)
     if not usable:
@@ -119,61 +130,63 @@ def _check_compression(path: Path, metadata: dict[str, Any]) -> None:
         return
     mode, compressor = (str(metadata.get(f"compression_{key}") or "")[:40] for key in ("mode", "format"))
     if mode.lower() not in ("", "none") and compressor != "zstd":
-        raise StorageError(f"bag {path}: compression {compressor!r} cannot be read, only zstd; use `ros2 bag convert`")
+        raise StorageError(
+            f"bag {path}: compression {compressor!r} is not supported, only zstd; use `ros2 bag convert`"
+        )
 
 
 def _read_metadata(folder: Path, problems: ReadingProblems) -> dict[str, Any]:
-    """What metadata.yaml says; nothing where it is absent or damaged."""
+    """Return the content of metadata.yaml; empty if it is missing or damaged."""
     path = folder / METADATA
     if not path.is_file():
-        problems.note(f"bag {folder.name}: no {METADATA}, so the recorder was not closed; its end may be missing")
+        problems.note(f"bag {folder.name}: no {METADATA}, so the recorder was not shut down; the end may be missing")
         return {}
     try:
-        if path.stat().st_size > _LARGEST_METADATA:
-            raise ValueError(f"larger than {_LARGEST_METADATA} bytes")
+        if path.stat().st_size > _MAX_METADATA_BYTES:
+            raise ValueError(f"larger than {_MAX_METADATA_BYTES} bytes")
         text = path.read_text(encoding="utf-8")
         _check_yaml(text)
         metadata = YAML(typ="safe").load(text)["rosbag2_bagfile_information"]
         if not isinstance(metadata, dict):
-            raise ValueError("no information on a bag in it")
+            raise ValueError("it does not describe a bag")
         return metadata
     except (YAMLError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split())[:160]
-        problems.note(f"bag {folder.name}: {METADATA} cannot be read ({reason}); its end may be missing")
+        problems.note(f"bag {folder.name}: {METADATA} cannot be read ({reason}); the end may be missing")
         return {}
 
 
 def _check_yaml(text: str) -> None:
-    """Raises ValueError for YAML that would grow, or take hours, when read: recorders write plain lists and maps."""
+    """Raise ValueError for YAML that would expand, or take hours to load; recorders write plain lists and maps."""
     depth = 0
     for number, event in enumerate(YAML(typ="safe", pure=True).parse(text)):
         if isinstance(event, AliasEvent):
-            raise ValueError("it refers to parts of itself")
+            raise ValueError("it contains aliases")
         depth += isinstance(event, (MappingStartEvent, SequenceStartEvent))
         depth -= isinstance(event, (MappingEndEvent, SequenceEndEvent))
-        if depth > _DEEPEST_METADATA or number > _MOST_METADATA:
-            raise ValueError("nested too deep" if depth > _DEEPEST_METADATA else "too long")
+        if depth > _MAX_METADATA_DEPTH or number > _MAX_METADATA_EVENTS:
+            raise ValueError("nested too deeply" if depth > _MAX_METADATA_DEPTH else "too long")
 
 
 def _named_files(folder: Path, metadata: dict[str, Any], problems: ReadingProblems) -> list[Path]:
-    """The files that the metadata name, then those that lie there besides; all that lie there without metadata."""
+    """Return the files that the metadata name, then the other bag files in the folder."""
     there = storage_files(folder)
     listed = metadata.get("relative_file_paths")
     if not isinstance(listed, list):
         return there
-    # The last part only: the metadata must not lead out of the folder, and old recorders put its name before it.
+    # Only the file name: the metadata must not lead out of the folder, and old recorders prepend its name.
     named = [folder / PurePath(str(name).replace("\\", "/")).name for name in listed]
     for file in named:
         if not file.is_file():
             problems.note(f"bag {folder.name}: its file {file.name!r} is missing", kind="missing file")
-    besides = [file for file in there if file not in named]
-    for file in besides:
-        problems.note(f"bag {folder.name}: {METADATA} does not name {file.name}, which was read as well", lost=False)
-    return [file for file in dict.fromkeys(named) if file.is_file()] + besides
+    others = [file for file in there if file not in named]
+    for file in others:
+        problems.note(f"bag {folder.name}: {METADATA} does not name {file.name}; it was read as well", lost=False)
+    return [file for file in dict.fromkeys(named) if file.is_file()] + others
 
 
 def _joined(one: StoredTopic | None, other: StoredTopic) -> StoredTopic:
-    """A topic of two files: of the first kind, with the messages of both."""
+    """Merge the entries of a topic in two files."""
     if one is None:
         return other
     counted = one.count is not None and other.count is not None
@@ -182,9 +195,9 @@ def _joined(one: StoredTopic | None, other: StoredTopic) -> StoredTopic:
 
 @contextmanager
 def _plain_file(file: Path, problems: ReadingProblems) -> Iterator[Path]:
-    """`file` itself, or where it is compressed as a whole, what it unpacks to until the block ends.
+    """Yield `file` itself, or if it is compressed as a whole, a decompressed copy that lasts until the block ends.
 
-    One file at a time is unpacked, so that the disk need not hold a second copy of the whole bag.
+    One file at a time is decompressed, so the disk need not hold a second copy of the whole bag.
     """
     if storage_format(file) != ZSTD:
         yield file
@@ -198,7 +211,7 @@ def _plain_file(file: Path, problems: ReadingProblems) -> Iterator[Path]:
                 while piece := stream.read(2**20):
                     room -= len(piece)
                     if room < 0:
-                        raise StorageError(f"file {file}: unpacked it is larger than the free space of {folder}")
+                        raise StorageError(f"file {file}: decompressed, it is larger than the free space of {folder}")
                     unpacked.write(piece)
             except zstandard.ZstdError as error:
                 problems.note(f"file {file.name}: cannot be decompressed to its end ({error})")

@@ -1,27 +1,23 @@
-"""Recordings as pictures with their times: rosbag2 (sqlite3, MCAP, compressed, split, damaged) and videos, without ROS.
+"""Read recordings as frames with stamps: rosbag2 (sqlite3, MCAP, compressed, split, damaged) and videos, without ROS.
 
-In: a path and, for a bag with several, the image topic. Out: a :class:`Recording` whose `frames` streams the pictures;
-memory does not grow with its length. Also: which recordings a command line means, and the affect labels in a bag.
-
-The order of frames: bags are read in the order of receipt. A picture that came up to `REORDER_WINDOW` places too late
-by its header's stamp is put back in its place; one that is later still is left out, and so is the second of two with
-one stamp; `problems` counts them. Stamps that leap back by more than `RESTART_NS` are a restarted camera or a
-looped bag: they are given as they are, and the pipeline begins anew there, as it does in the node.
+Order of frames: bags are read in receive order. A frame that arrived up to `REORDER_WINDOW` places late by its header
+stamp is put back in order; later ones are dropped, as is the second of two frames with the same stamp. Stamps that jump
+back by more than `RESTART_NS` come from a restarted camera or a looped bag: these frames are yielded as they are, and
+the pipeline resets its face states there, as it does in the node.
 """
 
 from __future__ import annotations
 
+import functools
 import heapq
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ast_net_ros.bags.affect_messages import AffectLabels, affect_topics, read_affect_labels
 from ast_net_ros.bags.message_types import IMAGE_TYPES, MessageError, parse_message
-from ast_net_ros.bags.paths import RecordingError, find_recordings, is_recorded_bag, recording_name
+from ast_net_ros.bags.paths import RecordingError, is_recorded_bag, recording_name
 from ast_net_ros.bags.reader import Bag
 from ast_net_ros.bags.storage import ReadingProblems, StoredTopic
 from ast_net_ros.bags.topics import (
@@ -36,31 +32,22 @@ from ast_net_ros.bags.topics import (
 from ast_net_ros.vision.image_decoding import ImageError, decode_image
 from ast_net_ros.vision.video import Video, VideoError, open_video
 
-__all__ = [
-    "AffectLabels",
-    "RecordedFrame",
-    "Recording",
-    "RecordingError",
-    "affect_topics",
-    "find_recordings",
-    "image_topics",
-    "open_recording",
-    "read_affect_labels",
-    "recording_name",
-]
-
 REORDER_WINDOW = 4
-"""Pictures that are held back to be put in order; more would take much memory with raw 8K pictures."""
+"""Frames held back to be put in order; more would take much memory with raw 8K images."""
 RESTART_NS = 500_000_000
-_COMPLETE_SHARE = 0.9  # a container's own count of its frames can be a few off
+_COMPLETE_SHARE = 0.9  # a container's own frame count can be slightly off
 
 
 @dataclass(frozen=True)
 class RecordedFrame:
-    """One picture. index: its number, from 0, among those that this reading gives. stamp_ns: its header's stamp.
+    """One frame of a recording.
 
-    image: H x W x 3 uint8 BGR, read-only where it is the bag's own memory. frame_id: its header's, empty for a video.
-    received_ns: when it was recorded, the stamp itself for a video.
+    Attributes:
+        index: Number of the frame in this pass over the recording, from 0.
+        stamp_ns: Stamp of its header in nanoseconds.
+        image: H x W x 3 uint8 BGR, read-only where it is the bag's own memory.
+        frame_id: frame_id of its header; empty for a video.
+        received_ns: When it was recorded, in nanoseconds; the stamp itself for a video.
     """
 
     index: int
@@ -71,8 +58,8 @@ class RecordedFrame:
 
 
 @dataclass(frozen=True)
-class _Picture:
-    """A picture that is not decoded yet."""
+class _EncodedFrame:
+    """A frame that has not been decoded yet."""
 
     stamp_ns: int
     received_ns: int
@@ -81,10 +68,13 @@ class _Picture:
 
 
 class Recording:
-    """An opened recording; a context manager.
+    """A bag or a video.
 
-    path; name: of its folder or file, fit for the name of a folder. topic: of its pictures, empty for a video.
-    frame_count: pictures that it states to have, which can be off; None where unknown.
+    Attributes:
+        path: Its path.
+        name: Name of its folder or file, safe to use as a folder name.
+        topic: Image topic; empty for a video.
+        frame_count: Number of frames as the file states it, which can be off; None if unknown.
     """
 
     def __init__(
@@ -92,133 +82,135 @@ class Recording:
         path: Path,
         topic: str,
         frame_count: int | None,
-        read: Callable[[ReadingProblems], Iterator[_Picture]],
-        opening: ReadingProblems,
+        read: Callable[[ReadingProblems], Iterator[_EncodedFrame]],
+        opening_problems: ReadingProblems,
     ):
         self.path, self.topic, self.frame_count = path, topic, frame_count
         self.name = recording_name(path)
-        self._read, self._opening, self._reading = read, opening, ReadingProblems()
+        self._read, self._opening_problems, self._reading_problems = read, opening_problems, ReadingProblems()
 
     def __enter__(self) -> Recording:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Nothing is held between readings."""
+        """Nothing to release: files are open only while `frames` is read."""
 
     @property
     def problems(self) -> list[str]:
-        """What could not be read as it should be, in words; grows while `frames` reads."""
-        return list(dict.fromkeys(self._opening.texts() + self._reading.texts()))
+        """What could not be read as expected; grows while `frames` is read."""
+        return list(dict.fromkeys(self._opening_problems.texts() + self._reading_problems.texts()))
 
     @property
     def partial(self) -> bool:
-        """Whether something of the recording is missing, as far as has been read."""
-        return self._opening.partial or self._reading.partial
+        """Whether part of the recording is missing, as far as it has been read."""
+        return self._opening_problems.partial or self._reading_problems.partial
 
     def frames(
         self, start_ns: int | None = None, stop_ns: int | None = None, stamps: Collection[int] | None = None
     ) -> Iterator[RecordedFrame]:
-        """The pictures one after the other, in the order that the module states; may be called again.
+        """Yield the frames in order; may be called again. Memory use does not grow with the recording's length.
 
-        start_ns: pictures with earlier stamps are passed over. stop_ns: the first with this stamp or a later one ends
-        the reading. stamps: only pictures with these are decoded and given. Raises RecordingError at the end when the
-        whole was asked for and no picture could be read.
+        Args:
+            start_ns: Skip frames with earlier stamps.
+            stop_ns: Stop at the first frame with this stamp or a later one.
+            stamps: Decode and yield only frames with these stamps.
+
+        Raises:
+            RecordingError: At the end, if the whole recording was requested and no frame could be read.
         """
-        self._reading = problems = ReadingProblems()
+        self._reading_problems = problems = ReadingProblems()
         index = 0
-        for picture in _in_order(self._read(problems), problems):
-            if stop_ns is not None and picture.stamp_ns >= stop_ns:
+        for frame in _in_order(self._read(problems), problems):
+            if stop_ns is not None and frame.stamp_ns >= stop_ns:
                 return
-            if start_ns is not None and picture.stamp_ns < start_ns:
+            if start_ns is not None and frame.stamp_ns < start_ns:
                 continue
-            if stamps is not None and picture.stamp_ns not in stamps:
+            if stamps is not None and frame.stamp_ns not in stamps:
                 continue
             try:
-                image = picture.decode()
+                image = frame.decode()
             except ImageError as error:
                 problems.note(
-                    f"a picture cannot be decoded, at stamp {seconds_text(picture.stamp_ns)}: {error}", kind="image"
+                    f"an image cannot be decoded, at stamp {seconds_text(frame.stamp_ns)}: {error}", kind="image"
                 )
                 continue
-            yield RecordedFrame(index, picture.stamp_ns, image, picture.frame_id, picture.received_ns)
+            yield RecordedFrame(index, frame.stamp_ns, image, frame.frame_id, frame.received_ns)
             index += 1
         if index == 0 and start_ns is None and stop_ns is None and stamps is None:
             raise RecordingError(
-                f"recording {self.path}: no picture in it can be read: {'; '.join(self.problems) or 'it has none'}"
+                f"recording {self.path}: no image in it can be read: {'; '.join(self.problems) or 'it has none'}"
             )
 
 
 def image_topics(path: Path) -> dict[str, str]:
-    """The image topics of a bag with their types; empty for a video. Raises RecordingError for an unreadable bag."""
+    """Return the image topics of a bag with their types; none for a video.
+
+    Raises:
+        RecordingError: Nothing in the bag can be read.
+    """
     return topics_of_types(path, IMAGE_TYPES)
 
 
 def open_recording(path: Path, topic: str | None = None) -> Recording:
-    """Opens a bag (its folder or a file of it) or a video.
+    """Open a bag (its folder or one of its files) or a video.
 
-    topic: the bag's image topic; without it, the only one that has pictures. A video has none and ignores it.
-    Raises RecordingError for a path that is neither, for a bag of which nothing can be read, and for one that has no
-    such topic, or no image topic, or several to choose from.
+    Args:
+        path: The bag or video.
+        topic: Image topic of the bag; None takes the only one that has images. Ignored for a video.
+
+    Raises:
+        RecordingError: `path` is neither, nothing in it can be read, or the topic is missing or ambiguous.
     """
     problems = ReadingProblems()
     if not is_recorded_bag(path):
         with _open_video(path) as video:
             count = video.frame_count
-        return Recording(path, "", count, lambda noted: _video_pictures(path, noted), problems)
+        return Recording(path, "", count, functools.partial(_video_frames, path), problems)
     bag = open_recorded_bag(path, problems)
     chosen = choose_topic(bag, topic, IMAGE_TYPES, "image", "sensor_msgs/Image or CompressedImage")
     check_readable(bag, chosen, problems)
-    return Recording(path, chosen.name, chosen.count, lambda noted: _bag_pictures(bag, chosen, noted), problems)
+    return Recording(path, chosen.name, chosen.count, functools.partial(_bag_frames, bag, chosen), problems)
 
 
-# --- pictures in their order ---
-
-
-def _in_order(pictures: Iterator[_Picture], problems: ReadingProblems) -> Iterator[_Picture]:
-    """Puts pictures in the order of their stamps as the module states it."""
-    held: list[tuple[int, int, _Picture]] = []
-    given: int | None = None  # the newest stamp that has left
-    newest: int | None = None  # the newest stamp that has come
-    for number, picture in enumerate(pictures):
-        stamp = picture.stamp_ns
+def _in_order(frames: Iterator[_EncodedFrame], problems: ReadingProblems) -> Iterator[_EncodedFrame]:
+    """Put frames in stamp order as the module's docstring states."""
+    held: list[tuple[int, int, _EncodedFrame]] = []
+    last_yielded: int | None = None
+    newest: int | None = None
+    for number, frame in enumerate(frames):
+        stamp = frame.stamp_ns
         if newest is not None and stamp < newest - RESTART_NS:
             problems.note(
-                f"stamps leap back by {(newest - stamp) / NANOSECONDS:.3f} s to {seconds_text(stamp)}: "
-                "a restarted camera or a looped bag; states begin anew there",
+                f"stamps jump back by {(newest - stamp) / NANOSECONDS:.3f} s to {seconds_text(stamp)}: "
+                "a restarted camera or a looped bag; face states are reset there",
                 lost=False,
                 kind="restart",
             )
             yield from (heapq.heappop(held)[2] for _ in range(len(held)))
-            given = newest = None
-        if stamp == given or any(stamp == other for other, *_ in held):
-            problems.note(
-                f"a second picture with the stamp {seconds_text(stamp)} is left out", lost=False, kind="duplicate"
-            )
+            last_yielded = newest = None
+        if stamp == last_yielded or any(stamp == other for other, *_ in held):
+            problems.note(f"a second image with the stamp {seconds_text(stamp)}; dropped", lost=False, kind="duplicate")
             continue
-        if given is not None and stamp < given:
+        if last_yielded is not None and stamp < last_yielded:
             problems.note(
-                f"a picture with the stamp {seconds_text(stamp)} comes too late to be put in its place; left out",
-                kind="late",
+                f"an image with the stamp {seconds_text(stamp)} arrives too late to be reordered; dropped", kind="late"
             )
             continue
         if newest is not None and stamp < newest:
             problems.note(
-                f"a picture with the stamp {seconds_text(stamp)} comes after later ones; put in its place",
+                f"an image with the stamp {seconds_text(stamp)} arrives after later ones; reordered",
                 lost=False,
-                kind="moved",
+                kind="reordered",
             )
         newest = stamp if newest is None else max(newest, stamp)
-        heapq.heappush(held, (stamp, number, picture))
+        heapq.heappush(held, (stamp, number, frame))
         if len(held) > REORDER_WINDOW:
-            given, _, first = heapq.heappop(held)
+            last_yielded, _, first = heapq.heappop(held)
             yield first
     yield from (heapq.heappop(held)[2] for _ in range(len(held)))
 
 
-def _bag_pictures(bag: Bag, topic: StoredTopic, problems: ReadingProblems) -> Iterator[_Picture]:
+def _bag_frames(bag: Bag, topic: StoredTopic, problems: ReadingProblems) -> Iterator[_EncodedFrame]:
     for received_ns, data in bag.messages(topic.name, problems):
         try:
             message = parse_message(data, topic.type)
@@ -227,32 +219,27 @@ def _bag_pictures(bag: Bag, topic: StoredTopic, problems: ReadingProblems) -> It
             continue
         stamp_ns = stamp_of(message.header)
         if stamp_ns is None:
-            text = f"topic {topic.name}: pictures without a stamp in their header have the time of their receipt"
-            problems.note(text, lost=False)
+            problems.note(f"topic {topic.name}: images without a header stamp get their receive time", lost=False)
             stamp_ns = received_ns
-        yield _Picture(stamp_ns, received_ns, message.header.frame_id, _decoder(message))
+        yield _EncodedFrame(stamp_ns, received_ns, message.header.frame_id, functools.partial(decode_image, message))
 
 
-def _decoder(message: Any) -> Callable[[], np.ndarray]:
-    return lambda: decode_image(message)
-
-
-def _video_pictures(path: Path, problems: ReadingProblems) -> Iterator[_Picture]:
+def _video_frames(path: Path, problems: ReadingProblems) -> Iterator[_EncodedFrame]:
     with _open_video(path) as video:
         frames, declared = 0, video.frame_count
         try:
             for seconds, image in video:
                 frames += 1
                 stamp_ns = round(seconds * NANOSECONDS)
-                yield _Picture(stamp_ns, stamp_ns, "", _given(image))
+                yield _EncodedFrame(stamp_ns, stamp_ns, "", functools.partial(_unchanged, image))
         except VideoError as error:
             problems.note(str(error))
         if declared is not None and frames < _COMPLETE_SHARE * declared:
             problems.note(f"video {path.name}: declares {declared} frames, of which {frames} could be read")
 
 
-def _given(image: np.ndarray) -> Callable[[], np.ndarray]:
-    return lambda: image
+def _unchanged(image: np.ndarray) -> np.ndarray:
+    return image
 
 
 def _open_video(path: Path) -> Video:

@@ -1,11 +1,9 @@
-"""Messages out of one file of a bag: MCAP or sqlite3, whole or damaged.
+"""Read the messages of one file of a bag: MCAP or sqlite3, intact or damaged.
 
-In: a file, told apart by its first bytes, and a topic's name. Out: the file's topics, and (receive time in
-nanoseconds, serialized message) one after the other; memory does not grow with the file.
-
-A whole file is read with rosbags, by receive time. What rosbags refuses, at the start or on the way, is read on
-record by record in the order in which it was written: MCAP with the mcap library, which needs no index at the
-file's end; sqlite3 row by row, passing over pages that are gone. Sizes are checked before memory is taken for them.
+An intact file is read with rosbags, by receive time. What rosbags refuses, at the start or on the way, is read record
+by record in the order in which it was written: MCAP with the mcap library, which needs no index at the end of the file;
+sqlite3 row by row, skipping missing pages. Sizes are checked before memory is allocated. Memory use does not grow
+with the file.
 """
 
 from __future__ import annotations
@@ -30,14 +28,14 @@ from rosbags.rosbag2 import Reader
 from ast_net_ros.vision.image_decoding import MAX_PIXELS
 
 MAX_MESSAGE_BYTES = 4 * MAX_PIXELS + 2**20
-"""A larger message cannot be a picture that is accepted, nor can a larger MCAP chunk belong to a recorder."""
+"""Size limit of a message and of an MCAP chunk: no accepted image is larger, and no recorder writes larger chunks."""
 
 MCAP, SQLITE, ZSTD = "mcap", "sqlite3", "zstd"
 ZSTD_START = b"\x28\xb5\x2f\xfd"
 _FIRST_BYTES = {b"\x89MCAP0\r\n": MCAP, b"SQLite format 3\x00": SQLITE, ZSTD_START: ZSTD}
 _SUFFIXES = {MCAP: ".mcap", SQLITE: ".db3"}
-_LZ4_MOST = 255  # LZ4 cannot shrink data further than to a 255th
-_ROW_FAILURES = 64  # steps double, so that as many pass over any number of rows
+_LZ4_MAX_RATIO = 255  # LZ4 cannot compress further
+_MAX_ROW_FAILURES = 64  # steps double, so this many skip any number of rows
 
 _TABLES = ("topics", "messages", "message_definitions", "metadata", "schema")
 _OPENING_MODES = ("mode=ro", "immutable=1")
@@ -49,20 +47,30 @@ StoredMessage = tuple[int, bytes]
 
 @dataclass
 class ReadingProblems:
-    """What could not be read as it should be, for the user. partial: whether something of the recording is missing."""
+    """Collects what could not be read as expected, for the user.
+
+    Attributes:
+        partial: Whether part of the recording is missing.
+    """
 
     partial: bool = False
     _texts: dict[str, str] = field(default_factory=dict)
     _counts: Counter[str] = field(default_factory=Counter)
 
     def note(self, text: str, lost: bool = True, kind: str = "") -> None:
-        """Adds a problem. Of one `kind` the first text is kept and the others are counted."""
+        """Add a problem.
+
+        Args:
+            text: What is wrong.
+            lost: Whether data are missing because of it.
+            kind: Of several problems of one kind, the first text is kept and the others are counted.
+        """
         self._texts.setdefault(kind or text, text)
         self._counts[kind or text] += 1
         self.partial |= lost
 
     def texts(self) -> list[str]:
-        """One text for each kind of problem, in the order in which they came up."""
+        """Return one text for each kind of problem, in order of appearance."""
         return [
             text + (f" (and {self._counts[kind] - 1} more like it)" if kind != text and self._counts[kind] > 1 else "")
             for kind, text in self._texts.items()
@@ -71,7 +79,15 @@ class ReadingProblems:
 
 @dataclass(frozen=True)
 class StoredTopic:
-    """A topic of a bag. count: its messages, None where unknown. definition: as embedded in the file, or empty."""
+    """A topic of a bag.
+
+    Attributes:
+        name: Topic name.
+        type: Message type.
+        count: Number of messages; None if unknown.
+        serialization: Format of the messages; "cdr" can be read.
+        definition: Message definition embedded in the file; empty if none.
+    """
 
     name: str
     type: str
@@ -81,18 +97,22 @@ class StoredTopic:
 
 
 class StorageError(ValueError):
-    """A file of a bag of which nothing can be read; the text names the file and the reason."""
+    """A file of a bag of which nothing can be read; the message names the file and the reason."""
 
 
 def storage_format(path: Path) -> str:
-    """MCAP, SQLITE or ZSTD by the file's first bytes; empty for any other."""
+    """Return MCAP, SQLITE or ZSTD by the first bytes of a file; empty for any other."""
     with path.open("rb") as file:
         start = file.read(16)
     return next((name for first, name in _FIRST_BYTES.items() if start.startswith(first)), "")
 
 
 def stored_topics(path: Path, problems: ReadingProblems) -> list[StoredTopic]:
-    """The topics of a file. Raises StorageError when it is neither MCAP nor sqlite3, or has lost its tables."""
+    """Return the topics of a file.
+
+    Raises:
+        StorageError: It is neither MCAP nor sqlite3, or has lost its tables.
+    """
     topics = _all_topics(path, problems)
     sound = [topic for topic in topics if _is_sound(topic)]
     if len(sound) < len(topics):
@@ -101,7 +121,7 @@ def stored_topics(path: Path, problems: ReadingProblems) -> list[StoredTopic]:
 
 
 def _is_sound(topic: StoredTopic) -> bool:
-    """Whether every field is of its type; sqlite3 stores anything in any column."""
+    """Check the types of all fields; sqlite3 stores anything in any column."""
     texts = (topic.name, topic.type, topic.serialization, topic.definition)
     return all(isinstance(text, str) for text in texts) and (topic.count is None or isinstance(topic.count, int))
 
@@ -111,7 +131,7 @@ def _all_topics(path: Path, problems: ReadingProblems) -> list[StoredTopic]:
     if _is_plain(path, kind):
         try:
             reader = _open_whole(path, kind)
-        except Exception as error:  # rosbags lets out whatever its parsers raise on damaged files
+        except Exception as error:  # rosbags raises whatever its parsers raise on damaged files
             _note_refused(path, error, problems)
         else:
             try:
@@ -123,9 +143,12 @@ def _all_topics(path: Path, problems: ReadingProblems) -> list[StoredTopic]:
 
 
 def stored_messages(path: Path, topic: str, problems: ReadingProblems) -> Iterator[StoredMessage]:
-    """The messages of a topic in the order of their receipt; none where the file lacks the topic.
+    """Yield the messages of a topic in receive order; none if the file lacks the topic.
 
-    Raises StorageError as `stored_topics` does. What is damaged is passed over and noted in `problems`.
+    Damaged parts are skipped and noted in `problems`.
+
+    Raises:
+        StorageError: As for `stored_topics`.
     """
     kind = _known_format(path)
     last: int | None = None
@@ -143,13 +166,17 @@ def stored_messages(path: Path, topic: str, problems: ReadingProblems) -> Iterat
             _note_refused(path, error, problems)
     read = _mcap_messages if kind == MCAP else _sqlite_messages
     for received_ns, data in read(path, topic, problems):
-        # What rosbags gave before it failed was in order of time, so that all up to then has been given.
+        # rosbags yields in time order, so everything up to `last` has been yielded.
         if last is None or received_ns > last:
             yield received_ns, data
 
 
 def unpack_zstd(data: bytes, limit: int) -> bytes:
-    """Decompresses one zstd frame to at most `limit` bytes. Raises ValueError when it is damaged or larger."""
+    """Decompress one zstd frame.
+
+    Raises:
+        ValueError: It is damaged or larger than `limit` bytes.
+    """
     try:
         declared = zstandard.frame_content_size(data)
         if declared > limit:
@@ -179,9 +206,9 @@ def _known_format(path: Path) -> str:
 
 
 def _check_plain_tables(path: Path) -> None:
-    """Refuses a database that computes: its maker's own queries could run without end, and take any memory.
+    """Refuse a database with computed content, whose queries could run without end and take any amount of memory.
 
-    A view and a virtual table compute their rows, a generated column its values; no recorder makes any of them.
+    Views and virtual tables compute rows, generated columns compute values; no recorder creates any of them.
     """
     computed: list[str] = []
     for mode in _OPENING_MODES:
@@ -193,20 +220,20 @@ def _check_plain_tables(path: Path) -> None:
                     columns = database.execute(f"PRAGMA table_xinfo({table})").fetchall()
                     computed += [f"{table}.{column[1]}" for column in columns if column[6]]
                 break
-            except sqlite3.Error:  # damaged, or to be opened in the other way; those who read it will tell
+            except sqlite3.Error:  # damaged, or needs the other mode; reported when it is read
                 continue
     if computed:
-        raise StorageError(f"file {path}: {str(computed[0])[:80]!r} is computed and not recorded; it is not read")
+        raise StorageError(f"file {path}: {str(computed[0])[:80]!r} is computed, not recorded; refused")
 
 
 def _is_plain(path: Path, kind: str) -> bool:
-    """Whether rosbags opens it as it lies: it passes sqlite3 paths on as addresses, and ignores a write-ahead log."""
+    """Return whether rosbags can open the file: it uses sqlite3 paths as URIs and ignores a write-ahead log."""
     log = path.with_name(f"{path.name}-wal")
     return kind == MCAP or not (set(str(path)) & set("?#%") or (log.is_file() and log.stat().st_size))
 
 
 def _open_whole(path: Path, kind: str) -> Any:
-    # By the kind and not through Reader(path), which goes by the suffix: that of a renamed file is wrong.
+    # By format, not through Reader(path), which trusts the suffix; that of a renamed file may be wrong.
     reader = Reader.STORAGE_PLUGINS[_SUFFIXES[kind]](path)
     reader.open()
     return reader
@@ -221,22 +248,22 @@ def _whole_topics(reader: Any) -> list[StoredTopic]:
 
 def _note_refused(path: Path, error: Exception, problems: ReadingProblems) -> None:
     reason = str(error).rstrip(".") or type(error).__name__
-    problems.note(f"file {path.name}: not whole ({reason}); read piece by piece", lost=False)
+    problems.note(f"file {path.name}: damaged ({reason}); read record by record", lost=False)
 
 
 # --- MCAP, record by record ---
 
 
 def _sizes_hold(path: Path, chunks: list[Any]) -> bool:
-    """Whether the chunks are what they declare; rosbags takes memory for whatever they unpack to."""
+    """Return whether the chunks have the sizes they declare; rosbags allocates whatever they decompress to."""
     with path.open("rb") as file:
         for chunk in chunks:
             if max(chunk.compressed_size, chunk.uncompressed_size) > MAX_MESSAGE_BYTES:
                 return False
-            if chunk.compression == "lz4" and chunk.compressed_size * _LZ4_MOST > MAX_MESSAGE_BYTES:
+            if chunk.compression == "lz4" and chunk.compressed_size * _LZ4_MAX_RATIO > MAX_MESSAGE_BYTES:
                 return False
             if chunk.compression == "zstd":
-                # Behind opcode, length, two times, size, checksum, and the compression's and the data's lengths.
+                # Skip opcode, length, two times, size, checksum and the lengths of the compression's name and the data.
                 file.seek(chunk.chunk_start_offset + 9 + 28 + 4 + len(chunk.compression) + 8)
                 try:
                     unpacked = zstandard.frame_content_size(file.read(18))
@@ -248,7 +275,7 @@ def _sizes_hold(path: Path, chunks: list[Any]) -> bool:
 
 
 def _mcap_records(path: Path, problems: ReadingProblems) -> Iterator[McapRecord]:
-    """All records up to the file's end or to the first that is damaged; damaged chunks are passed over."""
+    """Yield all records up to the end of the file or the first damaged one; damaged chunks are skipped."""
     with path.open("rb") as file:
         records = StreamReader(file, emit_chunks=True, record_size_limit=MAX_MESSAGE_BYTES).records
         while True:
@@ -257,7 +284,7 @@ def _mcap_records(path: Path, problems: ReadingProblems) -> Iterator[McapRecord]
             except StopIteration:
                 return
             except EndOfFile:
-                problems.note(f"file {path.name}: breaks off after {file.tell()} bytes, as a crash leaves it")
+                problems.note(f"file {path.name}: ends after {file.tell()} bytes without an index, as after a crash")
                 return
             except (McapError, struct.error, ValueError, OverflowError, MemoryError) as error:
                 problems.note(f"file {path.name}: damaged at byte {file.tell()} ({error}); the rest cannot be read")
@@ -277,10 +304,10 @@ def _mcap_records(path: Path, problems: ReadingProblems) -> Iterator[McapRecord]
 
 
 def _unpacked(chunk: Chunk) -> Chunk:
-    """The chunk without its compression. Raises ValueError and what the decompressors raise."""
+    """Return the chunk decompressed. Raises ValueError and what the decompressors raise."""
     data, size = chunk.data, chunk.uncompressed_size
     if max(size, len(data)) > MAX_MESSAGE_BYTES:
-        raise ValueError(f"it declares {size} bytes, more than the {MAX_MESSAGE_BYTES} that are accepted")
+        raise ValueError(f"it declares {size} bytes, more than the limit of {MAX_MESSAGE_BYTES}")
     if chunk.compression == "zstd":
         data = unpack_zstd(data, size)
     elif chunk.compression == "lz4":
@@ -326,13 +353,13 @@ def _mcap_messages(path: Path, topic: str, problems: ReadingProblems) -> Iterato
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     connection = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True)
-    # Nothing is written: SQLite opens a file that is shorter than its header says with this setting only.
+    # Nothing is written. Without this setting SQLite refuses a file that is shorter than its header states.
     connection.execute("PRAGMA writable_schema = ON")
     return connection
 
 
 def _open_rows(path: Path) -> sqlite3.Connection:
-    """Opens for reading only. A write-ahead log beside the file is read along where the system allows it."""
+    """Open a database read-only, with the write-ahead log beside the file if the system allows it."""
     for mode in _OPENING_MODES:
         connection = _connect(path, mode)
         try:
@@ -369,7 +396,7 @@ def _sqlite_messages(path: Path, topic: str, problems: ReadingProblems) -> Itera
         WHERE topic_id IN (SELECT id FROM topics WHERE name = ?) AND messages.rowid > ? ORDER BY messages.rowid"""
     with closing(_open_rows(path)) as rows:
         last, step, failures = -1, 1, 0
-        while failures < _ROW_FAILURES:
+        while failures < _MAX_ROW_FAILURES:
             try:
                 for row, received_ns, data in rows.execute(query, (MAX_MESSAGE_BYTES, topic, last)):
                     last = row

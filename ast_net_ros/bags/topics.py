@@ -1,7 +1,4 @@
-"""Choosing a topic of a bag and reading the stamps of its messages.
-
-In: a bag's path and what is sought. Out: the bag, the topic, or a RecordingError that lists what there is.
-"""
+"""Choose a topic of a bag and read the stamps of its messages."""
 
 from __future__ import annotations
 
@@ -18,7 +15,11 @@ NANOSECONDS = 1_000_000_000
 
 
 def open_recorded_bag(path: Path, problems: ReadingProblems) -> Bag:
-    """The bag at `path`. Raises RecordingError when nothing of it can be read."""
+    """Open a bag.
+
+    Raises:
+        RecordingError: Nothing in it can be read.
+    """
     try:
         return open_bag(path, problems)
     except StorageError as error:
@@ -26,19 +27,30 @@ def open_recorded_bag(path: Path, problems: ReadingProblems) -> Bag:
 
 
 def topics_of_types(path: Path, types: Sequence[str]) -> dict[str, str]:
-    """The topics of these types in a bag, with their types; empty for a video."""
+    """Return the topics of a bag that have one of these types, with their types; none for a video."""
     if not is_recorded_bag(path):
         return {}
     bag = open_recorded_bag(path, ReadingProblems())
     return {topic.name: topic.type for topic in bag.topics if topic.type in types}
 
 
-def choose_topic(bag: Bag, wanted: str | None, types: Sequence[str], what: str, needed: str) -> StoredTopic:
-    """The topic of the wanted name, or the only one of these types that has messages."""
+def choose_topic(bag: Bag, wanted: str | None, types: Sequence[str], what: str, type_names: str) -> StoredTopic:
+    """Choose a topic by name, or the only one of these types that has messages.
+
+    Args:
+        bag: The bag.
+        wanted: Topic name; None for the only one.
+        types: Accepted message types.
+        what: Kind of topic, for the error message.
+        type_names: The accepted types, for the error message.
+
+    Raises:
+        RecordingError: There is no such topic, or there are several to choose from; lists what the bag has.
+    """
     of_types = [topic for topic in bag.topics if topic.type in types]
     if wanted is not None:
-        for topic in bag.topics:
-            if topic.name == wanted and topic.type in types:
+        for topic in of_types:
+            if topic.name == wanted:
                 return topic
         raise RecordingError(
             f"recording {bag.path}: no {what} topic {wanted!r}; it has {_listed(of_types or bag.topics)}"
@@ -52,7 +64,7 @@ def choose_topic(bag: Bag, wanted: str | None, types: Sequence[str], what: str, 
         )
     if of_types:
         raise RecordingError(f"recording {bag.path}: its {what} topics have no messages: {_listed(of_types)}")
-    raise RecordingError(f"recording {bag.path}: no {what} topic ({needed}); it has {_listed(bag.topics)}")
+    raise RecordingError(f"recording {bag.path}: no {what} topic ({type_names}); it has {_listed(bag.topics)}")
 
 
 def _listed(topics: Sequence[StoredTopic]) -> str:
@@ -60,12 +72,16 @@ def _listed(topics: Sequence[StoredTopic]) -> str:
         f"{topic.name[:200]} ({topic.type[:100]}, {'?' if topic.count is None else topic.count} messages)"
         for topic in topics
     ]
-    return (
-        ", ".join(texts[:20]) + (f" and {len(texts) - 20} more" if len(texts) > 20 else "") if texts else "none at all"
-    )
+    more = f" and {len(texts) - 20} more" if len(texts) > 20 else ""
+    return ", ".join(texts[:20]) + more if texts else "no topics"
 
 
 def check_readable(bag: Bag, topic: StoredTopic, problems: ReadingProblems) -> None:
+    """Check the serialization and the embedded definition of a topic.
+
+    Raises:
+        RecordingError: The messages are not CDR, or their definition differs from ours.
+    """
     if topic.serialization != "cdr":
         raise RecordingError(
             f"recording {bag.path}: topic {topic.name} has the serialization {topic.serialization[:40]!r}; "
@@ -80,7 +96,7 @@ def check_readable(bag: Bag, topic: StoredTopic, problems: ReadingProblems) -> N
 
 
 def stamp_of(header: Any) -> int | None:
-    """A header's stamp in nanoseconds; None where it says nothing: 0, or no time at all."""
+    """Return a header's stamp in nanoseconds; None if it is 0 or invalid."""
     seconds, nanoseconds = header.stamp.sec, header.stamp.nanosec
     if seconds < 0 or nanoseconds >= NANOSECONDS or (seconds, nanoseconds) == (0, 0):
         return None
@@ -88,4 +104,5 @@ def stamp_of(header: Any) -> int | None:
 
 
 def seconds_text(stamp_ns: int) -> str:
+    """Format a stamp as seconds with nine decimals."""
     return f"{stamp_ns // NANOSECONDS}.{stamp_ns % NANOSECONDS:09d}"

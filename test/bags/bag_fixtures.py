@@ -21,9 +21,9 @@ from ruamel.yaml import YAML
 from ast_net_ros.vision.video import open_video
 
 START_NS = 1_760_000_000_123_456_789
-"""Header stamp of the first picture."""
+"""Header stamp of the first image."""
 DELAY_NS = 7_000_000
-"""How much later than its stamp a picture reached the recorder."""
+"""How much later than its stamp a image reached the recorder."""
 TOPIC = "/camera/image_raw"
 LABELS = "/annotator/valence_arousal"
 
@@ -52,7 +52,7 @@ def header(stamp_ns: int, frame_id: str = "camera") -> Any:
 
 
 def image_message(image: np.ndarray, stamp_ns: int, frame_id: str = "camera", padding: int = 0) -> Any:
-    """sensor_msgs/Image in bgr8 of an H x W x 3 picture; padding: unused bytes at the end of each row."""
+    """sensor_msgs/Image in bgr8 of an H x W x 3 image; padding: unused bytes at the end of each row."""
     height, width, _ = image.shape
     rows = np.pad(image.reshape(height, width * 3), ((0, 0), (0, padding)))
     fields = (header(stamp_ns, frame_id), height, width, "bgr8", 0, width * 3 + padding, rows.reshape(-1))
@@ -81,10 +81,10 @@ def affect_array_message(stamp_ns: int, faces: Sequence[Any]) -> Any:
 def video_messages(
     video: Path, topic: str = TOPIC, jpeg: bool = False, frames: int | None = None, start_ns: int = START_NS
 ) -> Iterator[Recorded]:
-    """The first `frames` pictures of a video (all: None), with the stamps that `ast_net annotate` gives them."""
+    """The first `frames` images of a video (all: None), with the stamps that `ast_net annotate` gives them."""
     make = jpeg_message if jpeg else image_message
-    with open_video(video) as pictures:
-        for index, (seconds, image) in enumerate(pictures):
+    with open_video(video) as images:
+        for index, (seconds, image) in enumerate(images):
             if frames is not None and index >= frames:
                 return
             stamp_ns = start_ns + round(seconds * 1e9)
@@ -109,9 +109,9 @@ def video_bag(
     labels: Iterable[tuple[float, float, float]] = (),
     topics: Sequence[str] = (TOPIC,),
 ) -> Path:
-    """A bag of a video's pictures, on each of `topics`, with labels of (seconds, valence, arousal); see `write_bag`."""
-    pictures = [video_messages(video, topic, jpeg, frames) for topic in topics]
-    recorded = heapq.merge(*pictures, label_messages(labels), key=lambda one: one[1])
+    """A bag of a video's images, on each of `topics`, with labels of (seconds, valence, arousal); see `write_bag`."""
+    images = [video_messages(video, topic, jpeg, frames) for topic in topics]
+    recorded = heapq.merge(*images, label_messages(labels), key=lambda one: one[1])
     return write_bag(path, recorded, storage, compression, split)
 
 

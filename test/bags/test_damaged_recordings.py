@@ -1,4 +1,4 @@
-"""Bags that a crash, a disk or malice damaged: what is whole is read, what is not is named, nothing else happens."""
+"""Damaged bags: intact parts are read, and missing ones are reported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from mcap.data_stream import RecordBuilder
 from mcap.records import Channel, Chunk, Header, Message, Schema
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from ast_net_ros.bags.recordings import RecordingError, find_recordings, open_recording
+from ast_net_ros.bags.paths import RecordingError, find_recordings
+from ast_net_ros.bags.recordings import open_recording
 from ast_net_ros.bags.storage import MAX_MESSAGE_BYTES, unpack_zstd
 from ast_net_ros.vision.video import open_video
 
@@ -29,7 +30,7 @@ def video(media):
 
 @pytest.fixture(scope="module")
 def whole(bags, video, tmp_path_factory):
-    """Undamaged bags, by storage; tests damage copies."""
+    """Intact bags by storage; tests damage copies."""
     folder = tmp_path_factory.mktemp("whole")
     kinds = {"mcap": ("mcap", "none"), "packed": ("mcap", "storage"), "sqlite3": ("sqlite3", "none")}
     return {
@@ -39,7 +40,7 @@ def whole(bags, video, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def pictures(video):
+def images(video):
     with open_video(video) as frames:
         return [image for (_, image), _ in zip(frames, range(FRAMES))]
 
@@ -70,41 +71,41 @@ def overwrite(file, share, data):
         opened.write(data)
 
 
-def numbers(frames, pictures):
-    """Which of `pictures` each frame is."""
-    return [next(k for k, image in enumerate(pictures) if np.array_equal(image, frame.image)) for frame in frames]
+def numbers(frames, images):
+    """Which of `images` each frame is."""
+    return [next(k for k, image in enumerate(images) if np.array_equal(image, frame.image)) for frame in frames]
 
 
 @pytest.mark.parametrize("kind", ["mcap", "packed", "sqlite3"])
 @pytest.mark.parametrize("metadata", [True, False])
-def test_a_truncated_bag_gives_the_frames_before_its_end_and_is_partial(copy, pictures, kind, metadata):
+def test_a_truncated_bag_yields_the_frames_before_its_end(copy, images, kind, metadata):
     path, file = copy(kind)
     with file.open("r+b") as opened:
         opened.truncate(round(file.stat().st_size * 0.6))
     if not metadata:
         (path / "metadata.yaml").unlink()
     recording, frames = read(path)
-    found = numbers(frames, pictures)
+    found = numbers(frames, images)
     assert recording.partial and FRAMES * 0.4 < len(found) < FRAMES * 0.65
     assert found == list(range(len(found)))
     text = " ".join(recording.problems)
-    assert file.name in text and ("breaks off" in text or "damaged or missing" in text), text
+    assert file.name in text and ("without an index" in text or "damaged or missing" in text), text
     assert ("no metadata.yaml" in text) is not metadata
 
 
-def test_a_bag_without_metadata_is_read_whole_and_said_to_lack_its_end(copy, pictures):
+def test_a_bag_without_metadata_is_read_as_partial(copy, images):
     path, _ = copy("sqlite3")
     (path / "metadata.yaml").unlink()
     assert find_recordings([str(path)]) == [path]
     recording, frames = read(path)
-    assert numbers(frames, pictures) == list(range(FRAMES))
+    assert numbers(frames, images) == list(range(FRAMES))
     assert recording.partial and "no metadata.yaml" in recording.problems[0]
 
 
 @pytest.mark.parametrize(
     "text", ["", "rosbag2_bagfile_information: [", "- a\n- b\n", "rosbag2_bagfile_information: 7", "\x00"]
 )
-def test_damaged_metadata_are_named_and_the_files_read(copy, pictures, text):
+def test_damaged_metadata_are_named_and_the_files_read(copy, images, text):
     path, _ = copy("mcap")
     (path / "metadata.yaml").write_text(text)
     recording, frames = read(path)
@@ -112,13 +113,13 @@ def test_damaged_metadata_are_named_and_the_files_read(copy, pictures, text):
 
 
 @pytest.mark.parametrize("storage", ["sqlite3", "rosbag_v9", ""])
-def test_a_wrong_storage_id_does_not_keep_the_file_from_being_read(copy, storage):
+def test_a_wrong_storage_id_is_ignored(copy, storage):
     path, _ = copy("mcap")
     text = (path / "metadata.yaml").read_text().replace("storage_identifier: mcap", f"storage_identifier: '{storage}'")
     (path / "metadata.yaml").write_text(text)
     recording, frames = read(path)
     assert len(frames) == FRAMES and not recording.partial
-    assert [f"storage {storage!r}, its files are mcap" in problem for problem in recording.problems] == [True]
+    assert [f"storage {storage!r}, but its files are mcap" in problem for problem in recording.problems] == [True]
 
 
 def test_a_file_with_the_suffix_of_the_other_storage_is_read(copy):
@@ -129,7 +130,7 @@ def test_a_file_with_the_suffix_of_the_other_storage_is_read(copy):
 
 
 @pytest.mark.parametrize("name", ["50%25 done", "what?", "session#1"])
-def test_a_folder_name_that_means_something_in_an_address_is_only_a_name(whole, tmp_path, name):
+def test_uri_characters_in_a_folder_name_are_harmless(whole, tmp_path, name):
     path = shutil.copytree(whole["sqlite3"], tmp_path / name)
     recording, frames = read(path)
     assert (len(frames), recording.problems) == (FRAMES, [])
@@ -156,18 +157,18 @@ def test_metadata_do_not_lead_out_of_the_bags_folder(copy, whole):
     assert "its file 'mcap.mcap' is missing" in recording.problems[0]
 
 
-def test_a_damaged_chunk_costs_its_own_messages_alone(copy, pictures):
+def test_a_damaged_chunk_costs_its_own_messages_alone(copy, images):
     path, file = copy("packed")
     data = file.read_bytes()
     overwrite(file, data.index(b"\x28\xb5\x2f\xfd", len(data) // 2) / len(data), b"\x55" * 300)
     recording, frames = read(path)
-    found = numbers(frames, pictures)
+    found = numbers(frames, images)
     assert recording.partial and FRAMES - 4 <= len(found) < FRAMES and found == sorted(set(found))
     assert {0, FRAMES - 1} <= set(found)
     assert "chunk of messages" in " ".join(recording.problems)
 
 
-def test_damaged_pages_cost_their_own_rows_alone(copy, pictures):
+def test_damaged_pages_cost_their_own_rows_alone(copy, images):
     path, file = copy("sqlite3")
     size = file.stat().st_size
     with sqlite3.connect(file) as rows:
@@ -177,10 +178,10 @@ def test_damaged_pages_cost_their_own_rows_alone(copy, pictures):
     overwrite(file, (size // page // 2) * page / size, b"\xff" * page)
     recording, frames = read(path)
     assert recording.partial and len(frames) >= FRAMES - 3
-    assert frames[-1].stamp_ns > frames[0].stamp_ns and np.array_equal(frames[-1].image, pictures[-1])
+    assert frames[-1].stamp_ns > frames[0].stamp_ns and np.array_equal(frames[-1].image, images[-1])
 
 
-def test_what_a_crash_left_in_the_write_ahead_log_is_read(copy, pictures, tmp_path):
+def test_what_a_crash_left_in_the_write_ahead_log_is_read(copy, images, tmp_path):
     path, file = copy("sqlite3")
     rows = sqlite3.connect(file)
     rows.execute("PRAGMA journal_mode=WAL")
@@ -194,10 +195,10 @@ def test_what_a_crash_left_in_the_write_ahead_log_is_read(copy, pictures, tmp_pa
     rows.close()
     assert any(one.name.endswith("-wal") and one.stat().st_size for one in crashed.iterdir())
     _, frames = read(crashed)
-    assert numbers(frames, pictures) == list(range(FRAMES))
+    assert numbers(frames, images) == list(range(FRAMES))
 
 
-def test_single_damaged_pictures_are_passed_over_and_counted(bags, video, tmp_path):
+def test_single_damaged_images_are_skipped_and_counted(bags, video, tmp_path):
     recorded = list(bags.video_messages(video, jpeg=True, frames=30))
     for number in (4, 5, 17):
         recorded[number][2].data = recorded[number][2].data[:2000]
@@ -207,15 +208,15 @@ def test_single_damaged_pictures_are_passed_over_and_counted(bags, video, tmp_pa
     assert recording.partial and "cut off" in problem and "and 2 more like it" in problem
 
 
-def test_a_recording_without_a_readable_picture_is_an_error_that_says_why(bags, video, tmp_path):
+def test_a_recording_without_readable_images_is_refused(bags, video, tmp_path):
     recorded = list(bags.video_messages(video, jpeg=True, frames=3))
     for _, _, message in recorded:
         message.data = message.data[::-1].copy()
-    with pytest.raises(RecordingError, match="no picture in it can be read: .*neither JPEG nor PNG"):
+    with pytest.raises(RecordingError, match="no image in it can be read: .*neither JPEG nor PNG"):
         read(bags.write_bag(tmp_path / "spoilt", recorded))
 
 
-def test_a_message_whose_compression_is_damaged_is_passed_over(bags, video, tmp_path):
+def test_a_message_with_damaged_compression_is_skipped(bags, video, tmp_path):
     path = bags.video_bag(tmp_path / "packed", video, "sqlite3", "message", frames=6)
     with sqlite3.connect(path / "packed.db3") as rows:
         rows.execute("UPDATE messages SET data = substr(data, 1, 900) WHERE id = 3")
@@ -228,18 +229,18 @@ def test_an_unknown_compression_is_refused_by_name(bags, video, tmp_path):
     path = bags.video_bag(tmp_path / "packed", video, "mcap", "message", frames=2)
     text = (path / "metadata.yaml").read_text()
     (path / "metadata.yaml").write_text(text.replace("compression_format: zstd", "compression_format: fake_comp"))
-    with pytest.raises(RecordingError, match="compression 'fake_comp' cannot be read"):
+    with pytest.raises(RecordingError, match="compression 'fake_comp' is not supported"):
         open_recording(path)
 
 
 @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
-def test_a_truncated_compressed_file_gives_what_unpacks(bags, video, pictures, tmp_path, storage):
+def test_a_truncated_compressed_file_yields_its_start(bags, video, images, tmp_path, storage):
     path = bags.video_bag(tmp_path / "packed", video, storage, "file", frames=FRAMES)
     (file,) = path.glob("*.zstd")
     with file.open("r+b") as opened:
         opened.truncate(round(file.stat().st_size * 0.6))
     recording, frames = read(path)
-    found = numbers(frames, pictures)
+    found = numbers(frames, images)
     assert recording.partial and 3 < len(found) < FRAMES and found == list(range(len(found)))
 
 
@@ -255,7 +256,7 @@ def test_a_truncated_compressed_file_gives_what_unpacks(bags, video, pictures, t
         ("notes.txt", b"nothing here", "not a video"),
     ],
 )
-def test_a_file_of_which_nothing_can_be_read_is_refused_with_its_reason(tmp_path, name, content, reason):
+def test_an_unreadable_file_is_refused_with_the_reason(tmp_path, name, content, reason):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(RecordingError, match=reason):
         open_recording(tmp_path / name)
@@ -263,7 +264,7 @@ def test_a_file_of_which_nothing_can_be_read_is_refused_with_its_reason(tmp_path
         open_recording(tmp_path / "absent")
 
 
-def test_a_bag_whose_definition_lies_is_refused(bags, tmp_path):
+def test_a_bag_with_a_wrong_definition_is_refused(bags, tmp_path):
     text, _ = bags.STORE.generate_msgdef(bags.IMAGE, ros_version=2)
     message = bags.image_message(np.zeros((4, 4, 3), np.uint8), bags.START_NS)
     data = bags.STORE.serialize_cdr(message, bags.IMAGE)
@@ -286,7 +287,7 @@ def test_a_bag_whose_definition_lies_is_refused(bags, tmp_path):
     assert len(frames) == 1 and "definition" in recording.problems[0]
 
 
-def test_pictures_that_declare_more_than_they_hold_are_passed_over(bags, tmp_path):
+def test_images_that_declare_more_than_they_hold_are_skipped(bags, tmp_path):
     good, huge, short = (bags.image_message(np.zeros((4, 4, 3), np.uint8), bags.START_NS + k) for k in range(3))
     huge.width, huge.height, huge.step = 2**31, 2**31, 2**32 - 1
     short.height = 4000
@@ -311,7 +312,7 @@ def mcap_file(path, bags, chunk, message):
 
 
 @pytest.mark.parametrize("declared", [100, 2**20, 2**60])
-def test_a_chunk_that_unpacks_to_more_than_it_declares_takes_no_memory(bags, tmp_path, declared):
+def test_a_decompression_bomb_takes_no_memory(bags, tmp_path, declared):
     bomb = zstandard.ZstdCompressor(write_content_size=False).compress(bytes(2**28))
     chunk = Chunk(
         "zstd", bomb, message_end_time=2, message_start_time=1, uncompressed_crc=0, uncompressed_size=declared
@@ -326,19 +327,19 @@ def test_a_chunk_that_unpacks_to_more_than_it_declares_takes_no_memory(bags, tmp
     assert len(frames) == 1 and recording.partial and "chunk of messages" in " ".join(recording.problems)
 
 
-def test_a_chunk_that_fails_on_the_way_costs_its_own_messages_alone(copy, pictures):
+def test_a_failing_chunk_costs_only_its_own_messages(copy, images):
     path, file = copy("packed")
     data = file.read_bytes()
     chunks = [place.start() for place in re.finditer(re.escape(b"\x28\xb5\x2f\xfd"), data)]
     # The header still tells the size, so that rosbags opens the file and fails where it comes to this chunk.
     overwrite(file, (chunks[len(chunks) // 2] + 20) / len(data), b"\xff" * 20_000)
     recording, frames = read(path)
-    found = [k for k, image in enumerate(pictures) if any(np.array_equal(image, one.image) for one in frames)]
+    found = [k for k, image in enumerate(images) if any(np.array_equal(image, one.image) for one in frames)]
     assert recording.partial and FRAMES - 4 <= len(found) < FRAMES and {0, FRAMES - 1} <= set(found)
-    assert "not whole" in " ".join(recording.problems) and "chunk of messages" in " ".join(recording.problems)
+    assert "damaged (" in " ".join(recording.problems) and "chunk of messages" in " ".join(recording.problems)
 
 
-def test_zstd_data_are_unpacked_up_to_the_limit_only():
+def test_zstd_data_are_decompressed_up_to_the_limit():
     for known in (True, False):
         data = zstandard.ZstdCompressor(write_content_size=known).compress(bytes(5_000_000))
         assert unpack_zstd(data, 5_000_000) == bytes(5_000_000)
@@ -348,7 +349,7 @@ def test_zstd_data_are_unpacked_up_to_the_limit_only():
 
 
 @pytest.mark.parametrize("length", [2**20, 2**40, 2**64 - 1])
-def test_a_record_that_declares_more_than_the_file_ends_the_reading(copy, length):
+def test_a_record_longer_than_the_file_ends_the_reading(copy, length):
     path, file = copy("mcap")
     data = file.read_bytes()
     chunk = data.index(b"\x06", len(data) // 2)

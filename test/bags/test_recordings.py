@@ -5,14 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ast_net_ros.bags.recordings import (
-    RecordingError,
-    find_recordings,
-    image_topics,
-    open_recording,
-    read_affect_labels,
-    recording_name,
-)
+from ast_net_ros.bags.affect_messages import read_affect_labels
+from ast_net_ros.bags.paths import RecordingError, find_recordings, recording_name
+from ast_net_ros.bags.recordings import image_topics, open_recording
 from ast_net_ros.vision.video import open_video
 
 FRAMES = 12
@@ -24,8 +19,8 @@ def video(media):
 
 
 @pytest.fixture(scope="module")
-def pictures(video):
-    """(nanoseconds since the first, picture) as `ast_net annotate` reads them."""
+def images(video):
+    """(nanoseconds since the first, image) as `ast_net annotate` reads them."""
     with open_video(video) as frames:
         return [(round(seconds * 1e9), image) for (seconds, image), _ in zip(frames, range(FRAMES))]
 
@@ -36,7 +31,7 @@ def read(path, topic=None, **window):
 
 
 def plain_image(bags, stamp_ns, shade=0, received_ns=None):
-    """A recorded message with a small picture of one shade, by which it can be told."""
+    """A recorded message with a small image of one shade, by which it can be told."""
     message = bags.image_message(np.full((6, 8, 3), shade, np.uint8), stamp_ns)
     return bags.TOPIC, stamp_ns + bags.DELAY_NS if received_ns is None else received_ns, message
 
@@ -57,67 +52,64 @@ def shades(frames):
         ("sqlite3", "message", 5),
     ],
 )
-def test_a_bag_gives_the_pictures_and_stamps_of_the_video_it_was_made_from(
-    bags, video, pictures, tmp_path, storage, compression, split
-):
+def test_a_bag_yields_the_frames_of_its_source_video(bags, video, images, tmp_path, storage, compression, split):
     path = bags.video_bag(tmp_path / "walk", video, storage, compression, frames=FRAMES, split=split)
     recording, frames = read(path)
     assert (recording.problems, recording.partial) == ([], False)
     assert (recording.name, recording.topic, recording.frame_count) == ("walk", bags.TOPIC, FRAMES)
     assert [frame.index for frame in frames] == list(range(FRAMES))
-    assert [frame.stamp_ns - bags.START_NS for frame in frames] == [nanoseconds for nanoseconds, _ in pictures]
+    assert [frame.stamp_ns - bags.START_NS for frame in frames] == [nanoseconds for nanoseconds, _ in images]
     assert {frame.received_ns - frame.stamp_ns for frame in frames} == {bags.DELAY_NS}
     assert {frame.frame_id for frame in frames} == {"camera"}
-    for frame, (_, image) in zip(frames, pictures):
+    for frame, (_, image) in zip(frames, images):
         np.testing.assert_array_equal(frame.image, image)
 
 
-def test_a_video_gives_the_pictures_and_stamps_of_annotate(video, pictures):
+def test_a_video_yields_the_frames_of_annotate(video, images):
     recording, frames = read(video)
     assert (recording.problems, recording.partial, recording.topic) == ([], False, "")
     assert recording.frame_count == len(frames) == 72
-    for frame, (nanoseconds, image) in zip(frames, pictures):
+    for frame, (nanoseconds, image) in zip(frames, images):
         assert frame.stamp_ns == nanoseconds
         np.testing.assert_array_equal(frame.image, image)
 
 
-def test_jpeg_pictures_differ_from_raw_ones_by_their_compression_alone(bags, video, pictures, tmp_path):
+def test_jpeg_frames_differ_by_compression_alone(bags, video, images, tmp_path):
     _, frames = read(bags.video_bag(tmp_path / "jpeg", video, jpeg=True, frames=FRAMES))
-    assert [frame.stamp_ns - bags.START_NS for frame in frames] == [nanoseconds for nanoseconds, _ in pictures]
-    for frame, (_, image) in zip(frames, pictures):
+    assert [frame.stamp_ns - bags.START_NS for frame in frames] == [nanoseconds for nanoseconds, _ in images]
+    for frame, (_, image) in zip(frames, images):
         assert 0 < np.abs(frame.image.astype(int) - image).mean() < 3
 
 
-def test_padded_rows_and_a_single_file_of_a_bag_are_read(bags, pictures, tmp_path):
+def test_padded_rows_and_a_single_file_of_a_bag_are_read(bags, images, tmp_path):
     messages = [
-        (bags.TOPIC, bags.START_NS + n, bags.image_message(image, bags.START_NS + n, padding=13))
-        for n, image in pictures
+        (bags.TOPIC, bags.START_NS + n, bags.image_message(image, bags.START_NS + n, padding=13)) for n, image in images
     ]
     path = bags.write_bag(tmp_path / "padded", messages)
     recording, frames = read(path / "padded.mcap")
     assert (recording.name, recording.problems) == ("padded", [])
-    for frame, (_, image) in zip(frames, pictures):
+    for frame, (_, image) in zip(frames, images):
         np.testing.assert_array_equal(frame.image, image)
 
 
-def test_a_window_of_stamps_gives_the_frames_in_it(bags, video, pictures, tmp_path):
+def test_a_window_of_stamps_gives_the_frames_in_it(bags, video, images, tmp_path):
     path = bags.video_bag(tmp_path / "walk", video, frames=FRAMES)
-    start, stop = (bags.START_NS + pictures[k][0] for k in (3, 8))
+    start, stop = (bags.START_NS + images[k][0] for k in (3, 8))
     _, frames = read(path, start_ns=start, stop_ns=stop)
-    assert [frame.stamp_ns - bags.START_NS for frame in frames] == [nanoseconds for nanoseconds, _ in pictures[3:8]]
+    assert [frame.stamp_ns - bags.START_NS for frame in frames] == [nanoseconds for nanoseconds, _ in images[3:8]]
     assert [frame.index for frame in frames] == list(range(5))
 
 
-def test_frames_can_be_read_again_and_problems_are_those_of_one_reading(bags, tmp_path):
+def test_reading_again_reports_problems_once(bags, tmp_path):
     stamps = [bags.START_NS, bags.START_NS, bags.START_NS + 10]
     path = bags.write_bag(tmp_path / "twice", [plain_image(bags, s, received_ns=k) for k, s in enumerate(stamps)])
     with open_recording(path) as recording:
         assert len(list(recording.frames())) == len(list(recording.frames())) == 2
         (problem,) = recording.problems
-    assert "second picture with the stamp 1760000000.123456789" in problem and not recording.partial
+    assert "second image with the stamp 1760000000.123456789" in problem and not recording.partial
 
 
-def test_pictures_that_overtook_each_other_are_put_in_order_and_named(bags, tmp_path):
+def test_images_out_of_order_are_reordered(bags, tmp_path):
     order = [0, 1, 3, 2, 4, 7, 6, 5, 8, 9]
     path = bags.write_bag(
         tmp_path / "mixed",
@@ -126,10 +118,10 @@ def test_pictures_that_overtook_each_other_are_put_in_order_and_named(bags, tmp_
     recording, frames = read(path)
     assert shades(frames) == list(range(10)) and [frame.index for frame in frames] == list(range(10))
     (problem,) = recording.problems
-    assert "put in its place (and 2 more like it)" in problem and not recording.partial
+    assert "reordered (and 2 more like it)" in problem and not recording.partial
 
 
-def test_a_picture_that_comes_far_too_late_is_left_out_and_the_recording_is_partial(bags, tmp_path):
+def test_an_image_that_arrives_far_too_late_is_dropped(bags, tmp_path):
     order = [0, 2, 3, 4, 5, 6, 7, 1, 8]
     path = bags.write_bag(
         tmp_path / "late",
@@ -137,28 +129,28 @@ def test_a_picture_that_comes_far_too_late_is_left_out_and_the_recording_is_part
     )
     recording, frames = read(path)
     assert shades(frames) == [0, 2, 3, 4, 5, 6, 7, 8]
-    assert recording.partial and "comes too late" in recording.problems[0]
+    assert recording.partial and "arrives too late" in recording.problems[0]
 
 
-def test_a_restarted_camera_keeps_all_its_frames_and_is_named(bags, tmp_path):
+def test_a_restarted_camera_keeps_all_its_frames(bags, tmp_path):
     stamps = [10**9 * 50 + k * 40_000_000 for k in range(6)] + [10**9 * 2 + k * 40_000_000 for k in range(6)]
     path = bags.write_bag(
         tmp_path / "restart", [plain_image(bags, stamp, k, bags.START_NS + k) for k, stamp in enumerate(stamps)]
     )
     recording, frames = read(path)
     assert [frame.stamp_ns for frame in frames] == stamps
-    assert not recording.partial and "leap back by 48.200 s" in recording.problems[0]
+    assert not recording.partial and "jump back by 48.200 s" in recording.problems[0]
 
 
-def test_pictures_without_a_stamp_get_the_time_of_their_receipt(bags, tmp_path):
+def test_images_without_a_stamp_get_their_receive_time(bags, tmp_path):
     received = [bags.START_NS + k * 40_000_000 for k in range(5)]
     path = bags.write_bag(tmp_path / "unstamped", [plain_image(bags, 0, k, time) for k, time in enumerate(received)])
     recording, frames = read(path)
     assert [frame.stamp_ns for frame in frames] == received
-    assert len(recording.problems) == 1 and "without a stamp" in recording.problems[0] and not recording.partial
+    assert len(recording.problems) == 1 and "without a header stamp" in recording.problems[0] and not recording.partial
 
 
-def test_the_image_topic_is_chosen_when_there_is_one_and_listed_when_there_are_several(bags, video, tmp_path):
+def test_the_only_image_topic_is_chosen_and_several_listed(bags, video, tmp_path):
     labels = [(0.0, 0.5, -0.5)]
     one = bags.video_bag(tmp_path / "one", video, frames=2, labels=labels)
     assert image_topics(one) == {bags.TOPIC: "sensor_msgs/msg/Image"} and read(one)[0].topic == bags.TOPIC
@@ -172,7 +164,7 @@ def test_the_image_topic_is_chosen_when_there_is_one_and_listed_when_there_are_s
         open_recording(two, "/middle")
 
 
-def test_a_bag_without_an_image_topic_is_refused_with_what_it_has(bags, tmp_path):
+def test_a_bag_without_image_topic_lists_its_topics(bags, tmp_path):
     path = bags.write_bag(tmp_path / "labels", bags.label_messages([(0.0, 0.1, 0.2)]))
     with pytest.raises(
         RecordingError, match=rf"no image topic .*{bags.LABELS} \(ast_net_ros/msg/ValenceArousal, 1 mess"
@@ -200,11 +192,11 @@ def test_labels_are_read_from_single_messages_and_from_arrays(bags, video, tmp_p
     labels = read_affect_labels(path, "/faces")
     assert labels.stamps_ns.tolist() == [42, 99] and labels.face_ids == ["a", "c"]
     assert len(labels.problems) == 1 and "outside [-1, 1]" in labels.problems[0]
-    with pytest.raises(RecordingError, match="no labels"):
+    with pytest.raises(RecordingError, match="no label topic"):
         read_affect_labels(video)
 
 
-def test_recordings_are_found_in_folders_and_by_globs_each_once(bags, video, tmp_path):
+def test_recordings_are_found_once_in_folders_and_globs(bags, video, tmp_path):
     for name in ("b10", "b2"):
         bags.write_bag(tmp_path / "day" / name, [plain_image(bags, bags.START_NS)])
     crashed = bags.write_bag(
@@ -239,7 +231,7 @@ def test_recordings_are_found_in_folders_and_by_globs_each_once(bags, video, tmp
         ("a b/c;d\n", "c_d_"),
     ],
 )
-def test_the_name_of_a_recording_is_a_folder_name_that_leads_nowhere_else(tmp_path, monkeypatch, path, name):
+def test_a_recording_name_is_a_safe_folder_name(tmp_path, monkeypatch, path, name):
     monkeypatch.chdir("/")
     from pathlib import Path
 

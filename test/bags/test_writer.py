@@ -1,4 +1,4 @@
-"""Estimates as a bag: read back with libraries other than the writer's, and with the real message class."""
+"""Estimates written as a bag are read by other libraries and by the generated message class."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import pytest
 from mcap.reader import make_reader
 from mcap_ros2.decoder import DecoderFactory
 
+from ast_net_ros.bags.affect_messages import read_affect_labels
 from ast_net_ros.bags.message_types import AFFECT, AFFECT_ARRAY, DEFINITIONS, full_definition, typestore
-from ast_net_ros.bags.recordings import open_recording, read_affect_labels
+from ast_net_ros.bags.recordings import open_recording
 from ast_net_ros.bags.writer import FACES_TOPIC, BagWritingError, affect_bag
-from ast_net_ros.evaluation.estimates import FaceEstimate
+from ast_net_ros.face_affect import FaceAffect
 
 MESSAGES = Path(__file__).parents[2] / "msg"
 EMOTIONS = (0.1, 0.2, 0.05, 0.05, 0.3, 0.1, 0.15, 0.05)
-LEFT = FaceEstimate(0, 0.0, "face_1", (10.4, 20.6, 100.2, 50.5), -0.25, 0.5, 0.75, 1.5, EMOTIONS)
-RIGHT = FaceEstimate(0, 0.0, "face_2", (300.0, 1.0, 20.0, 30.0), 1.0, -1.0, 0.125, 0.0, EMOTIONS)
+LEFT = FaceAffect("face_1", (10.4, 20.6, 100.2, 50.5), -0.25, 0.5, 0.75, EMOTIONS, 1.5)
+RIGHT = FaceAffect("face_2", (300.0, 1.0, 20.0, 30.0), 1.0, -1.0, 0.125, EMOTIONS, 0.0)
 STAMPS = [1_760_000_000_123_456_789 + k * 40_000_000 for k in range(3)]
 
 
@@ -36,7 +37,7 @@ def decoded(path):
         return list(make_reader(file, decoder_factories=[DecoderFactory()]).iter_decoded_messages())
 
 
-def test_another_library_reads_the_messages_with_their_stamps_and_values(written):
+def test_another_library_reads_the_written_messages(written):
     messages = decoded(written)
     assert [(schema.name, schema.encoding, channel.topic) for schema, channel, *_ in messages] == [
         (AFFECT_ARRAY, "ros2msg", FACES_TOPIC)
@@ -112,7 +113,7 @@ def test_the_full_definition_holds_all_parts_once():
     ]
 
 
-def test_a_failed_run_leaves_the_earlier_bag_and_nothing_else(written):
+def test_a_failed_run_leaves_the_earlier_bag(written):
     before = written.read_bytes()
     with pytest.raises(RuntimeError), affect_bag(written) as bag:
         bag.write(STAMPS[0], "", "", [RIGHT])
@@ -135,13 +136,13 @@ def test_a_name_that_is_no_mcap_file_is_refused(tmp_path, name):
 @pytest.mark.parametrize(
     ("stamp_ns", "valence", "what"), [(-1, 0.0, "stamp -1"), (2**63, 0.0, "stamp"), (0, float("nan"), "not finite")]
 )
-def test_what_no_message_can_say_is_refused(tmp_path, stamp_ns, valence, what):
-    face = FaceEstimate(0, 0.0, "face_1", (0.0, 0.0, 1.0, 1.0), valence, 0.0, 0.5, 0.0, EMOTIONS)
+def test_values_that_no_message_can_hold_are_refused(tmp_path, stamp_ns, valence, what):
+    face = FaceAffect("face_1", (0.0, 0.0, 1.0, 1.0), valence, 0.0, 0.5, EMOTIONS, 0.0)
     with pytest.raises(BagWritingError, match=what), affect_bag(tmp_path / "x.mcap") as bag:
         bag.write(stamp_ns, "", "", [face])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_bag_of_estimates_has_no_pictures(written):
+def test_a_bag_of_estimates_has_no_image_topic(written):
     with pytest.raises(ValueError, match="no image topic"):
         open_recording(written)

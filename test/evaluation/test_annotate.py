@@ -25,7 +25,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_face_video_gives_rows_plot_and_overlay_that_agree_with_the_pipeline(media, tmp_path, pipeline):
+def test_rows_plot_and_overlay_agree_with_the_pipeline(media, tmp_path, pipeline):
     video = media / "single_face.mp4"
     result = annotate(video, tmp_path / "out", pipeline, overlay=True)
     assert names(tmp_path / "out") == ["estimates.csv", "overlay.mp4", "plot.png"]
@@ -97,7 +97,7 @@ def test_a_failed_run_leaves_the_earlier_results_alone(short_video, tmp_path, ac
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
-def test_a_later_run_leaves_nothing_of_an_earlier_one_but_what_is_not_its_own(short_video, tmp_path):
+def test_a_later_run_replaces_only_its_own_files(short_video, tmp_path):
     out = tmp_path / "out"
     annotate(short_video, out, ScriptedPipeline(), overlay=True)
     (out / "notes.txt").write_text("mine")
@@ -117,7 +117,7 @@ def test_an_output_that_is_a_file_is_refused_by_name(short_video, tmp_path):
         annotate(short_video, short_video, ScriptedPipeline())
 
 
-def test_ctrl_c_ends_a_webcam_recording_and_keeps_what_was_seen(short_video, tmp_path, monkeypatch):
+def test_ctrl_c_ends_a_webcam_recording_and_keeps_it(short_video, tmp_path, monkeypatch):
     def open_as_webcam(_):
         video = open_video(short_video)
         video.live, video.frame_count = True, None
@@ -138,7 +138,7 @@ def test_nothing_is_moved_before_everything_is_written(tmp_path):
     assert names(out) == ["a", "b"]
 
 
-def test_the_run_time_that_is_asked_for_runs_and_is_named(media, tmp_path):
+def test_the_requested_runtime_is_used_and_reported(media, tmp_path):
     for runtime in ("torch", "onnxruntime"):
         arguments = [str(media / "single_face.mp4"), "--seconds", "0.3", "--runtime", runtime]
         result = CliRunner().invoke(ast_net, ["annotate", *arguments, "--output", str(tmp_path / runtime)])

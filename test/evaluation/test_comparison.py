@@ -65,14 +65,14 @@ def test_one_pair_has_a_difference_and_no_interval():
     assert "no confidence interval" in mode["remarks"][0]
 
 
-def test_recordings_of_one_run_only_and_without_truth_are_named_and_not_counted():
+def test_unpaired_recordings_are_listed_and_not_counted():
     compared = compare_results(run({"a": 0.5, "b": None, "new": 0.1}), run({"a": 0.4, "b": 0.3, "old": 0.2}))
     assert compared["only_here"] == ["new"] and compared["only_in_baseline"] == ["old"]
     ccc = compared["modes"]["offline"]["valence"]["ccc"]
     assert ccc["pairs"] == 1 and ccc["recordings"] == {"a": pytest.approx(0.1), "b": None}
 
 
-def test_what_makes_the_runs_less_comparable_is_said():
+def test_differences_between_the_runs_are_listed():
     here, there = run({"a": 0.5}), run({"a": 0.4}, warm_up=10)
     changed = copy.deepcopy(there)
     changed["recordings"][0] |= {"topic": "/other", "partial": True, "truth": {"scored": 5}}

@@ -36,7 +36,7 @@ def test_the_columns_are_the_documented_ones_and_end_in_the_models_emotions():
     assert len(estimate_row(0, 0.0, FACE)) == len(ESTIMATE_COLUMNS)
 
 
-def test_rows_read_back_as_they_were_written_and_frames_without_a_face_have_none(tmp_path):
+def test_rows_read_back_as_written(tmp_path):
     other = FaceAffect('a "name", with comma', (0.0, 0.0, 1.0, 1.0), 1.0, -1.0, 0.0, (0.0,) * 7 + (1.0,), 0.0)
     path = written(tmp_path / "e.csv", [(0.0, [FACE]), (0.04, []), (1 / 3, [other, FACE])])
     rows = read_estimates(path)

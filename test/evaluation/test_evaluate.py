@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from ast_net_ros.bags.paths import unique_names
-from ast_net_ros.bags.recordings import read_affect_labels
+from ast_net_ros.bags.affect_messages import read_affect_labels
 from ast_net_ros.cli import ast_net
 from ast_net_ros.evaluation import run as evaluation_run
 from ast_net_ros.evaluation.annotate import annotate
@@ -67,7 +67,7 @@ def files_of(output, name):
     return {file: (output / "recordings" / name / file).read_bytes() for file in ("estimates.csv", "frames.csv")}
 
 
-def test_rows_equal_those_of_annotate_to_the_byte_whatever_stored_them(study, video, tmp_path):
+def test_rows_equal_those_of_annotate_for_every_storage(study, video, tmp_path):
     output, outcome = study
     assert [r["name"] for r in outcome.figures["recordings"]] == ["jpeg", "raw", "split"] and not outcome.failures
     annotate(video, tmp_path, AffectPipeline(), seconds=FRAMES / 24 - 0.01)
@@ -87,11 +87,11 @@ def test_one_process_gives_the_same_bytes_as_two(study, recordings, tmp_path):
     assert files_of(tmp_path / "again", "raw") == files_of(study[0], "raw")
 
 
-def test_worker_processes_run_nothing_that_lies_in_the_users_folder(study, decoys):
+def test_workers_import_nothing_from_the_users_folder(study, decoys):
     assert study[1].figures["recordings"] and decoys.imported() == []
 
 
-def test_frames_have_their_stamps_faces_and_interpolated_truth(study, bags):
+def test_frames_have_stamps_faces_and_interpolated_labels(study, bags):
     result = read_recording(study[0] / "recordings" / "raw")
     assert len(result.stamps_ns) == FRAMES and result.stamps_ns[0] == bags.START_NS
     seconds = (result.stamps_ns - bags.START_NS) / 1e9
@@ -104,7 +104,7 @@ def test_frames_have_their_stamps_faces_and_interpolated_truth(study, bags):
     assert result.about["settings"]["weights_sha256"] and result.about["processing_seconds"] > 0
 
 
-def test_results_and_report_are_written_beside_the_recordings(study):
+def test_results_and_report_are_written(study):
     output, outcome = study
     assert sorted(path.name for path in output.iterdir()) == ["recordings", "report.html", "results.json"]
     stored = json.loads((output / "results.json").read_text())
@@ -114,7 +114,7 @@ def test_results_and_report_are_written_beside_the_recordings(study):
     assert "raw" in (output / "report.html").read_text()
 
 
-def test_the_same_again_keeps_everything_and_other_settings_make_it_anew(study, recordings, tmp_path):
+def test_results_are_kept_until_settings_change(study, recordings, tmp_path):
     output = tmp_path / "out"
     shutil.copytree(study[0] / "recordings", output / "recordings")
     options = RunOptions(output, workers=1, quiet=True)
@@ -138,7 +138,7 @@ def test_the_same_again_keeps_everything_and_other_settings_make_it_anew(study, 
     assert files_of(output, "raw")["estimates.csv"] != before["estimates.csv"]
 
 
-def test_the_delay_is_estimated_on_the_named_recordings_and_used_for_all(study, recordings, tmp_path):
+def test_the_delay_of_the_development_set_is_used_for_all(study, recordings, tmp_path):
     """Labels made of the model's own estimates, said 0.4 s too late, give a delay of 0.4 s."""
     result = read_recording(study[0] / "recordings" / "raw")
     seconds = (result.stamps_ns - result.stamps_ns[0]) / 1e9
@@ -157,7 +157,7 @@ def test_the_delay_is_estimated_on_the_named_recordings_and_used_for_all(study, 
     assert np.nanmax(np.abs(jpeg.truth - jpeg.predicted)) < JPEG_TOLERANCE
 
 
-def test_estimates_can_be_written_as_a_bag_with_the_original_stamps(study, recordings, tmp_path):
+def test_a_written_bag_has_the_original_stamps(study, recordings, tmp_path):
     shutil.copytree(study[0] / "recordings", tmp_path / "out" / "recordings")
     bag = tmp_path / "estimates.mcap"
     evaluate([str(recordings / "raw")], RunOptions(tmp_path / "out", write_bag=str(bag), quiet=True))
@@ -168,7 +168,7 @@ def test_estimates_can_be_written_as_a_bag_with_the_original_stamps(study, recor
     np.testing.assert_allclose(written.values, result.predicted[seen], atol=1e-6)
 
 
-def test_one_bad_recording_and_one_bad_label_file_cost_the_others_nothing(study, recordings, tmp_path):
+def test_a_bad_recording_or_label_file_affects_no_other(study, recordings, tmp_path):
     shutil.copytree(study[0] / "recordings", tmp_path / "out" / "recordings")
     broken = tmp_path / "broken.mcap"
     broken.write_bytes(b"no bag at all")
@@ -188,7 +188,7 @@ def test_one_bad_recording_and_one_bad_label_file_cost_the_others_nothing(study,
     assert not (tmp_path / "out" / "recordings" / "broken").exists()
 
 
-def test_a_full_disk_while_the_results_are_written_is_named(study, recordings, tmp_path):
+def test_a_full_disk_while_writing_results_is_named(study, recordings, tmp_path):
     shutil.copytree(study[0] / "recordings", tmp_path / "out" / "recordings")
     (tmp_path / "out" / "results.json.partial").symlink_to("/dev/full")
     with pytest.raises(DiskFullError, match=r"No space left on device; make room and run the same command again"):
@@ -196,7 +196,7 @@ def test_a_full_disk_while_the_results_are_written_is_named(study, recordings, t
     assert not (tmp_path / "out" / "results.json").exists()
 
 
-def test_a_killed_evaluation_goes_on_where_it_stopped(study, recordings, bags, video, tmp_path):
+def test_a_killed_evaluation_resumes(study, recordings, bags, video, tmp_path):
     """The long one is at work when the process is killed; the finished one is kept, and nothing looks whole."""
     long = bags.video_bag(tmp_path / "z_long", video, jpeg=True, frames=200)
     output = tmp_path / "out"
@@ -217,7 +217,7 @@ def test_a_killed_evaluation_goes_on_where_it_stopped(study, recordings, bags, v
     assert sorted(path.name for path in (output / "recordings").iterdir()) == ["raw", "z_long"]
 
 
-def test_ray_gives_the_same_bytes_names_what_failed_and_runs_nothing_of_the_users_folder(
+def test_ray_gives_the_same_bytes_and_names_failures(
     study, recordings, decoys, monkeypatch, tmp_path
 ):
     pytest.importorskip("ray", reason="no Ray: pip install ray")
@@ -251,7 +251,7 @@ def test_a_worker_with_other_weights_refuses_the_job(recordings, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_recordings_of_one_name_are_told_apart_by_their_folders(tmp_path):
+def test_recordings_of_one_name_get_folder_prefixes(tmp_path):
     paths = [tmp_path / place for place in ("monday/take", "tuesday/take", "talk.mp4", "talk.avi", "x.partial")]
     for path in paths:
         path.parent.mkdir(exist_ok=True)
@@ -274,13 +274,13 @@ def test_recordings_of_one_name_are_told_apart_by_their_folders(tmp_path):
         (["--weights", "/nowhere.safetensors"], "no such file"),
     ],
 )
-def test_a_wrong_option_is_named_before_any_work(recordings, tmp_path, words, message):
+def test_a_wrong_option_is_reported_before_any_work(recordings, tmp_path, words, message):
     run = CliRunner().invoke(ast_net, ["evaluate", str(recordings / "raw"), "-o", str(tmp_path / "out"), *words])
     assert run.exit_code != 0 and message in run.output + str(run.exception)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_live_run_tells_its_figures_without_labels_too(study, recordings, tmp_path, monkeypatch):
+def test_a_live_run_prints_its_metrics_without_labels(study, recordings, tmp_path, monkeypatch):
     outcome = study[1]
     images = [SentImage(0, i, i, i * 40_000_000, late=i == 3) for i in range(4)]
     played = {**outcome.figures["recordings"][0], "name": "calm", "mode": "live"}

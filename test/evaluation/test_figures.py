@@ -87,7 +87,7 @@ def test_the_schema_refuses_what_it_does_not_describe():
         check(figures)
 
 
-def test_a_moment_is_scored_where_it_has_both_a_label_and_an_estimate():
+def test_frames_with_label_and_estimate_are_scored():
     result = recording()
     result.truth[100:130] = np.nan
     figures = evaluation_figures([result], OPTIONS)["recordings"][0]
@@ -106,7 +106,7 @@ def test_a_moment_is_scored_where_it_has_both_a_label_and_an_estimate():
     )
 
 
-def test_the_warm_up_is_left_in_or_out_by_the_age_of_the_state():
+def test_the_warm_up_is_excluded_by_state_age():
     result = recording()
     result.predicted[20:70] = -result.truth[20:70]  # the first five seconds are all wrong
     left_in = evaluation_figures([result], OPTIONS)["recordings"][0]
@@ -117,7 +117,7 @@ def test_the_warm_up_is_left_in_or_out_by_the_age_of_the_state():
     assert left_out["coverage"] == left_in["coverage"]
 
 
-def test_pooled_figures_are_those_of_whole_courses_in_both_kinds():
+def test_pooled_metrics_equal_those_of_whole_trajectories():
     results = [recording("a", 0), recording("b", 1, 500), recording("c", 2, 200)]
     pooled = evaluation_figures([*results, recording("no truth", 3, truth=False)], OPTIONS)["pooled"]["offline"]
     courses = []
@@ -136,13 +136,13 @@ def test_pooled_figures_are_those_of_whole_courses_in_both_kinds():
     assert "3 recordings with truth" in pooled["remarks"][0]
 
 
-def test_one_recording_has_no_interval_and_says_so():
+def test_one_recording_has_no_interval():
     pooled = evaluation_figures([recording()], OPTIONS)["pooled"]["offline"]
     assert set(pooled["valence"]["intervals"]["concatenated"].values()) == {None}
     assert "no confidence interval" in pooled["remarks"][0]
 
 
-def test_recordings_without_truth_get_the_figures_that_need_none():
+def test_recordings_without_labels_get_label_free_metrics():
     figures = evaluation_figures([recording(truth=False)], OPTIONS)
     single, pooled = figures["recordings"][0], figures["pooled"]["offline"]
     assert single["valence"]["accuracy"] is None and single["confidence"]["bins"] == []
@@ -152,7 +152,7 @@ def test_recordings_without_truth_get_the_figures_that_need_none():
     assert "without truth" in pooled["remarks"][0]
 
 
-def test_smoothness_counts_neither_gaps_nor_a_change_of_face():
+def test_smoothness_ignores_gaps_and_changes_of_face():
     result = recording(frames=200)
     result.truth[:] = 0
     result.truth[::2] = 0.01
@@ -167,7 +167,7 @@ def test_smoothness_counts_neither_gaps_nor_a_change_of_face():
     assert pooled == pytest.approx(apart)
 
 
-def test_confidence_is_calibrated_when_it_is_the_share_within_its_radius():
+def test_calibration_error_is_small_for_true_probabilities():
     generator = np.random.default_rng(0)
     result = recording(frames=20_000)
     confidence = generator.uniform(0.05, 0.95, 20_000)
@@ -180,7 +180,7 @@ def test_confidence_is_calibrated_when_it_is_the_share_within_its_radius():
     assert evaluation_figures([result], OPTIONS)["recordings"][0]["confidence"]["calibration_error"] > 0.3
 
 
-def test_live_and_offline_are_pooled_apart_and_compared_frame_by_frame():
+def test_live_and_offline_are_pooled_apart_and_compared():
     offline = recording("walk", frames=400)
     live = recording("walk live", frames=400, mode="live", path=offline.path, about={"live": {"dropped": 40}})
     live.predicted[:] += 0.05
@@ -198,7 +198,7 @@ def test_live_and_offline_are_pooled_apart_and_compared_frame_by_frame():
     assert single["frames_processed"] == 360 and single["live"] == {"dropped": 40}
 
 
-def test_results_are_read_back_and_other_files_are_refused_by_name(tmp_path: Path):
+def test_results_read_back_and_other_files_are_refused(tmp_path: Path):
     figures = evaluation_figures([recording()], OPTIONS)
     write_results(tmp_path / "results.json", figures)
     assert read_results(tmp_path) == read_results(tmp_path / "results.json") == figures

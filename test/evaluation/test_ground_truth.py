@@ -38,7 +38,7 @@ def at(truth, seconds, **options):
     return truth_at(stamps(*seconds), truth, truth.faces[0], LabelOptions(**options)).tolist()
 
 
-def test_labels_are_interpolated_between_neighbours_and_nowhere_else(tmp_path):
+def test_labels_are_interpolated_between_neighbours_only(tmp_path):
     truth = truth_of(tmp_path, "time,valence,arousal\n1,0,1\n1.5,0.5,0\n4,-1,0\n4.5,nan,0.5\n5,0.2,0.2\n")
     found = np.array(at(truth, [0, 0.99, 1, 1.1, 1.5, 2.0, 4.0, 4.25, 4.5, 4.75, 5.0, 5.01]))
     expected = np.full((12, 2), np.nan)
@@ -62,7 +62,7 @@ def test_a_wider_gap_is_bridged_on_request(tmp_path):
     st.lists(st.integers(-50, 350), min_size=1, max_size=40),
     st.floats(0.05, 5),
 )
-def test_interpolation_equals_numpys_inside_gaps_and_is_missing_outside(ticks, moments, max_gap):
+def test_interpolation_equals_numpys_inside_gaps(ticks, moments, max_gap):
     times, asked = np.array(ticks) / 10, np.array(moments) / 10
     values = np.stack([np.sin(times), np.cos(times)], axis=1)
     found = interpolate(asked, times, values, max_gap)
@@ -85,7 +85,7 @@ def test_epoch_times_of_every_unit_meet_the_stamps(tmp_path, unit, digits):
     np.testing.assert_allclose(at(truth, [0, 0.25, 1.0]), [[0.0, 0.0], [0.025, 0.0], [0.1, 0.0]], atol=1e-4)
 
 
-def test_small_times_count_from_the_first_frame_unless_they_are_said_to_be_on_the_stamps_clock(tmp_path):
+def test_small_times_are_relative_unless_declared_epoch(tmp_path):
     text = "time,valence,arousal\n12,0.5,0.5\n12.5,0.5,0.5\n"
     simulated = np.array([12_000_000_000, 12_400_000_000], np.int64)  # a simulator's clock
     relative, absolute = (truth_of(tmp_path, text, time=rule) for rule in ("auto", "epoch"))
@@ -93,7 +93,7 @@ def test_small_times_count_from_the_first_frame_unless_they_are_said_to_be_on_th
     assert np.isfinite(truth_at(simulated, absolute, absolute.faces[0], LabelOptions())).all()
 
 
-def test_offset_and_delay_shift_the_labels_in_opposite_directions(tmp_path):
+def test_offset_and_delay_shift_labels_in_opposite_ways(tmp_path):
     truth = truth_of(tmp_path, "time,valence,arousal\n" + "".join(f"{t / 10},{t / 100},0\n" for t in range(101)))
     assert at(truth, [0, 5])[1][0] == pytest.approx(0.5)
     assert at(truth, [0, 5], annotation_delay=2.0)[1][0] == pytest.approx(0.7)  # what was said two seconds later
@@ -101,7 +101,7 @@ def test_offset_and_delay_shift_the_labels_in_opposite_directions(tmp_path):
     assert np.isnan(at(truth, [0, 9], annotation_delay=2.0)[1]).all()
 
 
-def test_the_delay_of_made_up_raters_is_found(tmp_path):
+def test_the_delay_of_simulated_raters_is_found(tmp_path):
     moments = np.arange(0, 60, 0.04)
     course = np.stack([np.sin(moments / 3), np.cos(moments / 5)], axis=1)
     labels = np.arange(0, 66, 0.1)
@@ -115,7 +115,7 @@ def test_the_delay_of_made_up_raters_is_found(tmp_path):
         estimate_delay([], 0.0, 6.0, 1.0)
 
 
-def test_avec_pairs_of_unequal_length_are_cut_and_said_so(tmp_path):
+def test_avec_pairs_of_unequal_length_are_cut(tmp_path):
     (tmp_path / "session_valence.dat").write_text("0.0\n0.2\n0.4\n0.6\n")
     truth = truth_of(tmp_path, "0.5\n0.5\n0.5\n", "session_arousal.dat")
     assert truth.remarks == ["session_valence.dat: 4 valence and 3 arousal labels; the first 3 are used"]
@@ -125,7 +125,7 @@ def test_avec_pairs_of_unequal_length_are_cut_and_said_so(tmp_path):
     assert named is not None and named.faces[0].values[2].tolist() == [0.4, 0.5]
 
 
-def test_afew_va_labels_are_scaled_and_follow_25_frames_a_second(tmp_path):
+def test_afew_va_labels_are_scaled_at_25_frames_a_second(tmp_path):
     frames = {f"{n:05d}": {"valence": n, "arousal": -5.0, "landmarks": []} for n in range(3)}
     truth = truth_of(tmp_path, json.dumps({"frames": frames, "actor": "somebody"}), "session.json")
     np.testing.assert_allclose(at(truth, [0, 0.04, 0.06]), [[0, -0.5], [0.1, -0.5], [0.15, -0.5]], atol=1e-9)
@@ -182,7 +182,7 @@ def test_a_damaged_csv_is_refused_by_place_and_reason(tmp_path, text, words):
         truth_of(tmp_path, text)
 
 
-def test_rows_out_of_order_and_twice_are_mended_and_named(tmp_path):
+def test_unsorted_and_repeated_rows_are_repaired_and_named(tmp_path):
     (tmp_path / "l.csv").write_text("time,arousal,valence\n1,0.2,0.1\n0,0.4,0.3\n1,0.9,0.9\n2,,0.5\n")
     (rows,) = read_label_csv(tmp_path / "l.csv")
     assert rows.times.tolist() == [0, 1, 2]

@@ -40,7 +40,7 @@ def test_the_interval_of_a_mean_equals_drawing_the_values():
     assert interval == pytest.approx([values.mean() - 1.96 * deviation, values.mean() + 1.96 * deviation], abs=0.01)
 
 
-def test_ninety_five_percent_intervals_hold_the_true_mean_about_as_often_as_they_say():
+def test_95_percent_intervals_contain_the_mean_as_often():
     generator = np.random.default_rng(0)
     held = 0
     for _ in range(300):
@@ -50,7 +50,7 @@ def test_ninety_five_percent_intervals_hold_the_true_mean_about_as_often_as_they
     assert 0.90 <= held / 300 <= 0.98
 
 
-def test_the_same_seed_gives_the_same_interval_and_another_seed_another():
+def test_intervals_depend_on_the_seed_only():
     pairs = recordings(5)
     assert intervals_of_joined(pairs, Resampling(seed=1)) == intervals_of_joined(pairs, Resampling(seed=1))
     assert intervals_of_joined(pairs, Resampling(seed=1)) != intervals_of_joined(pairs, Resampling(seed=2))
@@ -63,14 +63,14 @@ def test_one_recording_has_no_interval():
     assert intervals_of_joined([*recordings(1), empty], Resampling()) == dict.fromkeys(MEASURES)
 
 
-def test_constant_predictions_have_an_interval_of_zero_for_ccc_and_none_for_r():
+def test_constant_predictions_have_ccc_interval_zero():
     pairs = [(np.full(50, 1 / 3), np.linspace(-1, end, 50)) for end in (0.5, 1.0, 0.2)]
     intervals = intervals_of_joined(pairs, Resampling(resamples=100))
     assert intervals["ccc"] == [0, 0] and intervals["r"] is None
     assert intervals["rmse"] is not None
 
 
-def test_a_plan_that_cannot_be_drawn_is_refused():
+def test_invalid_resampling_is_refused():
     for wrong in ({"resamples": 0}, {"level": 1.0}, {"seed": -1}):
         with pytest.raises(ValueError, match="resampling with"):
             Resampling(**wrong)

@@ -56,7 +56,7 @@ def test_named_faces_join_the_pieces_of_one_person(table):
         named_faces(table, FRAMES, ["carl"])
 
 
-def test_the_best_face_is_the_one_that_agrees_and_its_later_pieces_not_its_company(table):
+def test_the_best_match_joins_the_tracks_of_one_person(table):
     names, agreement = best_faces(table, TRUTH)
     assert set(names) == {"anna", "anna_2"} and agreement > 0.9
     without = np.full((FRAMES, 2), np.nan)

@@ -58,7 +58,7 @@ def _awkward_pairs() -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 @pytest.mark.filterwarnings("ignore")  # of the other implementations, about what is constant
 @pytest.mark.parametrize("name", list(_awkward_pairs()))
-def test_measures_equal_another_librarys_on_random_and_degenerate_data(name):
+def test_measures_equal_audmetric_on_degenerate_data(name):
     predicted, truth = _awkward_pairs()[name]
     figures = agreement(predicted, truth)
     varies = len(truth) > 1 and np.ptp(predicted) > 0 and np.ptp(truth) > 0
@@ -116,12 +116,12 @@ def test_moments_without_a_label_are_left_out_and_counted():
     assert figures["ccc"] == pytest.approx(agreement(predicted[kept], truth[kept])["ccc"])
 
 
-def test_no_label_at_all_gives_no_figures_and_a_remark():
+def test_no_labels_give_no_metrics_and_a_remark():
     for figures in (agreement(np.array([]), np.array([])), agreement(np.zeros(3), np.full(3, np.nan))):
         assert figures["ccc"] is None and figures["rmse"] is None and "no moment" in figures["remarks"][0]
 
 
-def test_predictions_that_are_not_finite_or_of_another_length_are_refused():
+def test_non_finite_or_unequal_predictions_are_refused():
     with pytest.raises(ValueError, match="1 predictions are not finite"):
         agreement(np.array([0.1, np.nan]), np.array([0.1, 0.2]))
     with pytest.raises(ValueError, match="one length"):
@@ -137,7 +137,7 @@ def test_change_per_second_counts_seconds_and_not_steps():
     assert change_per_second(ramp[:1], 0.2).tolist() == [0, 0]
 
 
-def test_change_per_second_weighs_steps_of_unequal_length_by_their_time():
+def test_change_per_second_weighs_steps_by_their_time():
     values = np.array([0.0, 0.2, 0.2, 0.7, np.nan, 0.1, 0.1])
     seconds = np.array([0.1, 0.3, 0.6, 0.1, 0.1, 0.0])
     assert change_per_second(values, seconds) == pytest.approx(0.7 / 1.0)
@@ -145,7 +145,7 @@ def test_change_per_second_weighs_steps_of_unequal_length_by_their_time():
     assert change_per_second(both, seconds) == pytest.approx([0.7, (0.7 + 0.7 + 0.1) / 1.2])
 
 
-def test_calibration_bins_hold_a_tenth_each_by_rising_confidence():
+def test_calibration_bins_hold_a_tenth_of_the_frames_each():
     confidence = np.linspace(0, 1, 100)[::-1]
     error = np.where(confidence < 0.5, 0.4, 0.1)[:, None] * [1.0, -0.5]
     figures = confidence_calibration(confidence, error)
@@ -161,7 +161,7 @@ def test_calibration_bins_hold_a_tenth_each_by_rising_confidence():
     }
 
 
-def test_catch_up_is_the_last_moment_apart():
+def test_convergence_time_is_the_last_moment_apart():
     warm = np.zeros((10, 2))
     cold = np.zeros((10, 2))
     assert convergence_seconds(cold, warm, 0.2) == 0
@@ -171,7 +171,7 @@ def test_catch_up_is_the_last_moment_apart():
     assert convergence_seconds(cold, warm, 0.2) is None
 
 
-def test_mean_of_recordings_and_concatenated_are_both_named_and_differ():
+def test_mean_of_recordings_and_concatenated_differ():
     first, second = _pair(0, 100), _pair(1, 300)
     courses = [
         Course("a", np.stack([first[0], first[0]], 1), np.stack([first[1], first[1] + 0.5], 1), 0.2),
@@ -188,7 +188,7 @@ def test_mean_of_recordings_and_concatenated_are_both_named_and_differ():
     json.dumps(figures, allow_nan=False)
 
 
-def test_no_recordings_give_no_figures():
+def test_no_recordings_give_no_metrics():
     figures = course_figures([])
     assert figures["recordings"] == 0 and figures["valence"]["concatenated"]["ccc"] is None
 

@@ -40,7 +40,7 @@ def colored(image, color):
     return np.abs(image.astype(int) - bgr).max(axis=2) < 40
 
 
-def test_the_plot_shows_a_rising_valence_and_a_level_arousal(tmp_path):
+def test_the_plot_shows_rising_valence_and_level_arousal(tmp_path):
     plot_estimates(ramp(), tmp_path / "plot.png", title="a ramp")
     image = read(tmp_path / "plot.png")
     height, width = image.shape[:2]
@@ -51,7 +51,7 @@ def test_the_plot_shows_a_rising_valence_and_a_level_arousal(tmp_path):
     assert np.ptp(rows) < 8
 
 
-def test_the_shade_darkens_with_confidence():
+def test_the_confidence_band_darkens_with_confidence():
     figure = plots.Figure()
     axes = figure.add_subplot()
     plots._draw_confidence(axes, ramp(), "valence", "#2b6cb0")
@@ -71,7 +71,7 @@ def test_no_line_bridges_the_time_out_of_sight():
     [[], [estimate(3, 0.0)], ramp(missing=range(10, 60)), [r for k in range(12) for r in ramp(f"face_{k}", 9)]],
     ids=["none", "one", "gap", "twelve faces"],
 )
-def test_any_number_of_faces_and_rows_gives_a_plot_and_a_sheet(tmp_path, estimates):
+def test_any_number_of_faces_gives_a_plot_and_a_sheet(tmp_path, estimates):
     plot_estimates(estimates, tmp_path / "plot.png", duration=4.0)
     contact_sheet([(0.0, np.zeros((48, 64, 3), np.uint8), estimates[:1])], estimates, tmp_path / "sheet.png")
     assert read(tmp_path / "plot.png").std() > 1 and read(tmp_path / "sheet.png").std() > 1
@@ -83,7 +83,7 @@ def test_a_long_recording_is_thinned_to_what_can_be_seen():
     assert len(faces["face_1"]) <= 1500 and len(faces["face_2"]) == 20
 
 
-def test_the_sheet_shows_every_frame_in_order_with_its_face_drawn_in(tmp_path):
+def test_the_contact_sheet_shows_the_frames_in_order(tmp_path):
     greys = [40, 90, 140, 190, 240]
     frames = [
         (float(i), np.full((90, 160, 3), grey, np.uint8), [estimate(i, float(i))]) for i, grey in enumerate(greys)

@@ -39,14 +39,14 @@ def test_frames_come_in_order_with_their_own_detections():
     assert detector.threads == ["read ahead"] * 50
 
 
-def test_what_reading_raises_arrives_after_the_frames_before_it():
+def test_reading_errors_arrive_after_the_frames_before():
     seen: list[int] = []
     with pytest.raises(OSError, match="the disk is gone"):
         seen.extend(ahead.frame.index for ahead in read_ahead(pictures(9, fail_at=5), None))
     assert threading.active_count() == 1 or not any(t.name == "read ahead" for t in threading.enumerate())
 
 
-def test_few_frames_are_held_and_the_thread_ends_with_the_reader():
+def test_few_frames_are_held_and_the_thread_ends():
     taken = []
 
     def endless():

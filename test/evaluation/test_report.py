@@ -57,7 +57,7 @@ def page(tmp_path: Path, results, thumbnails: bool | None = False, run=None, bas
     return (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def test_every_kind_of_result_gives_a_page_that_asks_for_nothing(tmp_path):
+def test_every_kind_of_result_gives_a_static_page(tmp_path):
     kinds = [
         [],
         [recording(frames=0)],
@@ -77,7 +77,7 @@ def test_every_kind_of_result_gives_a_page_that_asks_for_nothing(tmp_path):
     assert "12.5" in text and "Difference to offline" not in page(tmp_path, kinds[3])
 
 
-def test_figures_of_the_summary_stand_in_the_page_as_in_the_results(tmp_path):
+def test_the_page_shows_the_metrics_of_the_results(tmp_path):
     results = [recording("a"), recording("b", frames=300)]
     pooled = evaluation_figures(results, OPTIONS)["pooled"]["offline"]
     text = page(tmp_path, results)
@@ -88,7 +88,7 @@ def test_figures_of_the_summary_stand_in_the_page_as_in_the_results(tmp_path):
         assert f"{number(low)} to {number(high)}" in text
 
 
-def test_names_problems_and_commands_are_text_whatever_they_hold(tmp_path):
+def test_names_problems_and_commands_are_escaped(tmp_path):
     result = recording(HOSTILE, path=HOSTILE, problems=[HOSTILE], partial=True)
     result = replace(result, topic=HOSTILE, face_ids=[HOSTILE] * 200)
     live = replace(result, mode="live", about={"live": {HOSTILE: HOSTILE}})
@@ -104,7 +104,7 @@ def test_names_that_no_file_can_hold_are_shown_escaped(tmp_path):
     assert r"bad\udcffname" in page(tmp_path, [recording("bad\udcffname")])
 
 
-def test_partial_recordings_problems_and_failures_are_marked_at_the_top(tmp_path):
+def test_problems_and_failures_are_shown_at_the_top(tmp_path):
     failed = [{"name": "broken", "reason": "no image topic"}]
     text = page(
         tmp_path, [recording("good"), recording("cut", partial=True, problems=["ends early"])], run={"failed": failed}
@@ -135,7 +135,7 @@ def filmed(media, tmp_path_factory) -> tuple[RecordingResult, Path]:
     return result, folder
 
 
-def test_the_worst_moment_is_shown_as_the_recordings_own_picture(filmed):
+def test_the_worst_moment_is_shown_as_a_thumbnail(filmed):
     result, folder = filmed
     result.predicted[23] = -np.sign(result.truth[23])
     text = page(folder, [result], thumbnails=None)
@@ -153,7 +153,7 @@ def test_the_worst_moment_is_shown_as_the_recordings_own_picture(filmed):
     assert (apart > 60).sum() > 50, "the face's box is not drawn"
 
 
-def test_pictures_of_people_are_left_out_on_request_and_unasked_in_live_recordings(filmed):
+def test_thumbnails_follow_the_option_and_skip_live_runs(filmed):
     result, folder = filmed
     assert "data:image/jpeg" not in page(folder, [result], thumbnails=False)
     assert "data:image/jpeg" not in page(folder, [replace(result, mode="live")], thumbnails=None)
@@ -162,7 +162,7 @@ def test_pictures_of_people_are_left_out_on_request_and_unasked_in_live_recordin
     assert not list(folder.rglob("*.jpg"))
 
 
-def test_a_recording_that_is_gone_leaves_the_figures_and_says_so(tmp_path):
+def test_a_missing_recording_leaves_the_metrics(tmp_path):
     text = page(tmp_path, [recording(path="/no/such<b>.bag")], thumbnails=True)
     assert (
         "Pictures could not be read" in text and "/no/such&lt;b&gt;.bag" in text and "Furthest from the truth" in text
@@ -180,7 +180,7 @@ def test_worst_moments_lie_apart_and_come_worst_first():
     assert distances[0] == pytest.approx(np.nanmax(everywhere))
 
 
-def test_without_truth_the_least_confident_moments_are_shown():
+def test_without_labels_the_least_confident_are_shown():
     result = recording(truth=False)
     moments = worst_moments(result)
     assert moments[0].truth is None and moments[0].confidence == pytest.approx(np.nanmin(result.confidence))
@@ -196,7 +196,7 @@ def test_thinning_keeps_peaks_and_gaps():
     assert np.isnan(kept[(kept_times > 41_000) & (kept_times < 49_000)]).all()
 
 
-def test_an_hour_of_frames_makes_a_page_of_less_than_a_megabyte(tmp_path):
+def test_an_hour_of_frames_makes_a_page_below_a_megabyte(tmp_path):
     assert len(page(tmp_path, [recording(frames=36_000)])) < 1_000_000
 
 
@@ -204,7 +204,7 @@ def test_a_page_is_the_same_for_the_same_results(tmp_path):
     assert page(tmp_path, [recording()]) == page(tmp_path, [recording()])
 
 
-def test_figures_are_worded_for_readers():
+def test_numbers_are_formatted_for_readers():
     assert [duration(s) for s in (4.25, 59.99, 200, 3900)] == ["4.2 s", "60.0 s", "3 min 20 s", "1 h 5 min"]
     minus = "\N{MINUS SIGN}"
     assert number(-0.004) == "0.00" and number(-0.25) == f"{minus}0.25" and number(None) not in ("", "None")

@@ -57,7 +57,7 @@ SEEN_PLOTS = """return [...document.querySelectorAll("svg")].map(svg => {
 
 
 @pytest.mark.parametrize("width", [390, 1280], ids=["phone", "desktop"])
-def test_every_plot_is_seen_and_nothing_is_loaded_or_complained_of(browser, report, width):
+def test_every_plot_is_visible_and_nothing_is_loaded(browser, report, width):
     browser.open(report, width)
     assert browser.requests() == [report.as_uri()]
     assert browser.console() == []
@@ -84,7 +84,7 @@ def test_hostile_names_are_shown_as_text(browser, report):
     assert browser.run("return document.querySelector('#recording-1 h2 bdi').textContent") == HOSTILE
 
 
-def test_the_browser_would_have_seen_what_the_report_must_not_do(browser, report, tmp_path):
+def test_the_browser_test_detects_scripts_and_requests(browser, report, tmp_path):
     broken = tmp_path / "broken.html"
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     page = report.read_text(encoding="utf-8").replace(policy, "")
@@ -102,7 +102,7 @@ def test_the_browser_would_have_seen_what_the_report_must_not_do(browser, report
     assert any("Content Security Policy" in message for message in browser.console())
 
 
-def test_it_prints(browser, report, tmp_path):
+def test_the_report_prints(browser, report, tmp_path):
     browser.open(report)
     browser.print_to_pdf(tmp_path / "report.pdf")
     pdf = (tmp_path / "report.pdf").read_bytes()

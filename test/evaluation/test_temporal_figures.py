@@ -34,7 +34,7 @@ def _slow(features):
     return AffectOutput(affect, torch.full_like(affect, 0.1))
 
 
-def test_the_truth_itself_is_accurate_and_holes_are_left_out():
+def test_the_labels_themselves_have_ccc_one():
     labels = torch.rand(40, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
     holed = labels.clone()
     holed[5:9] = torch.nan
@@ -43,7 +43,7 @@ def test_the_truth_itself_is_accurate_and_holes_are_left_out():
     assert figures["valence"]["concatenated"]["left_out"] == 4
 
 
-def test_a_model_without_memory_has_caught_up_at_once_and_a_slow_one_after_its_time():
+def test_convergence_time_follows_the_models_time_constant():
     features = torch.full((3, 250, 6), 0.8)
     assert convergence_metrics(_same, features, 0.2)["median"] == 0
     slow = convergence_metrics(_slow, features, 0.2)
@@ -59,7 +59,7 @@ def test_a_model_without_memory_has_caught_up_at_once_and_a_slow_one_after_its_t
     assert convergence_metrics(_same, features[:, :20], 0.2)["starts"] == 0
 
 
-def test_confidence_that_knows_its_errors_is_calibrated_and_ranked():
+def test_true_sigmas_give_calibrated_confidence():
     generator = torch.Generator().manual_seed(0)
     sigma = torch.rand(20, 500, 1, generator=generator).expand(20, 500, 2) * 0.4 + 0.05
     labels = torch.zeros(20, 500, 2)
@@ -74,7 +74,7 @@ def test_confidence_that_knows_its_errors_is_calibrated_and_ranked():
     assert confidence_metrics(output, torch.full_like(labels, torch.nan))["count"] == 0
 
 
-def test_the_running_model_is_independent_of_the_rate_where_frames_agree():
+def test_the_model_is_independent_of_the_frame_rate():
     torch.manual_seed(0)
     net = ASTNet(SMALL)
     model = AffectModel(net, WeightsInfo(Path("none"), "", ""), torch.device("cpu"))

@@ -55,7 +55,7 @@ def attempts(tmp_path, index):
     return (tmp_path / f"{index}.attempts").stat().st_size
 
 
-def test_failures_and_deaths_are_retried_once_and_cost_no_other_job(tmp_path, work, caplog):
+def test_failures_and_deaths_are_retried_once(tmp_path, work, caplog):
     names = ("slow", "broken", "killed", "fine", "flaky", "killed_once", "fine")
     frames: list[int] = []
     outcomes = run_in_processes(jobs(tmp_path, *names), work, frames.append, workers=2)
@@ -78,7 +78,7 @@ def test_in_one_process_it_is_the_same(tmp_path, work):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_full_disk_ends_the_run_by_name_and_keeps_what_was_finished(tmp_path, work, workers):
+def test_a_full_disk_ends_the_run_and_keeps_finished_jobs(tmp_path, work, workers):
     these = jobs(tmp_path, "fine", "full", "fine", "fine")
     with pytest.raises(DiskFullError, match=r"/results/full: No space left on device.*of full; make room"):
         run_here(these, work, print) if workers == 1 else run_in_processes(these, work, lambda _: None, workers)

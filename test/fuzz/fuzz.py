@@ -1,7 +1,7 @@
 """Fuzzes the readers of targets.py: `make fuzz`, or `python test/fuzz/fuzz.py [TARGET ...] --inputs N --seconds S`.
 
 In: names of targets (all without any), and how much. Out: a line for each, and under --found every input that broke
-something; exit code 1 when there is one. Put it into corpus/TARGET once its cause is mended: the tests read it from
+something; exit code 1 when there is one. Put it into corpus/TARGET once its cause is fixed: the tests read it from
 then on.
 
 Each target runs in a process of its own, so that a crash of a library's C code ends one target and its input is known.

@@ -337,12 +337,9 @@ def _run_bag(data: bytes) -> bool:
 
 def read_bag(path: Path) -> bool:
     """Reads all that is read of a bag; False where it is refused."""
-    from ast_net_ros.bags.recordings import (
-        RecordingError,
-        image_topics,
-        open_recording,
-        read_affect_labels,
-    )
+    from ast_net_ros.bags.affect_messages import read_affect_labels
+    from ast_net_ros.bags.paths import RecordingError
+    from ast_net_ros.bags.recordings import image_topics, open_recording
 
     count = 0
     try:

@@ -55,7 +55,7 @@ def test_a_header_that_claims_a_huge_size_is_refused(stored: Path, size: int) ->
 
 
 @pytest.mark.parametrize("bomb", ["[" * 5_000_000, '{"a":' * 1_000_000])
-def test_metadata_that_fill_memory_are_refused_before_they_are_read(stored: Path, bomb: str, monkeypatch: Any) -> None:
+def test_metadata_that_exhaust_memory_are_refused(stored: Path, bomb: str, monkeypatch: Any) -> None:
     header = header_of(stored)
     header["__metadata__"]["config"] = bomb
     with_header(stored, json.dumps(header).encode())
@@ -86,7 +86,7 @@ def test_numbers_of_a_type_that_no_weights_have_are_refused(stored: Path, kind: 
         load_weights(stored)
 
 
-def test_a_description_cannot_rewrite_a_terminal_or_flood_the_diagnostics(tmp_path: Path) -> None:
+def test_a_description_cannot_inject_terminal_codes(tmp_path: Path) -> None:
     path = tmp_path / "loud.safetensors"
     save_weights(ASTNet(SMALL), path, "fine\x1b[2J\x1b]0;title\x07\n[INFO] all is well\r" + "x" * 100_000)
     _, info = load_weights(path)
@@ -94,7 +94,7 @@ def test_a_description_cannot_rewrite_a_terminal_or_flood_the_diagnostics(tmp_pa
 
 
 @given(st.text(min_size=1, max_size=300))
-def test_no_name_of_a_recording_leads_out_of_the_output_folder(name: str) -> None:
+def test_recording_names_stay_in_the_output_folder(name: str) -> None:
     folder = Path("/results/recordings")
     given = Path("/bags") / name.replace("\0", "0")
     made = recording_name(given)
