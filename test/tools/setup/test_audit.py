@@ -18,7 +18,7 @@ UNKNOWN = {"name": "own", "skip_reason": "Dependency not found on PyPI"}
 @pytest.mark.parametrize(
     ("packages", "code", "words"),
     [
-        ([CLEAN], 0, "nothing is known against 1 packages"),
+        ([CLEAN], 0, "no known vulnerability in 1 packages"),
         ([CLEAN, UNKNOWN], 0, "1 are unknown to the service: own"),
         ([CLEAN, BAD], 1, "torch 2.0: PYSEC-2000-1"),
         ([BAD, UNKNOWN], 1, "FOUND"),

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Starts the node's launch file with the arguments of `docker run IMAGE ARGUMENT:=VALUE ...`; another command is run as it is.
+# Start the node's launch file with the arguments of `docker run IMAGE ARGUMENT:=VALUE ...`, or run another command.
 set -e
 source "/opt/ros/$ROS_DISTRO/setup.bash"
 source /workspace/install/setup.bash
