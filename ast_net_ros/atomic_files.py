@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -61,6 +62,27 @@ def _replace_folder(folder: Path, replacement: Path) -> None:
         folder.rename(replaced)
     replacement.rename(folder)
     shutil.rmtree(replaced, ignore_errors=True)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Write to a temporary file that replaces `path` when the block succeeds and is removed when it fails.
+
+    Several processes may write the same file: each has a temporary file of its own, and the last to finish wins.
+
+    Args:
+        path: Destination; its folder is created if missing.
+
+    Yields:
+        The path to write to, in the same folder.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL_SUFFIX}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def atomic_write(path: Path, text: str) -> None:

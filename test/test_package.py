@@ -31,7 +31,7 @@ ALLOWED = {
     "pipeline": {*LEAVES, "model", "vision"},
     "training": {*LEAVES, "model", "rating_files", "vision"},
     "evaluation": {*LEAVES, "bags", "model", "pipeline", "rating_files", "vision"},
-    "temporal_evaluation": {*LEAVES, "evaluation", "model", "training"},
+    "temporal_evaluation": {*LEAVES, "evaluation", "model", "rating_files", "training"},
     "ros": {*LEAVES, "bags", "evaluation", "model", "msg", "pipeline", "vision"},
     "cli": {*LEAVES, "evaluation", "temporal_evaluation", "training"},
 }

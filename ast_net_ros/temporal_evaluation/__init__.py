@@ -1,1 +1,1 @@
-"""Evaluate stage 2 on held-out people: joins training (simulation, data sets) and evaluation (metrics), which do not import each other."""
+"""Evaluate stage 2 on held-out people: joins the data of training with the metrics of evaluation."""

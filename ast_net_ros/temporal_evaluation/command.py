@@ -42,10 +42,10 @@ def evaluate_temporal_command(
     from ast_net_ros.model import load_model
     from ast_net_ros.model.inference import DEFAULT_WEIGHTS
     from ast_net_ros.model.weights import load_weights
+    from ast_net_ros.rating_files import DataError
     from ast_net_ros.temporal_evaluation.held_out import evaluate_simulated, predictor, recorded_metrics
     from ast_net_ros.training.data.face_sources import open_faces
-    from ast_net_ros.training.data.faces import DataError
-    from ast_net_ros.training.data.simulation import Simulation, recordings_of
+    from ast_net_ros.training.data.simulation import Simulation, simulate_recordings
     from ast_net_ros.training.data.sources import Sources, recorded_clips
 
     if not faces and not data:
@@ -57,7 +57,7 @@ def evaluate_temporal_command(
     figures: dict = {"weights_sha256": info.sha256}
     if faces:
         labelled = open_faces(faces, split, output, click.echo)
-        recordings = recordings_of(net.cnn, labelled, 2, seed, Simulation(step_seconds=step), cache)
+        recordings = simulate_recordings(net.cnn, labelled, 2, seed, Simulation(step_seconds=step), cache)
         figures["simulated"] = evaluate_simulated(net.temporal, load_model(weights, "cpu"), recordings, output)
     if data:
         sources = Sources(data, None, None, None, cache, label_delay)

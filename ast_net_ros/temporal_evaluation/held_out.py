@@ -24,8 +24,8 @@ from ast_net_ros.evaluation.report.temporal_plots import plot_confidence
 from ast_net_ros.model.inference import AffectModel
 from ast_net_ros.model.network import AffectOutput, StackedLSTM
 from ast_net_ros.training.data.recordings import StepClip
+from ast_net_ros.training.data.samplers import ClipSampler
 from ast_net_ros.training.data.simulation import SimulatedRecordings
-from ast_net_ros.training.stage2 import ClipSampler
 
 
 def predictor(temporal: torch.nn.Module) -> Predict:
@@ -39,9 +39,10 @@ def predictor(temporal: torch.nn.Module) -> Predict:
     return predict
 
 
-def simulated_metrics(predict: Predict, draw: ClipSampler, step_seconds: float, count: int, steps: int) -> dict:
+def simulated_metrics(predict: Predict, sampler: ClipSampler, step_seconds: float, count: int, steps: int) -> dict:
     """Accuracy, catching up and confidence on `count` simulated recordings of `steps` model steps, always the same."""
-    features, labels = draw(count, steps, torch.Generator().manual_seed(0))
+    batch = sampler(count, steps, torch.Generator().manual_seed(0))
+    features, labels = batch.inputs, batch.labels
     named = [(f"simulated {index}", f, t) for index, (f, t) in enumerate(zip(features, labels))]
     return {
         "accuracy": accuracy_metrics(predict, named, step_seconds),
@@ -53,7 +54,7 @@ def simulated_metrics(predict: Predict, draw: ClipSampler, step_seconds: float, 
 def recorded_metrics(predict: Predict, clips: Sequence[StepClip], step_seconds: float) -> dict:
     """Accuracy and confidence on whole real recordings; each unbroken sight of a face starts cold, as on the robot."""
     named = [
-        (f"{clip.recording} at {clip.start:.1f} s", torch.from_numpy(clip.features), torch.from_numpy(clip.labels))
+        (f"{clip.recording} at {clip.start:.1f} s", torch.from_numpy(clip.inputs), torch.from_numpy(clip.labels))
         for clip in clips
     ]
     outputs = [predict(features.unsqueeze(0)) for _, features, _ in named]
@@ -74,15 +75,15 @@ def rate_independence(
     quick = SimulatedRecordings(
         recordings.features, recordings.targets, replace(recordings.simulation, step_seconds=step)
     )
-    features, _ = quick.draw(count, round(seconds / step), torch.Generator().manual_seed(0))
-    return rate_metrics(model, features, step)
+    clips = quick.sample(count, round(seconds / step), torch.Generator().manual_seed(0))
+    return rate_metrics(model, clips.inputs, step)
 
 
 def evaluate_simulated(
     temporal: StackedLSTM, model: AffectModel, recordings: SimulatedRecordings, output: Path
 ) -> dict:
     """All figures of held-out simulation, and `confidence.png` in `output`."""
-    figures = simulated_metrics(predictor(temporal), recordings.draw, model.config.step_seconds, count=200, steps=300)
+    figures = simulated_metrics(predictor(temporal), recordings.sample, model.config.step_seconds, count=200, steps=300)
     figures["rate_independence"] = rate_independence(model, recordings)
     plot_confidence(figures["confidence"], output / "confidence.png")
     return figures

@@ -1,6 +1,6 @@
-"""How good the attribute CNN is: accuracy, calibration, invariance, and the same person neutral and smiling.
+"""How good the attribute CNN is: accuracy, calibration, invariance, and the valence of smiles.
 
-In: a loaded model and faces. Out: plain dictionaries of figures, ready for JSON.
+In: a loaded model and faces. Out: dictionaries of metrics, ready for JSON.
 """
 
 from __future__ import annotations
@@ -20,48 +20,59 @@ from ast_net_ros.model.network import EMOTIONS
 from ast_net_ros.training.data.faces import Faces, majority_emotion
 from ast_net_ros.training.data.simulation import EMOTION_COORDINATES
 from ast_net_ros.training.data.smile_pairs import aligned_pair, people_in
-from ast_net_ros.vision.detection import FaceDetector
+from ast_net_ros.vision.detection import make_detector
 
 _CALIBRATION_BINS = 15
 _CONTEMPT = EMOTIONS.index("contempt")
 
 
-def predict(model: AffectModel, chips: np.ndarray, batch: int = 256) -> tuple[np.ndarray, np.ndarray]:
-    """N x S x S uint8 chips -> (N x F attributes, N x 8 emotion probabilities)."""
+def _predict(model: AffectModel, chips: np.ndarray, batch: int = 256) -> tuple[np.ndarray, np.ndarray]:
+    """Attributes (N x F) and emotion probabilities (N x 8) of N x S x S uint8 chips."""
     parts = [model.encode(part) for part in tqdm(torch.from_numpy(chips).split(batch), "encoding", unit="batch")]
     attributes, emotions = zip(*parts)
     return torch.cat(attributes).float().cpu().numpy(), torch.cat(emotions).numpy()
 
 
-def archive_figures(model: AffectModel, faces: Faces, mirrored: bool = False) -> dict:
-    """Figures of an archive of labelled faces, with and without pictures that are duplicates of training ones.
+def face_metrics(model: AffectModel, faces: Faces, mirrored: bool = False) -> dict:
+    """Measure the discrete emotions on labelled faces.
 
-    mirrored: the mean of each face's and its mirror picture's probabilities, for twice the cost. The node does not
-    do so; published figures sometimes do.
+    Args:
+        model: The model.
+        faces: Labelled faces that it was not trained on.
+        mirrored: Average the probabilities of each face and its mirror image, for twice the cost. The node does not;
+            published results sometimes do.
+
+    Returns:
+        The counts, and `classification_metrics` with and without duplicates of training images.
     """
-    _, emotions = predict(model, faces.chips)
+    _, emotions = _predict(model, faces.chips)
     if mirrored:
-        emotions = (emotions + predict(model, np.ascontiguousarray(faces.chips[:, :, ::-1]))[1]) / 2
+        emotions = (emotions + _predict(model, np.ascontiguousarray(faces.chips[:, :, ::-1]))[1]) / 2
     truth = majority_emotion(faces.votes)
     counted = truth >= 0
     return {
-        "pictures": len(faces),
+        "images": len(faces),
         "faces_found": int(faces.found.sum()),
         "mirrored": mirrored,
         "weights_sha256": model.weights_hash,
-        "with_duplicates": classification_figures(truth[counted], emotions[counted]),
-        "without_duplicates": classification_figures(
+        "with_duplicates": classification_metrics(truth[counted], emotions[counted]),
+        "without_duplicates": classification_metrics(
             truth[counted & ~faces.duplicate], emotions[counted & ~faces.duplicate]
         ),
     }
 
 
-def classification_figures(truth: np.ndarray, emotions: np.ndarray) -> dict:
-    """truth: N labels in 0..7; emotions: N x 8 probabilities.
+def classification_metrics(truth: np.ndarray, emotions: np.ndarray) -> dict:
+    """Measure a classification into the eight FER+ emotions.
 
-    accuracy: over the eight FER+ emotions. accuracy_7: pictures of contempt left out and contempt not to choose.
-    macro_f1: mean F1 of the emotions that occur. calibration_error: expected, 15 bins of equal width (Guo et al. 2017).
-    confusion: rows truth, columns prediction, counts in the order of `emotions`. None where there is no picture.
+    Args:
+        truth: N labels in 0..7.
+        emotions: N x 8 probabilities.
+
+    Returns:
+        accuracy; accuracy_7 (faces of contempt left out, contempt not allowed as an answer); f1 of each emotion that
+        occurs and macro_f1, their mean; calibration_error; confusion (rows truth, columns prediction, counts in the
+        order of `emotions`). None where there is no face.
     """
     if len(truth) == 0:
         return {"count": 0, "accuracy": None, "accuracy_7": None, "macro_f1": None, "calibration_error": None}
@@ -92,7 +103,15 @@ def classification_figures(truth: np.ndarray, emotions: np.ndarray) -> dict:
 
 
 def calibration_error(certainty: np.ndarray, right: np.ndarray) -> float:
-    """Expected calibration error: mean distance of certainty from the share of right answers, weighted by bin."""
+    """Expected calibration error in 15 bins of equal width (Guo et al. 2017).
+
+    Args:
+        certainty: N probabilities of the predicted emotion.
+        right: N bool, whether the prediction is right.
+
+    Returns:
+        The mean distance between certainty and share of right predictions, in [0, 1].
+    """
     bins = np.minimum((certainty * _CALIBRATION_BINS).astype(int), _CALIBRATION_BINS - 1)
     error = 0.0
     for index in range(_CALIBRATION_BINS):
@@ -124,49 +143,64 @@ DISTURBANCES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "darker": lambda chip: (chip * 0.5).astype(np.uint8),
     "brighter": lambda chip: np.clip(chip * 1.3 + 30, 0, 255).astype(np.uint8),
 }
-"""What a tracked face meets that must not change what is read from it."""
+"""Changes of a chip that must not change the estimate."""
 
 
-def invariance_figures(model: AffectModel, faces: Faces, limit: int = 1000) -> dict:
-    """How far each disturbance moves features and predictions of clearly labelled faces the detector found.
+def invariance_metrics(model: AffectModel, faces: Faces, limit: int = 1000) -> dict:
+    """Measure how far each of DISTURBANCES changes features and predictions.
 
-    feature_change: median distance of the features, divided by the median distance between two faces of different
-    emotions. same_emotion: share whose most likely emotion stays. valence_change: mean absolute change of the expected
-    valence. `people`: the same distance between different people of one emotion: below 1 means that emotion
-    weighs more than identity.
+    Args:
+        model: The model.
+        faces: Labelled faces; those with a majority emotion that the detector found are used.
+        limit: At most so many.
+
+    Returns:
+        For each disturbance: feature_change, the median distance of the features divided by the median distance between
+        two faces of different emotions; same_emotion, the share whose most likely emotion stays; valence_change, the
+        mean absolute change of the expected valence. `people`: the median distance between two people of one emotion,
+        divided likewise; below 1 the emotion outweighs identity.
     """
     truth = majority_emotion(faces.votes)
     chosen = np.flatnonzero((truth >= 0) & faces.found & ~faces.duplicate)[:limit]
     chips, truth = faces.chips[chosen], truth[chosen]
-    attributes, emotions = predict(model, chips)
+    attributes, emotions = _predict(model, chips)
     generator = np.random.default_rng(0)
     left, right = generator.integers(0, len(chosen), (2, 20_000))
     distance = np.linalg.norm(attributes[left] - attributes[right], axis=1)
     same = (truth[left] == truth[right]) & (left != right)
     between = float(np.median(distance[truth[left] != truth[right]]))
-    figures: dict = {"count": len(chosen), "people": round(float(np.median(distance[same])) / between, 4)}
+    metrics: dict = {"count": len(chosen), "people": round(float(np.median(distance[same])) / between, 4)}
     for name, change in DISTURBANCES.items():
-        moved_attributes, moved = predict(model, np.stack([change(chip) for chip in chips]))
-        figures[name] = {
-            "feature_change": round(
-                float(np.median(np.linalg.norm(moved_attributes - attributes, axis=1))) / between, 4
-            ),
+        moved_attributes, moved = _predict(model, np.stack([change(chip) for chip in chips]))
+        feature_change = np.median(np.linalg.norm(moved_attributes - attributes, axis=1)) / between
+        metrics[name] = {
+            "feature_change": round(float(feature_change), 4),
             "same_emotion": round(float((moved.argmax(axis=1) == emotions.argmax(axis=1)).mean()), 4),
             "valence_change": round(float(np.abs((moved - emotions) @ EMOTION_COORDINATES[:, 0]).mean()), 4),
         }
-    return figures
+    return metrics
 
 
-def paired_figures(model: AffectModel, folder: Path) -> dict:
-    """Whose valence rises from NAME_neutral.jpg to NAME_smiling.jpg of a folder, and by how much.
+def smile_pair_metrics(model: AffectModel, folder: Path) -> dict:
+    """Measure for how many people valence rises from NAME_neutral.jpg to NAME_smiling.jpg, and by how much.
 
-    Valence is what AST-Net says of the still picture shown for two seconds. neutral_spread: standard deviation of the
-    neutral faces' valence, which ought to be one value: what is left is identity leaking in.
+    The valence of an image is the estimate after it has been shown for two seconds.
+
+    Args:
+        model: The model.
+        folder: Holds the images.
+
+    Returns:
+        Counts and means. neutral_spread is the standard deviation of the neutral faces' valence, the influence of
+        identity: it would be 0 if all neutral faces got one value.
+
+    Raises:
+        DataError: The folder contains no pair, or an image is missing.
     """
     people = people_in(folder)
-    detector = FaceDetector(threads=1)
+    detector = make_detector(threads=1)
     rows, missing = [], []
-    for name in tqdm(people, "pairs", unit="person"):
+    for name in tqdm(people, "smile pairs", unit="person"):
         pair = aligned_pair(folder, name, detector, model.config.chip_side)
         if pair is None:
             missing.append(name)
@@ -186,7 +220,7 @@ def paired_figures(model: AffectModel, folder: Path) -> dict:
 
 
 def still_affect(model: AffectModel, attributes: Tensor, seconds: float = 2.0) -> Tensor:
-    """N x 2 valence and arousal of N still faces (N x F attributes) that have been looked at for `seconds`."""
+    """Estimate N x 2 valence and arousal of N still faces (N x F attributes) shown for `seconds`."""
     state = model.initial_state(len(attributes))
     for _ in range(math.ceil(seconds / model.config.step_seconds)):
         output, state = model.step(attributes, state)

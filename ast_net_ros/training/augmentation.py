@@ -1,4 +1,4 @@
-"""What a tracked face does to its chip: turns, shifts, mirror, light, blur, things in front of it.
+"""Augmentation of chips as tracked faces vary: rotation, shift, mirror image, light, blur, occlusion.
 
 In and out: N x 1 x S x S float chips (0 to 255) on any device. All randomness comes from the given generator.
 """
@@ -13,7 +13,16 @@ from torch.nn import functional
 
 
 def augment(chips: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
-    """Every chip changed by its own random draw; `strength` scales the ranges and how many are blurred or covered."""
+    """Change every chip at random.
+
+    Args:
+        chips: N x 1 x S x S float, 0 to 255.
+        generator: On the CPU.
+        strength: Scales the ranges of the changes and the shares of blurred and occluded chips; 0 only mirrors.
+
+    Returns:
+        The same shape; values may exceed 0 to 255.
+    """
     chips = _move(chips, generator, strength)
     chips = _relight(chips, generator, strength)
     chips = _blur_some(chips, generator, strength)
@@ -25,7 +34,7 @@ def _uniform(count: int, low: float, high: float, like: Tensor, generator: torch
 
 
 def _move(chips: Tensor, generator: torch.Generator, strength: float) -> Tensor:
-    """Mirror half of them; turn up to 20 degrees, scale by 0.85 to 1.15, shift by 8 % of the side, shear a little."""
+    """Mirror half of them; rotate by up to 20 degrees, scale by 0.85 to 1.17, shift by 8 % of the side, shear."""
     n = len(chips)
     angle = _uniform(n, -20, 20, chips, generator) * (math.pi / 180 * strength)
     scale = torch.exp(_uniform(n, -0.16, 0.16, chips, generator) * strength)
@@ -42,7 +51,7 @@ def _move(chips: Tensor, generator: torch.Generator, strength: float) -> Tensor:
 
 
 def _relight(chips: Tensor, generator: torch.Generator, strength: float) -> Tensor:
-    """Gamma between 0.6 and 1.7 and a light falling off to one side (the network evens out the rest)."""
+    """Gamma between 0.6 and 1.65 and a light from one side; the network itself normalises brightness and contrast."""
     n, _, side, _ = chips.shape
     gamma = torch.exp(_uniform(n, -0.5, 0.5, chips, generator) * strength).view(n, 1, 1, 1)
     ramp = torch.linspace(-1, 1, side, device=chips.device)
@@ -52,7 +61,7 @@ def _relight(chips: Tensor, generator: torch.Generator, strength: float) -> Tens
 
 
 def _blur_some(chips: Tensor, generator: torch.Generator, strength: float) -> Tensor:
-    """A quarter of the chips loses detail, as a far or moving face does; all get a little noise."""
+    """Blur a quarter of the chips, as distant or moving faces are; add a little noise to all."""
     n = len(chips)
     blurred = functional.avg_pool2d(functional.pad(chips, (1, 1, 1, 1), mode="replicate"), 3, 1)
     share = _uniform(n, 0, 1, chips, generator) * (_uniform(n, 0, 1, chips, generator) < 0.25 * strength)
@@ -62,7 +71,7 @@ def _blur_some(chips: Tensor, generator: torch.Generator, strength: float) -> Te
 
 
 def _erase_some(chips: Tensor, generator: torch.Generator, strength: float) -> Tensor:
-    """Half of the chips get a rectangle (up to 40 % of each side) of one grey: hands, hair, microphones."""
+    """Cover half of the chips by a grey rectangle (up to 40 % of each side), as hands, hair and microphones do."""
     n, _, side, _ = chips.shape
     size = [_uniform(n, 0.08, 0.4, chips, generator) * side for _ in range(2)]
     corner = [_uniform(n, 0, 1, chips, generator) * (side - s) for s in size]

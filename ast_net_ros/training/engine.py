@@ -1,7 +1,6 @@
-"""Where training runs: one process, or several on one or many machines.
+"""Where training runs: in one process, or in several on one or more machines.
 
-In: a model and its optimizer. Out: the same, made ready; and the few operations of a training step that differ. One
-process needs nothing but torch. Several need Lightning Fabric (`pip install lightning-fabric`), which also understands
+One process needs only torch. Several need Lightning Fabric (`pip install lightning-fabric`), which also works under
 torchrun.
 """
 
@@ -13,28 +12,34 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ast_net_ros.training.data.faces import DataError
+from ast_net_ros.rating_files import DataError
 
 
 class Engine(Protocol):
-    """rank: of this process among `processes`, 0 writes the files. device: where this process computes."""
+    """The processes of one training.
+
+    Attributes:
+        rank: Of this process; rank 0 writes the files.
+        processes: How many there are.
+        device: Where this process computes.
+    """
 
     rank: int
     processes: int
     device: torch.device
 
     def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Any, Any]:
-        """The model to call and the optimizer to step; they share their parameters with the given ones."""
+        """Return the model to call and the optimizer to step; they share their parameters with the given ones."""
 
     def step(self, loss: Tensor, model: Any, optimizer: Any, largest_norm: float) -> None:
-        """Gradients of `loss`, averaged over all processes, cut to `largest_norm` and applied."""
+        """Apply the gradients of `loss`, averaged over all processes and clipped to the norm `largest_norm`."""
 
     def wait(self) -> None:
-        """Until all processes have come here."""
+        """Wait until all processes have reached this call."""
 
 
 class SingleProcess:
-    """Training in this process alone."""
+    """Train in this process alone, on `device` ("cpu", "cuda" or "cuda:N")."""
 
     rank, processes = 0, 1
 
@@ -42,20 +47,22 @@ class SingleProcess:
         self.device = torch.device(device)
 
     def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Any, Any]:
+        """See `Engine`."""
         return model.to(self.device), optimizer
 
     def step(self, loss: Tensor, model: Any, optimizer: Any, largest_norm: float) -> None:
+        """See `Engine`."""
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), largest_norm)
         optimizer.step()
 
     def wait(self) -> None:
-        return
+        """See `Engine`."""
 
 
 class FabricEngine:
-    """Training in several processes; each holds a copy of the model, gradients are averaged."""
+    """Train in several processes; each holds a copy of the model, gradients are averaged."""
 
     def __init__(self, fabric: Any):
         self._fabric = fabric
@@ -63,23 +70,31 @@ class FabricEngine:
         self.device = fabric.device
 
     def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Any, Any]:
+        """See `Engine`."""
         return self._fabric.setup(model, optimizer)
 
     def step(self, loss: Tensor, model: Any, optimizer: Any, largest_norm: float) -> None:
+        """See `Engine`."""
         optimizer.zero_grad(set_to_none=True)
         self._fabric.backward(loss)
         self._fabric.clip_gradients(model, optimizer, max_norm=largest_norm)
         optimizer.step()
 
     def wait(self) -> None:
+        """See `Engine`."""
         self._fabric.barrier()
 
 
 def start_engine(devices: int = 1, nodes: int = 1, device: str = "cpu") -> Engine:
-    """The engine for `devices` processes on each of `nodes` machines, or as many as torchrun has started.
+    """Start the processes of a training, unless torchrun has started them; each runs the same command line.
 
-    device: "cpu", "cuda" or "cuda:N" (one process). The other processes of this machine are started here, unless
-    torchrun did so; each runs the same command line. Raises DataError where Fabric or a GPU is missing.
+    Args:
+        devices: Processes on each machine; under torchrun its own number counts.
+        nodes: Machines.
+        device: "cpu", "cuda" or "cuda:N" (one process).
+
+    Raises:
+        DataError: Lightning Fabric or a GPU is missing.
     """
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise DataError(f"device '{device}': this torch sees no CUDA device; use cpu, or install the CUDA build")

@@ -1,7 +1,7 @@
 """Stage 2 with the CNN trained along: clips of chips in place of clips of features.
 
-In: clips of chips (N x T x S x S, uint8) and a CNN to begin with. Out: the CNN and the stacked LSTM, trained as one.
-Only real recordings can be learnt from so, as simulated ones are made of features.
+In: a sampler of chips and a CNN to start from. Out: the CNN and the stacked LSTM, trained as one. Only real recordings
+can be used, as simulated ones are made of features.
 """
 
 from __future__ import annotations
@@ -14,20 +14,24 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ast_net_ros.model.network import AffectOutput, DiscreteEmotionCNN, LSTMState, NetworkConfig, StackedLSTM
-from ast_net_ros.training.augmentation import augment
-from ast_net_ros.training.data.simulation import AUGMENTATION_STRENGTH
+from ast_net_ros.training.checkpoint import state_digest
+from ast_net_ros.training.data.samplers import ClipSampler
 from ast_net_ros.training.engine import Engine
-from ast_net_ros.training.stage2 import ClipSampler, CNNFile, TemporalTraining, train_model
+from ast_net_ros.training.stage2 import TemporalTraining, train_siamese
 
-_CHUNK = 512  # chips whose activations are held at once; the others' are computed again for the gradient
+_CHUNK = 512  # chips whose activations are held at once; those of the others are computed again for the gradient
 _REFIT_CLIPS, _REFIT_STEPS = 64, 30
 
 
 class FineTunedNetwork(nn.Module):
-    """CNN and LSTM, called like a StackedLSTM but with chips.
+    """CNN and LSTM as one module, called like a StackedLSTM but with chips.
 
-    The CNN's normalisation keeps the statistics of stage 1: the chips of a clip are too alike to measure them on. Its
-    emotion head is not trained here (see `refit_emotions`).
+    The CNN's normalisation keeps the statistics of stage 1, as the chips of a clip are too similar to estimate them.
+    Its emotion head is not trained here (see `refit_emotions`).
+
+    Args:
+        cnn: Copied.
+        network: Sizes of the LSTM.
     """
 
     def __init__(self, cnn: DiscreteEmotionCNN, network: NetworkConfig):
@@ -37,12 +41,21 @@ class FineTunedNetwork(nn.Module):
         self.temporal = StackedLSTM(network)
 
     def train(self, mode: bool = True) -> FineTunedNetwork:
+        """As `nn.Module.train`; the CNN stays in evaluation mode."""
         super().train(mode)
         self.cnn.eval()
         return self
 
     def forward(self, chips: Tensor, state: LSTMState | None = None) -> tuple[AffectOutput, LSTMState]:
-        """chips: N x T x S x S -> affect and sigma (N x T x 2) and the state after the last step."""
+        """Estimate affect from chips.
+
+        Args:
+            chips: N x T x S x S.
+            state: State before the first step.
+
+        Returns:
+            Affect and sigma (N x T x 2), and the state after the last step.
+        """
         parts = chips.flatten(0, 1).unsqueeze(1).split(_CHUNK)
         attributes = torch.cat([self._attributes(part) for part in parts])
         return self.temporal(attributes.unflatten(0, chips.shape[:2]), state)
@@ -53,62 +66,61 @@ class FineTunedNetwork(nn.Module):
             return kept
         return self.cnn(chips)[0]
 
-    def parameter_groups(self, cnn_share: float) -> list[dict]:
-        """For the optimizer: the LSTM at the whole learning rate, the CNN at `cnn_share` of it."""
+    def parameter_groups(self, learning_rate: float, cnn_share: float) -> list[dict]:
+        """Make the optimizer's groups: the LSTM at `learning_rate`, the CNN at `cnn_share` of it."""
         trained = [p for p in self.cnn.parameters() if p.requires_grad]
-        return [{"params": list(self.temporal.parameters())}, {"params": trained, "share": cnn_share}]
+        return [{"params": list(self.temporal.parameters())}, {"params": trained, "lr": learning_rate * cnn_share}]
 
 
 def fine_tune(
     cnn: DiscreteEmotionCNN,
-    draw: ClipSampler,
+    sampler: ClipSampler,
     network: NetworkConfig,
     training: TemporalTraining,
     output: Path | None = None,
     valid: ClipSampler | None = None,
     engine: Engine | None = None,
-    cnn_file: CNNFile | None = None,
 ) -> FineTunedNetwork:
-    """`train_temporal` with `cnn` trained along at `training.cnn_share` of the learning rate; `cnn` stays as it is.
+    """As `stage2.train_temporal`, with the CNN trained along at `training.cnn_share` of the learning rate.
 
-    cnn_file: where `cnn` comes from; a run that began with another is not continued.
+    Args:
+        cnn: To start from; not changed.
+        sampler: Clips of chips to train on.
+        network: Sizes of the network.
+        training: Settings.
+        output: Folder for the log and the state to resume from.
+        valid: Clips of chips of other people, for the log.
+        engine: The processes that train.
+
+    Raises:
+        DataError: `output` holds a run with other settings or from another CNN.
     """
-    trained = train_model(
+    trained = train_siamese(
         lambda sizes: FineTunedNetwork(cnn, sizes),
-        draw,
+        sampler,
         network,
         training,
         output,
         valid,
         engine,
-        lambda model: model.parameter_groups(training.cnn_share),
-        cnn_file,
+        state_digest(cnn),
+        lambda model, learning_rate: model.parameter_groups(learning_rate, training.cnn_share),
     )
-    chips, _ = draw(_REFIT_CLIPS, _REFIT_STEPS, torch.Generator().manual_seed(training.seed))
-    seen = chips.reshape(-1, *chips.shape[-2:]).to(next(cnn.parameters()).device)
-    refit_emotions(cnn, trained.cnn, seen)
+    batch = sampler(_REFIT_CLIPS, _REFIT_STEPS, torch.Generator().manual_seed(training.seed))
+    refit_emotions(cnn, trained.cnn, batch.inputs.flatten(0, 1).to(next(cnn.parameters()).device))
     return trained
-
-
-def independent_augmentation(draw: ClipSampler) -> ClipSampler:
-    """Each Siamese branch sees the chips with jitter, light and blur of its own: 2 x count x steps x S x S."""
-
-    def twice(count: int, steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        chips, labels = draw(count, steps, generator)
-        flat = chips.flatten(0, 1).unsqueeze(1).float()
-        looks = [
-            augment(flat, generator, AUGMENTATION_STRENGTH).squeeze(1).unflatten(0, chips.shape[:2]) for _ in range(2)
-        ]
-        return torch.stack(looks), labels
-
-    return twice
 
 
 @torch.no_grad()
 def refit_emotions(before: DiscreteEmotionCNN, after: DiscreteEmotionCNN, chips: Tensor) -> None:
-    """Set the emotion head of `after` so that on `chips` (N x S x S) it says what `before` said.
+    """Fit the emotion head of `after` so that its logits stay those of `before`.
 
-    Least squares from the new attribute features to the old logits; the features have moved, the emotions have not.
+    Ridge regression from the new attribute features to the old logits: the features changed, the emotions did not.
+
+    Args:
+        before: The CNN before fine-tuning.
+        after: The CNN after it; its emotion head is changed in place.
+        chips: N x S x S, to fit on.
     """
     old, new = [], []
     for part in chips.unsqueeze(1).split(_CHUNK):
@@ -116,9 +128,9 @@ def refit_emotions(before: DiscreteEmotionCNN, after: DiscreteEmotionCNN, chips:
         new.append(after(part)[0].double())
     features = torch.cat(new)
     inputs = torch.cat([features, features.new_ones(len(features), 1)], dim=1)
-    # Held near the head that is there: few faces must not bend it where they say nothing.
-    held = torch.cat([after.emotions.weight, after.emotions.bias[:, None]], dim=1).double().T
+    # Pulled towards the present head, so that few faces do not change it in directions they do not determine.
+    present = torch.cat([after.emotions.weight, after.emotions.bias[:, None]], dim=1).double().T
     ridge = 1e-3 * len(inputs) * torch.eye(inputs.shape[1], dtype=torch.float64, device=inputs.device)
-    fitted = held + torch.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ (torch.cat(old) - inputs @ held))
+    fitted = present + torch.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ (torch.cat(old) - inputs @ present))
     after.emotions.weight.copy_(fitted[:-1].T)
     after.emotions.bias.copy_(fitted[-1])

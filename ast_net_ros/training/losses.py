@@ -1,43 +1,108 @@
-"""What stage 2 minimises: regression of both Siamese branches and their consistency.
+"""Every loss of both training stages.
 
-All tensors are N x T x 2, last axis (valence, arousal). A moment whose truth holds NaN has no label and is left out.
+Affect, sigma and labels are N x T x 2, last axis (valence, arousal). A moment whose label holds NaN is left out.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ast_net_ros.model.network import AffectOutput
 
+_LIKELIHOOD_WEIGHT = 0.1
 
-def concordance(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Concordance correlation coefficient (Lin 1989) over everything but the last axis; 2 values in [-1, 1]."""
-    p, t = predicted.flatten(0, -2), truth.flatten(0, -2)
+
+def vote_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross-entropy of emotion logits against the raters' vote distributions (Barsoum et al. 2016).
+
+    Args:
+        logits: N x 8.
+        targets: N x 8 probabilities.
+
+    Returns:
+        A scalar.
+    """
+    return -(targets * torch.log_softmax(logits.float(), dim=1)).sum(dim=1).mean()
+
+
+def concordance(predicted: Tensor, labels: Tensor) -> Tensor:
+    """Concordance correlation coefficient (Lin 1989) over all axes but the last.
+
+    Args:
+        predicted: ... x 2, without NaN.
+        labels: The same shape.
+
+    Returns:
+        2 values in [-1, 1].
+    """
+    p, t = predicted.flatten(0, -2), labels.flatten(0, -2)
     p_mean, t_mean = p.mean(dim=0), t.mean(dim=0)
     covariance = ((p - p_mean) * (t - t_mean)).mean(dim=0)
     spread = (p - p_mean).square().mean(dim=0) + (t - t_mean).square().mean(dim=0)
     return 2 * covariance / (spread + (p_mean - t_mean).square() + 1e-8)
 
 
-def regression_loss(output: AffectOutput, truth: Tensor) -> Tensor:
-    """1 - CCC, plus squared error, plus the negative log likelihood by which sigma learns the size of the errors.
+def regression_loss(output: AffectOutput, labels: Tensor) -> Tensor:
+    """1 - CCC, plus squared error, plus the Gaussian negative log likelihood that fits sigma to the errors.
 
-    The likelihood's error is detached: a doubtful face must not be learnt less well for being doubtful.
+    The likelihood's error is detached: otherwise uncertain faces would be learned less well (the weighting that Kendall
+    and Gal 2017 describe).
+
+    Args:
+        output: Affect and sigma, N x T x 2 each.
+        labels: N x T x 2, NaN for none.
+
+    Returns:
+        A scalar; zero, with a gradient of zero, where no moment has a label.
     """
-    labelled = torch.isfinite(truth).all(dim=-1)
+    labelled = torch.isfinite(labels).all(dim=-1)
     if not bool(labelled.any()):
         return 0.0 * (output.affect.sum() + output.sigma.sum())
-    affect, sigma, truth = output.affect[labelled], output.sigma[labelled], truth[labelled]
-    error = affect - truth
+    affect, sigma, labels = output.affect[labelled], output.sigma[labelled], labels[labelled]
+    error = affect - labels
     likelihood = (error.detach() / sigma).square() / 2 + torch.log(sigma)
-    return (1 - concordance(affect, truth)).mean() + error.square().mean() + 0.1 * likelihood.mean()
+    return (1 - concordance(affect, labels)).mean() + error.square().mean() + _LIKELIHOOD_WEIGHT * likelihood.mean()
 
 
-def consistency_loss(earlier: Tensor, later: Tensor, shift: int, settle: int) -> Tensor:
-    """Mean squared difference of two branches where their clips overlap.
+def consistency_loss(earlier: Tensor, later: Tensor, shift: int, settle_steps: int) -> Tensor:
+    """Mean squared difference between the two branches where their clips overlap.
 
-    earlier, later: affect of clips of equal length, `later` beginning `shift` steps after `earlier`.
-    settle: steps after a branch's cold start in which it is not yet asked to consistency.
+    Args:
+        earlier: Affect of the first branch, N x T x 2.
+        later: Affect of the second branch, N x T x 2; its clip starts `shift` steps after the first.
+        shift: Model steps between the starts of both clips.
+        settle_steps: Steps after the later branch's cold start that do not count yet.
+
+    Returns:
+        A scalar.
     """
-    return (earlier[:, shift + settle :] - later[:, settle : later.shape[1] - shift]).square().mean()
+    return (earlier[:, shift + settle_steps :] - later[:, settle_steps : later.shape[1] - shift]).square().mean()
+
+
+class SiameseLoss(NamedTuple):
+    """The loss of a batch (`total`) and its two terms, scalars each."""
+
+    total: Tensor
+    regression: Tensor
+    consistency: Tensor
+
+
+def siamese_loss(
+    earlier: AffectOutput, later: AffectOutput, labels: Tensor, shift: int, settle_steps: int, weight: float
+) -> SiameseLoss:
+    """Regression of both branches, and `weight` times their consistency.
+
+    Args:
+        earlier: Output of the branch that sees the first T steps, N x T x 2 each.
+        later: Output of the branch that sees the last T steps.
+        labels: Of the whole clip, N x (T + shift) x 2, NaN for none.
+        shift: Model steps between the starts of both clips, at least 1.
+        settle_steps: See `consistency_loss`.
+        weight: Of the consistency term; with 0 it takes no part in the gradient.
+    """
+    regression = (regression_loss(earlier, labels[:, :-shift]) + regression_loss(later, labels[:, shift:])) / 2
+    consistency = consistency_loss(earlier.affect, later.affect, shift, settle_steps)
+    return SiameseLoss(regression + weight * consistency if weight else regression, regression, consistency)

@@ -1,6 +1,6 @@
-"""Options that several commands of training and its experiments take, declared once so that they mean the same.
+"""Options that several commands of training and its tools share, declared once so that they mean the same.
 
-In: a command's options. Out: the dataclasses that they fill. Only click is imported here, so that help comes at once.
+Only click is imported here, so that `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ cache_option = click.option(
     "--cache", type=FOLDER, help="Folder of features of the recordings.  [default: OUTPUT/features]"
 )
 label_delay_option = click.option(
-    "--label-delay", type=float, default=0.0, show_default=True, help="Seconds by which raters lag behind."
+    "--label-delay", type=float, default=0.0, show_default=True, help="Seconds by which the raters' labels lag."
 )
 versions_option = click.option(
-    "--versions", type=click.IntRange(1), default=4, show_default=True, help="Disturbed copies of each face."
+    "--versions", type=click.IntRange(1), default=4, show_default=True, help="Augmented versions of each face."
 )
 training_device_option = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 
@@ -42,19 +42,43 @@ _CLIP_OPTIONS = (
         type=click.IntRange(1),
         default=50,
         show_default=True,
-        help="Between both clips, in model steps.",
+        help="Between the starts of both clips, in model steps.",
     ),
 )
 
 
 def clip_options(command: Command) -> Command:
-    """How long a Siamese training runs, and on what clips: the first fields of temporal.TemporalTraining."""
+    """Add the options for how long a Siamese training runs and on what clips: the first fields of TemporalTraining."""
     for option in reversed(_CLIP_OPTIONS):
         command = option(command)
     return command
 
 
-def taken(kind: type[Settings], given: Mapping[str, Any]) -> Settings:
-    """The dataclass `kind` of those of a command's options that bear the names of its fields; others are defaults."""
+def from_options(kind: type[Settings], given: Mapping[str, Any]) -> Settings:
+    """Make the dataclass `kind` of the options that are named like its fields; other fields keep their defaults."""
     names = [field.name for field in fields(kind) if field.name in given]  # type: ignore[arg-type]
     return kind(**{name: given[name] for name in names})
+
+
+class RenamedOptionsCommand(click.Command):
+    """A command that accepts former names of its options, with a warning.
+
+    Args:
+        *args: As for click.Command.
+        renamed: New name by former name, both with their dashes.
+        **kwargs: As for click.Command.
+    """
+
+    def __init__(self, *args: Any, renamed: Mapping[str, str], **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.renamed = renamed
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Replace former names before click parses the arguments."""
+        current = []
+        for argument in args:
+            name, equals, value = argument.partition("=")
+            if name in self.renamed:
+                click.echo(f"{name} is now {self.renamed[name]}; the next release drops the old name", err=True)
+            current.append(self.renamed.get(name, name) + equals + value)
+        return super().parse_args(ctx, current)

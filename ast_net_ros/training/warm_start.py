@@ -1,7 +1,7 @@
-"""A CNN that starts from the weights of another one, of the same sizes or smaller.
+"""Start a CNN from stored weights of the same sizes or other ones.
 
 In: a `cnn.safetensors` of `ast_net train-attributes` or a whole `ast_net.safetensors`, and the sizes wanted.
-Out: a CNN of those sizes whose parts are the stored ones wherever both have them; the rest is fresh.
+Out: a CNN of those sizes with the stored weights wherever they fit; the rest is random.
 """
 
 from __future__ import annotations
@@ -12,12 +12,16 @@ from torch import nn
 
 from ast_net_ros.model.network import DiscreteEmotionCNN, NetworkConfig
 from ast_net_ros.model.weights import WeightsError, load_weights
-from ast_net_ros.training.data.faces import DataError
-from ast_net_ros.training.stage1 import load_cnn
+from ast_net_ros.rating_files import DataError
+from ast_net_ros.training.checkpoint import load_cnn
 
 
-def open_cnn(path: Path) -> tuple[NetworkConfig, DiscreteEmotionCNN]:
-    """The CNN in either kind of weights file. Raises DataError for a file that is neither."""
+def load_any_cnn(path: Path) -> tuple[NetworkConfig, DiscreteEmotionCNN]:
+    """Read the CNN of either kind of weights file.
+
+    Raises:
+        DataError: The file is of neither kind.
+    """
     try:
         net, _ = load_weights(path)
     except WeightsError:
@@ -26,22 +30,27 @@ def open_cnn(path: Path) -> tuple[NetworkConfig, DiscreteEmotionCNN]:
 
 
 def init_from_checkpoint(path: Path, network: NetworkConfig) -> DiscreteEmotionCNN:
-    """A CNN of the sizes `network` with the weights of the one in `path`: stem, each stage's first blocks, heads.
+    """Make a CNN that takes over the stored stem, the first blocks of each stage and the heads, wherever they fit.
 
-    Raises DataError where not even the stems agree, as then nothing could be taken over.
+    Args:
+        path: A weights file of either kind.
+        network: Sizes of the new CNN.
+
+    Raises:
+        DataError: The file is of neither kind, or not even the stems have the same size.
     """
-    sizes, source = open_cnn(path)
+    sizes, source = load_any_cnn(path)
     if sizes.chip_side != network.chip_side or sizes.widths[0] != network.widths[0]:
         raise DataError(
-            f"{path}: chips of {sizes.chip_side} pixels and a stem of {sizes.widths[0]} channels; the network to "
-            f"train has {network.chip_side} and {network.widths[0]}. Keep both, or start from fresh weights"
+            f"{path}: chips of {sizes.chip_side} pixels and a stem of {sizes.widths[0]} channels; the network to train "
+            f"has {network.chip_side} and {network.widths[0]}. Use the same for both, or start from random weights"
         )
     cnn = DiscreteEmotionCNN(network)
-    pairs: list[tuple[nn.Module, nn.Module]] = [(cnn.stem, source.stem), (cnn.stem_norm, source.stem_norm)]
+    matches: list[tuple[nn.Module, nn.Module]] = [(cnn.stem, source.stem), (cnn.stem_norm, source.stem_norm)]
     for stage, stored in zip(_stages(cnn, network), _stages(source, sizes)):
-        pairs += list(zip(stage, stored))
-    pairs += [(cnn.attributes, source.attributes), (cnn.emotions, source.emotions)]
-    for ours, theirs in pairs:
+        matches += list(zip(stage, stored))
+    matches += [(cnn.attributes, source.attributes), (cnn.emotions, source.emotions)]
+    for ours, theirs in matches:
         if _shapes(ours) == _shapes(theirs):
             ours.load_state_dict(theirs.state_dict())
     return cnn

@@ -12,7 +12,7 @@ from ast_net_ros.evaluation.metrics.temporal_metrics import (
     convergence_metrics,
     rate_metrics,
 )
-from ast_net_ros.evaluation.report.temporal_plots import plot_ablation, plot_confidence
+from ast_net_ros.evaluation.report.temporal_plots import plot_confidence
 from ast_net_ros.model.inference import AffectModel
 from ast_net_ros.model.network import AffectOutput, ASTNet, NetworkConfig
 from ast_net_ros.model.weights import WeightsInfo
@@ -90,6 +90,4 @@ def test_the_model_is_independent_of_the_frame_rate():
 def test_plots_are_drawn(tmp_path):
     bins = [{"confidence": c, "within": c, "rmse": 1 - c} for c in np.linspace(0.1, 0.9, 10)]
     plot_confidence({"bins": bins, "rank_correlation": -0.5}, tmp_path / "confidence.png")
-    plot_ablation({"a": {"x": [1, 2], "y": [None, 1]}, "b": {"x": [1, 2], "y": [1, 1]}}, tmp_path / "ablation.png")
-    for name in ("confidence.png", "ablation.png"):
-        assert (tmp_path / name).read_bytes()[:4] == b"\x89PNG"
+    assert (tmp_path / "confidence.png").read_bytes()[:4] == b"\x89PNG"

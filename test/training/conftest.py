@@ -1,42 +1,38 @@
-"""What the training tests share: a picture of a face, and Ctrl-C at a chosen moment."""
+"""What the training tests share: an image of a face, and samplers that interrupt a training."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from ast_net_ros.training.data.samplers import ClipBatch, ClipSampler
 from ast_net_ros.vision.video import open_video
 
 
 @pytest.fixture(scope="session")
-def face_picture(media: Path) -> np.ndarray:
+def face_image(media: Path) -> np.ndarray:
     """H x W x 3 BGR: the first frame of a video of one face."""
     with open_video(media / "single_face.mp4") as video:
         return next(iter(video))[1]
 
 
 @pytest.fixture
-def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModuleType, str, int], AbstractContextManager[None]]:
-    """`with interrupted(module, "name", 3):` the third call of a module's function is Ctrl-C, which ends the block."""
+def interrupted() -> Callable[[ClipSampler, int], ClipSampler]:
+    """`interrupted(sampler, 3)`: the same sampler, which raises KeyboardInterrupt at its third call."""
 
-    @contextmanager
-    def block(module: ModuleType, name: str, last: int) -> Iterator[None]:
-        real, calls = getattr(module, name), []
+    def make(sampler: ClipSampler, last: int) -> ClipSampler:
+        calls = []
 
-        def ends_at_last(*arguments: Any) -> Any:
+        def sample(count: int, steps: int, generator: torch.Generator) -> ClipBatch:
             calls.append(1)
             if len(calls) == last:
                 raise KeyboardInterrupt
-            return real(*arguments)
+            return sampler(count, steps, generator)
 
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(module, name, ends_at_last)
-            yield
+        return sample
 
-    return block
+    return make

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
+from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.data.datasets import open_recordings
-from ast_net_ros.training.data.faces import DataError
 
 
 def _by_name(which):
@@ -198,7 +198,7 @@ def test_a_manifest_lists_videos_and_folders(tmp_path, media):
         ("pictures,a.csv,train,anna,,", "its rate is ''"),
         ("a.mp4,list.csv,train,anna,,", "lacks the columns arousal, time, valence"),
         ("a.mp4,bad.csv,train,anna,,", "could not convert"),
-        ("a.mp4,falling.csv,train,anna,,", "do not rise"),
+        ("a.mp4,falling.csv,train,anna,,", "are not increasing"),
         ("a.mp4,scale.csv,train,anna,,", r"holds 7; wanted valence and arousal in \[-1, 1\]"),
         ("a.mp4,empty.csv,train,anna,,", "holds no label"),
     ],

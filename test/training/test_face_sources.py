@@ -1,4 +1,4 @@
-"""Labelled faces from FER2013's own tables and from folders of pictures."""
+"""Labelled faces from FER2013's own tables and from folders of images."""
 
 import csv
 import json
@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from ast_net_ros.model.network import EMOTIONS
+from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.data.face_sources import open_faces
-from ast_net_ros.training.data.faces import DataError, majority_emotion
+from ast_net_ros.training.data.faces import majority_emotion
+from ast_net_ros.vision.detection import make_detector
 
 VOTE_COLUMNS = ["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF"]
 
@@ -64,28 +66,26 @@ def test_a_short_row_of_pixels_is_named(tmp_path):
     _write_fer2013(tmp_path, ("Training",))
     table = tmp_path / "fer2013.csv"
     table.write_text("emotion,pixels,Usage\n0,1 2 3,Training\n")
-    with pytest.raises(DataError, match="line 2: 3 pixels, wanted 2304"):
+    with pytest.raises(DataError, match="line 2: 3 pixels, expected 2304"):
         open_faces(tmp_path)
 
 
-def _write_folders(folder, names, picture, count=2):
+def _write_folders(folder, names, image, count=2):
     for name in names:
         (folder / name).mkdir(parents=True)
         for index in range(count):
-            cv2.imwrite(str(folder / name / f"{index}.png"), picture)
+            cv2.imwrite(str(folder / name / f"{index}.png"), image)
 
 
 @pytest.fixture(scope="module")
-def face(face_picture):
-    """A cut-out that a face fills, 100 x 100, as data sets of faces have them."""
-    from ast_net_ros.vision.detection import FaceDetector
-
-    x, y, width, height = (round(v) for v in FaceDetector(threads=1).detect(face_picture)[0].box)
+def face(face_image):
+    """A crop that a face fills, 100 x 100, as data sets of faces have them."""
+    x, y, width, height = (round(v) for v in make_detector(threads=1).detect(face_image)[0].box)
     side = max(width, height)
-    return cv2.resize(face_picture[max(0, y) : y + side, max(0, x) : x + side], (100, 100))
+    return cv2.resize(face_image[max(0, y) : y + side, max(0, x) : x + side], (100, 100))
 
 
-def test_folders_are_classes_in_common_spellings(tmp_path, face):
+def test_class_folders_have_common_spellings(tmp_path, face):
     _write_folders(
         tmp_path, ["Happy", "sadness", "0_neutral", "anger", "Surprised", "disgust", "FEAR", "contempt"], face
     )
@@ -96,7 +96,7 @@ def test_folders_are_classes_in_common_spellings(tmp_path, face):
     assert (faces.chips[0] == faces.chips[1]).all()
 
 
-def test_the_asked_for_part_is_taken(tmp_path, face):
+def test_the_requested_part_is_read(tmp_path, face):
     _write_folders(tmp_path / "train", ["happy"], face)
     _write_folders(tmp_path / "val", ["sad"], face)
     assert set(majority_emotion(open_faces(tmp_path, "train").votes)) == {EMOTIONS.index("happiness")}
@@ -107,7 +107,7 @@ def test_the_asked_for_part_is_taken(tmp_path, face):
 
 def test_numbered_folders_need_a_mapping(tmp_path, face):
     _write_folders(tmp_path, ["1", "2"], face)
-    with pytest.raises(DataError, match=r"what emotion is '1'\? Numbers mean different.*classes\.json"):
+    with pytest.raises(DataError, match=r"which emotion is '1'\? Numbers mean different.*classes\.json"):
         open_faces(tmp_path)
     (tmp_path / "classes.json").write_text(json.dumps({"1": "surprise", "2": "fear"}))
     assert majority_emotion(open_faces(tmp_path).votes).tolist() == [2, 2, 6, 6]
@@ -116,49 +116,49 @@ def test_numbered_folders_need_a_mapping(tmp_path, face):
         open_faces(tmp_path)
 
 
-@pytest.mark.parametrize("names", [["happy", "boredom"], ["pictures"]])
-def test_a_folder_that_is_no_class_is_named(tmp_path, face, names):
+@pytest.mark.parametrize("names", [["happy", "boredom"], ["images"]])
+def test_a_folder_of_no_known_class_is_named(tmp_path, face, names):
     _write_folders(tmp_path, names, face)
-    with pytest.raises(DataError, match=f"what emotion is '{names[-1]}'"):
+    with pytest.raises(DataError, match=f"which emotion is '{names[-1]}'"):
         open_faces(tmp_path)
 
 
-def test_a_corrupt_picture_is_named_and_the_rest_kept_also_from_the_cache(tmp_path, face):
+def test_damaged_images_are_named_and_the_rest_is_kept(tmp_path, face):
     _write_folders(tmp_path / "data", ["happy", "sad"], face, 8)
     for index in range(7):
         (tmp_path / "data" / "sad" / f"{index}.png").write_bytes(b"" if index % 2 else b"\x89PNG broken")
     noise = np.random.default_rng(0).integers(0, 255, (70, 50, 3), np.uint8)
     cv2.imwrite(str(tmp_path / "data" / "sad" / "noise.png"), noise)
     for _ in range(2):
-        told: list[str] = []
-        faces = open_faces(tmp_path / "data", "train", tmp_path / "cache", told.append)
+        logged: list[str] = []
+        faces = open_faces(tmp_path / "data", "train", tmp_path / "cache", logged.append)
         assert len(faces) == 10 and faces.found.sum() == 9
-        assert told == [
-            "cannot be decoded, passed over: sad/0.png, sad/1.png, sad/2.png, sad/3.png, sad/4.png and 2 more"
+        assert logged == [
+            "skipped, cannot be decoded: sad/0.png, sad/1.png, sad/2.png, sad/3.png, sad/4.png and 2 more"
         ]
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
-def test_folders_without_pictures_or_of_another_kind_are_refused(tmp_path):
-    with pytest.raises(DataError, match="holds no folder for a class"):
+def test_folders_without_images_are_refused(tmp_path):
+    with pytest.raises(DataError, match="contains no folder of a class"):
         open_faces(tmp_path)
     (tmp_path / "happy").mkdir()
-    with pytest.raises(DataError, match="hold no picture"):
+    with pytest.raises(DataError, match="contain no image"):
         open_faces(tmp_path)
-    (tmp_path / "happy" / "a.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match="none of its 1 pictures"):
+    (tmp_path / "happy" / "a.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match="none of its 1 images"):
         open_faces(tmp_path)
     (tmp_path / "faces.txt").write_text("x")
-    with pytest.raises(DataError, match="wanted an .npz archive"):
+    with pytest.raises(DataError, match="expected an .npz archive"):
         open_faces(tmp_path / "faces.txt")
 
 
-def test_chips_of_other_pictures_or_cut_short_are_not_taken_from_the_cache(tmp_path):
+def test_chips_of_other_images_are_not_taken_from_cache(tmp_path):
     images = np.random.default_rng(0).integers(0, 255, (3, 48, 48), np.uint8)
     votes = np.tile(np.array([10] + [0] * 9, np.uint8), (3, 1))
-    for name, pictures in (("a", images), ("b", 255 - images)):
+    for name, faces in (("a", images), ("b", 255 - images)):
         (tmp_path / name).mkdir()
-        np.savez(tmp_path / name / "faces.npz", images=pictures, votes=votes)
+        np.savez(tmp_path / name / "faces.npz", images=faces, votes=votes)
     first = open_faces(tmp_path / "a" / "faces.npz", cache=tmp_path)
     second = open_faces(tmp_path / "b" / "faces.npz", cache=tmp_path)
     assert (first.chips == images).all() and (second.chips == 255 - images).all()

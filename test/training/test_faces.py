@@ -4,9 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from ast_net_ros.training.data.faces import DataError, cut_chips, load_faces, majority_emotion, vote_distribution
+from ast_net_ros.rating_files import DataError
+from ast_net_ros.training.data.faces import cut_chips, load_faces, majority_emotion, vote_distribution
 from ast_net_ros.vision.alignment import align_face
-from ast_net_ros.vision.detection import FaceDetector
+from ast_net_ros.vision.detection import largest_detection, make_detector
 
 VOTES = np.array(
     [
@@ -39,13 +40,13 @@ def _archive(path, **arrays):
     return path
 
 
-def test_an_archive_is_read_whole_and_its_chips_are_cached(tmp_path):
+def test_an_archive_is_read_and_its_chips_are_cached(tmp_path):
     images = np.random.default_rng(0).integers(0, 255, (8, 48, 48), dtype=np.uint8)
     path = _archive(tmp_path / "faces.npz", images=images, votes=VOTES, duplicate_of_train=np.arange(8) == 3)
     faces = load_faces(path, tmp_path / "cache" / "chips.npz")
     assert len(faces) == 8 and faces.duplicate.sum() == 1
     assert not faces.found.any(), "noise is no face"
-    np.testing.assert_array_equal(faces.chips, images)  # where no face is found, the picture is the chip
+    np.testing.assert_array_equal(faces.chips, images)  # where no face is found, the image is the chip
     again = load_faces(path, tmp_path / "cache" / "chips.npz")
     np.testing.assert_array_equal(again.chips, faces.chips)
 
@@ -59,28 +60,29 @@ def test_an_archive_is_read_whole_and_its_chips_are_cached(tmp_path):
         ({"images": np.array([{}]), "votes": VOTES[:1]}, "pickle"),
     ],
 )
-def test_an_archive_of_another_form_is_refused_by_name_and_reason(tmp_path, arrays, complaint):
+def test_an_archive_of_another_form_is_refused(tmp_path, arrays, complaint):
     with pytest.raises(DataError, match=rf"faces\.npz.*{complaint}"):
         load_faces(_archive(tmp_path / "faces.npz", **arrays))
 
 
-def test_a_file_that_is_no_archive_is_refused(tmp_path):
+def test_a_file_that_is_not_an_archive_is_refused(tmp_path):
     path = tmp_path / "faces.npz"
     path.write_bytes(b"not a zip file")
     with pytest.raises(DataError, match=r"faces\.npz: not a readable"):
         load_faces(path)
 
 
-def test_a_small_picture_gives_nearly_the_chip_of_the_large_one(face_picture):
-    """The training chip of a 48 x 48 crop must be what the node cuts from the camera's picture."""
-    picture = cv2.cvtColor(face_picture, cv2.COLOR_BGR2GRAY)
-    face = max(FaceDetector().detect(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR)), key=lambda d: d.box[2])
-    from_camera = align_face(picture, face.landmarks)
+def test_a_small_crop_gives_nearly_the_chip_of_the_frame(face_image):
+    """The training chip of a 48 x 48 crop must be close to what the node cuts from the camera image."""
+    grey = cv2.cvtColor(face_image, cv2.COLOR_BGR2GRAY)
+    face = largest_detection(make_detector().detect(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)))
+    assert face is not None
+    from_camera = align_face(grey, face.landmarks)
     x, y, width, height = (round(v) for v in face.box)
     side = max(width, height)
     left, top = max(0, x + (width - side) // 2), max(0, y + (height - side) // 2)
-    crop = cv2.resize(picture[top : top + side, left : left + side], (48, 48), interpolation=cv2.INTER_AREA)
+    crop = cv2.resize(grey[top : top + side, left : left + side], (48, 48), interpolation=cv2.INTER_AREA)
     chips, found = cut_chips(crop[None])
     assert found.all()
-    likeness = np.corrcoef(chips[0].ravel().astype(float), from_camera.ravel().astype(float))[0, 1]
-    assert likeness > 0.85
+    correlation = np.corrcoef(chips[0].ravel().astype(float), from_camera.ravel().astype(float))[0, 1]
+    assert correlation > 0.85

@@ -1,6 +1,4 @@
-"""Stage 2 with the CNN trained along: it moves, learns, is continued, and still tells emotions apart."""
-
-import json
+"""Stage 2 with the CNN trained along: it learns, is resumed, and keeps its emotions."""
 
 import numpy as np
 import pytest
@@ -9,13 +7,12 @@ from click.testing import CliRunner
 
 from ast_net_ros.model import load_model
 from ast_net_ros.model.network import ASTNet, DiscreteEmotionCNN, NetworkConfig
-from ast_net_ros.training import stage2 as temporal
+from ast_net_ros.rating_files import DataError
+from ast_net_ros.training.checkpoint import save_cnn
 from ast_net_ros.training.commands import train_temporal_command
-from ast_net_ros.training.data.faces import DataError
-from ast_net_ros.training.data.recorded_clips import RecordedClips
-from ast_net_ros.training.data.recordings import StepClip, chips_by_step
-from ast_net_ros.training.fine_tuning import FineTunedNetwork, fine_tune, independent_augmentation, refit_emotions
-from ast_net_ros.training.stage1 import _state
+from ast_net_ros.training.data.recordings import InputKind, StepClip, chips_by_step
+from ast_net_ros.training.data.samplers import independent_augmentation, recorded_clip_sampler
+from ast_net_ros.training.fine_tuning import FineTunedNetwork, fine_tune, refit_emotions
 from ast_net_ros.training.stage2 import TemporalTraining, temporal_metrics
 
 SMALL = NetworkConfig(widths=(8, 8), depths=(1, 1), attributes=8, hidden=8)
@@ -25,7 +22,7 @@ SHORT = TemporalTraining(
 
 
 def _clips(count: int, seed: int) -> list[StepClip]:
-    """Gratings whose direction is the valence: 40 steps each."""
+    """Gratings whose direction is the valence, 40 steps each."""
     generator = np.random.default_rng(seed)
     across, down = np.meshgrid(np.arange(48), np.arange(48))
     clips = []
@@ -34,7 +31,7 @@ def _clips(count: int, seed: int) -> list[StepClip]:
         angle = (valence * np.pi / 2)[:, None, None]
         chips = (127 + 90 * np.sin(0.6 * (across * np.cos(angle) + down * np.sin(angle)))).astype(np.uint8)
         labels = np.stack([valence, -valence], axis=1)
-        clips.append(StepClip(f"clip {index}", f"person {index}", 0.0, chips, labels))
+        clips.append(StepClip(f"clip {index}", f"person {index}", 0.0, chips, labels, InputKind.CHIPS))
     return clips
 
 
@@ -45,28 +42,28 @@ def cnn():
     return DiscreteEmotionCNN(SMALL).eval()
 
 
-def test_the_cnn_moves_only_when_it_is_asked_to_and_the_given_one_never(cnn):
+def test_the_given_cnn_is_not_changed(cnn):
     before = {name: value.clone() for name, value in cnn.state_dict().items()}
-    trained = fine_tune(cnn, RecordedClips(_clips(4, 0)).draw, SMALL, SHORT)
+    trained = fine_tune(cnn, recorded_clip_sampler(_clips(4, 0)), SMALL, SHORT)
     torch.testing.assert_close(cnn.state_dict(), before, atol=0, rtol=0)
     after = trained.cnn.state_dict()
     assert not torch.equal(after["stem.weight"], before["stem.weight"])
     torch.testing.assert_close(after["stem_norm.running_mean"], before["stem_norm.running_mean"], atol=0, rtol=0)
 
 
-def test_it_fits_better_than_with_the_cnn_frozen(cnn):
-    draw = RecordedClips(_clips(12, 1)).draw
+def test_fine_tuning_fits_better_than_a_frozen_cnn(cnn):
+    sampler = recorded_clip_sampler(_clips(12, 1))
     longer = TemporalTraining(iterations=40, batch=4, clip_steps=16, largest_shift=5, learning_rate=5e-3, cnn_share=0.5)
     rmse = {}
     for share in (0.5, 1e-9):
-        trained = fine_tune(cnn, draw, SMALL, TemporalTraining(**{**vars(longer), "cnn_share": share}))
-        rmse[share] = temporal_metrics(trained, draw, count=12, steps=30)["rmse_valence"]
+        trained = fine_tune(cnn, sampler, SMALL, TemporalTraining(**{**vars(longer), "cnn_share": share}))
+        rmse[share] = temporal_metrics(trained, sampler, count=12, steps=30)["rmse_valence"]
     assert rmse[0.5] < 0.8 * rmse[1e-9]
 
 
-def test_gradients_are_those_of_the_two_parts_run_in_one(cnn):
+def test_gradients_equal_those_of_both_parts(cnn):
     whole = FineTunedNetwork(cnn, SMALL).train()
-    chips = torch.from_numpy(_clips(1, 2)[0].features)[None, :6]
+    chips = torch.from_numpy(_clips(1, 2)[0].inputs)[None, :6]
     whole(chips)[0].affect.sum().backward()
     assert whole.cnn.stem.weight.grad is not None
     kept = whole.cnn.stem.weight.grad.clone()
@@ -76,17 +73,17 @@ def test_gradients_are_those_of_the_two_parts_run_in_one(cnn):
     torch.testing.assert_close(whole.cnn.stem.weight.grad, kept)
 
 
-def test_an_interrupted_run_ends_as_an_uninterrupted_one(cnn, tmp_path, interrupted):
-    draw = RecordedClips(_clips(4, 0)).draw
-    whole = fine_tune(cnn, draw, SMALL, SHORT, tmp_path / "whole")
-    with interrupted(temporal, "_siamese_loss", 4):
-        fine_tune(cnn, draw, SMALL, SHORT, tmp_path / "cut")
-    resumed = fine_tune(cnn, draw, SMALL, SHORT, tmp_path / "cut")
+def test_a_resumed_run_equals_an_uninterrupted_one(cnn, tmp_path, interrupted):
+    sampler = recorded_clip_sampler(_clips(4, 0))
+    whole = fine_tune(cnn, sampler, SMALL, SHORT, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(cnn, interrupted(sampler, 4), SMALL, SHORT, tmp_path / "cut")
+    resumed = fine_tune(cnn, sampler, SMALL, SHORT, tmp_path / "cut")
     torch.testing.assert_close(resumed.state_dict(), whole.state_dict(), atol=0, rtol=0)
 
 
-def test_emotions_are_told_as_before_though_the_features_moved(cnn):
-    chips = torch.from_numpy(np.concatenate([clip.features for clip in _clips(4, 5)]))
+def test_refitted_emotions_are_those_of_before(cnn):
+    chips = torch.from_numpy(np.concatenate([clip.inputs for clip in _clips(4, 5)]))
     moved = DiscreteEmotionCNN(SMALL).eval()
     moved.load_state_dict(cnn.state_dict())
     with torch.no_grad():
@@ -102,31 +99,30 @@ def test_emotions_are_told_as_before_though_the_features_moved(cnn):
     assert apart() < 0.5 * before
 
 
-def test_each_branch_sees_the_same_moments_with_a_look_of_its_own():
-    clips = RecordedClips(_clips(3, 0))
-    looks, labels = independent_augmentation(clips.draw)(2, 10, torch.Generator().manual_seed(0))
-    plain, same_labels = clips.draw(2, 10, torch.Generator().manual_seed(0))
-    assert looks.shape == (2, 2, 10, 48, 48)
-    assert not torch.equal(looks[0], looks[1])
-    torch.testing.assert_close(labels, same_labels)
-    assert 1 < float((looks[0] - plain.float()).abs().mean()) < 60
+def test_each_branch_sees_an_augmentation_of_its_own():
+    sampler = recorded_clip_sampler(_clips(3, 0))
+    augmented = independent_augmentation(sampler)(2, 10, torch.Generator().manual_seed(0))
+    plain = sampler(2, 10, torch.Generator().manual_seed(0))
+    first, second = augmented.views()
+    assert first.shape == second.shape == (2, 10, 48, 48)
+    assert not torch.equal(first, second)
+    torch.testing.assert_close(augmented.labels, plain.labels)
+    assert 1 < float((first - plain.inputs.float()).abs().mean()) < 60
 
 
-def test_a_step_shows_its_middle_chip_and_an_empty_one_the_last_before():
+def test_a_step_takes_its_middle_chip_or_the_one_before():
     chips = np.arange(7, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
     stamps = np.array([0.0, 0.05, 0.1, 0.25, 0.7, 0.72, 0.79])
     assert chips_by_step(stamps, chips, 0.2)[:, 0, 0].tolist() == [1, 3, 3, 5]
 
 
-def test_noise_on_features_is_refused_where_there_are_none():
-    with pytest.raises(DataError, match="own look"):
+def test_branch_noise_on_chips_is_refused():
+    with pytest.raises(DataError, match="the noise is on features"):
         TemporalTraining(branch_noise=0.3, cnn_share=0.1)
 
 
-def test_the_command_trains_the_cnn_along_on_a_video(cnn, media, tmp_path):
-    from safetensors.torch import save_file
-
-    save_file(_state(cnn, ""), tmp_path / "cnn.safetensors", {"network": json.dumps(vars(SMALL))})
+def test_the_command_fine_tunes_on_a_video(cnn, media, tmp_path):
+    save_cnn(cnn, SMALL, tmp_path / "cnn.safetensors")
     labels = "time,valence,arousal\n" + "".join(f"{i / 10},{i / 40 - 0.3:.3f},0.1\n" for i in range(31))
     (tmp_path / "labels.csv").write_text(labels)
     (tmp_path / "list.csv").write_text(

@@ -19,7 +19,7 @@ from ast_net_ros.training.options import (
 @click.command("ablate")
 @cnn_option
 @click.option(
-    "--train", "train_path", type=FILE_OR_FOLDER, required=True, help="Faces of simulated recordings to learn from."
+    "--train", "train_path", type=FILE_OR_FOLDER, required=True, help="Faces of simulated recordings to train on."
 )
 @click.option("--valid", "valid_path", type=FILE_OR_FOLDER, required=True, help="Faces of other people, to measure on.")
 @click.option("--output", type=FOLDER, required=True, help="Folder for ablation.md, .json, .png and the trainings.")
@@ -28,7 +28,9 @@ from ast_net_ros.training.options import (
     "--consistency", type=float, multiple=True, default=(1.0,), help="Weight of the Siamese term; repeatable."
 )
 @click.option(
-    "--independent-augmentation", is_flag=True, help="Also train with jitter, light and blur of each clip's own."
+    "--independent-augmentation",
+    is_flag=True,
+    help="Also train with jitter, light and blur of its own for each branch.",
 )
 @clip_options
 @versions_option
@@ -48,26 +50,28 @@ def ablate_command(
     versions: int,
     held_out: int,
 ) -> None:
-    """CNN alone, with a moving average, with the LSTM, and Siamese: what each part is worth, over several seeds."""
+    """Compare the CNN alone, with a moving average, with the LSTM, and with Siamese training, over several seeds."""
     from ablation.ablation import Ablation, ablation_table, run_ablation
-    from ast_net_ros.evaluation.report.temporal_plots import plot_ablation
+    from ablation.plot import plot_ablation
+    from ast_net_ros.training.checkpoint import load_cnn, state_digest
     from ast_net_ros.training.data.face_sources import open_faces
-    from ast_net_ros.training.data.simulation import Simulation, recordings_of
-    from ast_net_ros.training.stage1 import load_cnn
-    from ast_net_ros.training.stage2 import CNNFile, TemporalTraining
+    from ast_net_ros.training.data.simulation import Simulation, simulate_recordings
+    from ast_net_ros.training.stage2 import TemporalTraining
 
     network, cnn = load_cnn(cnn_path)
     simulation = Simulation(step_seconds=network.step_seconds)
     train, valid = (
-        recordings_of(cnn, open_faces(path, part, output, click.echo), count, seed, simulation, output / "features")
+        simulate_recordings(
+            cnn, open_faces(path, part, output, click.echo), count, seed, simulation, output / "features"
+        )
         for path, part, count, seed in ((train_path, "train", versions, 1), (valid_path, "valid", 2, 2))
     )
     training = TemporalTraining(
         iterations=iterations, batch=batch, clip_steps=clip_steps, largest_shift=largest_shift, check_every=50
     )
     ablation = Ablation(training, tuple(range(1, seeds + 1)), consistency, held_out)
-    looks = train.sample_with_augmentation if independent_augmentation else None
-    variants = run_ablation(train.draw, valid.draw, network, ablation, output, looks, CNNFile.of(cnn_path))
+    two_views = train.sample_two_views if independent_augmentation else None
+    variants = run_ablation(train.sample, valid.sample, network, ablation, output, two_views, state_digest(cnn))
     table = ablation_table(variants)
     (output / "ablation.json").write_text(json.dumps(variants, indent=2) + "\n")
     (output / "ablation.md").write_text(table)

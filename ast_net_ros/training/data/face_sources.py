@@ -1,11 +1,11 @@
-"""Labelled faces from wherever they lie: an archive, the original FER2013 tables with FER+ votes, or a folder a class.
+"""Labelled faces in any supported form: an archive, the original FER2013 tables with FER+ votes, or a folder per class.
 
-In: a path; what it is decides how it is read. Out: :class:`~ast_net_ros.training.data.faces.Faces`.
+In: a path, whose kind decides how it is read. Out: :class:`~ast_net_ros.training.data.faces.Faces`.
 
     X.npz                         an archive with `images` and `votes`, see faces.py
     fer2013.csv, or its folder    the original table, with FER+'s fer2013new.csv beside it
-    a folder                      a folder of pictures for each class (RAF-DB, AffectNet exports and the like); where
-                                  folders train, valid (or val) and test lie in it, the asked-for part is taken
+    a folder                      a folder of images for each class (RAF-DB, AffectNet exports and the like); where it
+                                  has folders train, valid (or val) and test, the requested part is read
 """
 
 from __future__ import annotations
@@ -21,27 +21,20 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from ast_net_ros.atomic_files import atomic_file
 from ast_net_ros.model.network import EMOTIONS
-from ast_net_ros.training.data.faces import (
-    SEEN_MARGIN,
-    SEEN_SIDE,
-    DataError,
-    Faces,
-    bordered,
-    cached_chips,
-    largest_face,
-    load_faces,
-    read_picture,
-)
-from ast_net_ros.training.data.recordings import pictures_in
-from ast_net_ros.vision.alignment import CHIP_SIDE, align_face
-from ast_net_ros.vision.detection import FaceDetector
+from ast_net_ros.rating_files import DataError
+from ast_net_ros.training.data.faces import Faces, cached_chips, load_faces
+from ast_net_ros.training.data.recordings import images_in, read_image
+from ast_net_ros.vision.alignment import CHIP_SIDE
+from ast_net_ros.vision.detection import make_detector
+from ast_net_ros.vision.face_crops import crop_chip
 
 PARTS = ("train", "valid", "test")
 _FER_USAGE = {"train": "Training", "valid": "PublicTest", "test": "PrivateTest"}
 _FER_SIDE = 48
 _FER_ROWS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
-_VOTES = 10  # of a picture whose class is certain, as many as FER+ has raters
+_VOTES = 10  # for an image with a single label: as many as FER+ has raters
 _SPELLINGS = {
     "neutral": "neutral neutrality calm",
     "happiness": "happiness happy joy joyful smile smiling",
@@ -58,26 +51,42 @@ _NAMED = 5
 
 
 def open_faces(
-    path: str | Path, part: str = "train", cache: Path | None = None, tell: Callable[[str], None] = lambda _: None
+    path: str | Path, part: str = "train", cache: Path | None = None, log: Callable[[str], None] = lambda _: None
 ) -> Faces:
-    """The faces at `path`; of a source that has parts, those of `part` (one of PARTS).
+    """Read the labelled faces at `path`.
 
-    cache: folder in which cut chips are kept. `tell` hears what is left out. Raises DataError for what cannot be read.
+    Args:
+        path: An .npz archive, fer2013.csv or its folder, or a folder with a folder per class.
+        part: One of PARTS; of a source that has parts.
+        cache: Folder in which the chips are kept.
+        log: Called with a line about what is skipped.
+
+    Raises:
+        DataError: The data cannot be read.
     """
     path = Path(path)
     if part not in PARTS:
-        raise DataError(f"part '{part}': wanted one of {', '.join(PARTS)}")
+        raise DataError(f"part '{part}': expected one of {', '.join(PARTS)}")
     if path.suffix.lower() == ".npz":
         return load_faces(path, cache / f"{path.stem}.chips.npz" if cache else None)
     if path.suffix.lower() == ".csv" or (path / "fer2013.csv").is_file():
         return read_fer2013(path if path.suffix.lower() == ".csv" else path / "fer2013.csv", part, cache)
     if path.is_dir():
-        return read_class_folders(path, part, cache, tell)
-    raise DataError(f"{path}: wanted an .npz archive, fer2013.csv, or a folder with a folder for each class")
+        return read_class_folders(path, part, cache, log)
+    raise DataError(f"{path}: expected an .npz archive, fer2013.csv, or a folder with a folder for each class")
 
 
 def read_fer2013(path: Path, part: str, cache: Path | None = None) -> Faces:
-    """One part of the original FER2013 table, with the FER+ votes of fer2013new.csv beside it, row by row."""
+    """Read one part of the original FER2013 table, with the FER+ votes of the fer2013new.csv beside it, row by row.
+
+    Args:
+        path: fer2013.csv.
+        part: One of PARTS.
+        cache: Folder in which the chips are kept.
+
+    Raises:
+        DataError: A table is missing or damaged, or they do not belong together.
+    """
     beside = path.with_name("fer2013new.csv")
     for file in (path, beside):
         if not file.is_file():
@@ -107,22 +116,30 @@ def read_fer2013(path: Path, part: str, cache: Path | None = None) -> Faces:
 def _pixels(text: str, path: Path, line: int) -> np.ndarray:
     values = text.split()
     if len(values) != _FER_SIDE**2:
-        raise DataError(f"{path}, line {line}: {len(values)} pixels, wanted {_FER_SIDE**2}; is the file whole?")
+        raise DataError(f"{path}, line {line}: {len(values)} pixels, expected {_FER_SIDE**2}; is the file complete?")
     return np.array(values, int).astype(np.uint8).reshape(_FER_SIDE, _FER_SIDE)
 
 
 def read_class_folders(
-    folder: Path, part: str, cache: Path | None = None, tell: Callable[[str], None] = lambda _: None
+    folder: Path, part: str, cache: Path | None = None, log: Callable[[str], None] = lambda _: None
 ) -> Faces:
-    """Pictures of faces, a folder for each class; each picture counts as ten votes for its class.
+    """Read images of faces from a folder per class; each image counts as ten votes for its class.
 
-    A folder that has a number for a name means nothing by itself: classes.json beside such folders must say what,
-    {"1": "surprise", ...}. Pictures that cannot be decoded are passed over and named to `tell`.
+    Where the folders are named by numbers, a classes.json beside them must give the emotions: {"1": "surprise", ...}.
+
+    Args:
+        folder: The folder of the class folders, or of the parts.
+        part: One of PARTS.
+        cache: Folder in which the chips are kept.
+        log: Called with the names of images that cannot be decoded; they are skipped.
+
+    Raises:
+        DataError: A folder stands for no known class, or no image can be decoded.
     """
     folder = _part_folder(folder, part)
-    labelled = [(path, emotion) for sub, emotion in _class_folders(folder) for path in pictures_in(sub)]
+    labelled = [(path, emotion) for sub, emotion in _class_folders(folder) for path in images_in(sub)]
     if not labelled:
-        raise DataError(f"{folder}: the class folders hold no picture")
+        raise DataError(f"{folder}: the class folders contain no image")
     identity = [(str(p.relative_to(folder)), p.stat().st_size, e) for p, e in labelled]
     key = hashlib.sha256(json.dumps([CHIP_SIDE, identity]).encode()).hexdigest()
     stored = cache / f"{folder.name}.{key[:16]}.faces.npz" if cache else None
@@ -130,19 +147,17 @@ def read_class_folders(
         with np.load(stored, allow_pickle=False) as kept:
             arrays = {name: kept[name] for name in kept.files}
     else:
-        arrays = _read_pictures(labelled)
+        arrays = _read_images(labelled)
         if stored:
-            stored.parent.mkdir(parents=True, exist_ok=True)
-            aside = stored.with_suffix(".partial.npz")
-            np.savez(aside, **arrays)  # type: ignore[arg-type]
-            aside.replace(stored)
+            with atomic_file(stored) as partial, partial.open("wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
     broken = arrays["broken"].tolist()
     if broken:
         more = f" and {len(broken) - _NAMED} more" if len(broken) > _NAMED else ""
-        tell(f"cannot be decoded, passed over: {', '.join(broken[:_NAMED])}{more}")
+        log(f"skipped, cannot be decoded: {', '.join(broken[:_NAMED])}{more}")
     emotions = arrays["emotions"]
     if not len(emotions):
-        raise DataError(f"{folder}: none of its {len(labelled)} pictures can be decoded")
+        raise DataError(f"{folder}: none of its {len(labelled)} images can be decoded")
     votes = np.zeros((len(emotions), 10), np.uint8)
     votes[np.arange(len(emotions)), emotions] = _VOTES
     return Faces(arrays["images"], votes, np.zeros(len(emotions), bool), arrays["chips"], arrays["found"])
@@ -160,7 +175,7 @@ def _part_folder(folder: Path, part: str) -> Path:
 
 
 def _class_folders(folder: Path) -> list[tuple[Path, int]]:
-    """(folder, index into EMOTIONS) of each class. Raises DataError for a folder that means no known class."""
+    """(folder, index into EMOTIONS) of each class."""
     mapping = _read_mapping(folder / _CLASSES_FILE)
     found, unknown = [], []
     for path in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
@@ -173,12 +188,12 @@ def _class_folders(folder: Path) -> list[tuple[Path, int]]:
     if unknown:
         numbered = " Numbers mean different emotions in different data sets." * all(n.isdecimal() for n in unknown)
         raise DataError(
-            f"{folder}: what emotion is '{unknown[0]}'?{numbered} Rename the folders, or put {_CLASSES_FILE} there: "
+            f"{folder}: which emotion is '{unknown[0]}'?{numbered} Rename the folders, or put {_CLASSES_FILE} there: "
             '{"1": "surprise", "2": "fear", "3": "disgust", "4": "happiness", "5": "sadness", "6": "anger", '
             '"7": "neutral"} for RAF-DB'
         )
     if not found:
-        raise DataError(f"{folder}: holds no folder for a class, such as 'happiness' or 'sad'")
+        raise DataError(f"{folder}: contains no folder of a class, such as 'happiness' or 'sad'")
     return found
 
 
@@ -190,29 +205,27 @@ def _read_mapping(path: Path) -> dict[str, str]:
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not JSON ({error})") from error
     if not isinstance(mapping, dict):
-        raise DataError(f'{path}: wanted {{"name of folder": "emotion", ...}}')
+        raise DataError(f'{path}: expected {{"name of folder": "emotion", ...}}')
     wrong = [value for value in mapping.values() if str(value).lower() not in _CLASS_OF]
     if wrong:
         raise DataError(f"{path}: '{wrong[0]}' is none of {', '.join(EMOTIONS)}")
     return {str(key): str(value) for key, value in mapping.items()}
 
 
-def _read_pictures(labelled: list[tuple[Path, int]]) -> dict[str, np.ndarray]:
+def _read_images(labelled: list[tuple[Path, int]]) -> dict[str, np.ndarray]:
     """Arrays images, chips, found, emotions of what can be decoded, and the names of what cannot: broken."""
-    detector = FaceDetector(detector_input_size=SEEN_SIDE + 2 * SEEN_MARGIN, score_threshold=0.5)
+    detector = make_detector()
     images, chips, found, emotions, broken = [], [], [], [], []
-    for path, emotion in tqdm(labelled, desc="aligning faces", unit="face", disable=len(labelled) < 200):
-        picture = read_picture(path)
-        if picture is None:
+    for path, emotion in tqdm(labelled, desc="aligning faces", unit="face"):
+        image = read_image(path)
+        if image is None:
             broken.append(f"{path.parent.name}/{path.name}")
             continue
-        image = cv2.resize(
-            cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), (CHIP_SIDE, CHIP_SIDE), interpolation=cv2.INTER_AREA
-        )
-        chip = _chip(picture, detector)
-        images.append(image)
-        chips.append(image if chip is None else chip)
-        found.append(chip is not None)
+        chip, was_found = crop_chip(detector, image)
+        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+        images.append(cv2.resize(grey, (CHIP_SIDE, CHIP_SIDE), interpolation=cv2.INTER_AREA))
+        chips.append(chip)
+        found.append(was_found)
         emotions.append(emotion)
     empty = np.zeros((0, CHIP_SIDE, CHIP_SIDE), np.uint8)
     return {
@@ -222,15 +235,3 @@ def _read_pictures(labelled: list[tuple[Path, int]]) -> dict[str, np.ndarray]:
         "emotions": np.array(emotions, np.int64),
         "broken": np.array(broken, str),
     }
-
-
-def _chip(picture: np.ndarray, detector: FaceDetector) -> np.ndarray | None:
-    """The chip of the largest face of a picture that shows little else, or None."""
-    scale = SEEN_SIDE / max(picture.shape[:2])
-    size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
-    seen = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    largest = largest_face(detector.detect(bordered(seen)))
-    if largest is None:
-        return None
-    ratio = np.array([picture.shape[1] / size[0], picture.shape[0] / size[1]], np.float32)
-    return align_face(picture, (largest.landmarks - SEEN_MARGIN + 0.5) * ratio - 0.5)

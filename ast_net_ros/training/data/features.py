@@ -1,195 +1,198 @@
-"""A recording's face as the CNN sees it, kept on disk.
+"""The face of a recording as the CNN sees it, cached on disk.
 
 In: a :class:`Recording` and a CNN. Out: a :class:`FaceSequence`: attribute features of the largest face of each frame,
-found, aligned and encoded by the functions that the running node uses. The cache is keyed by the CNN's weights and by
-the recording's files; a change of either makes a new entry, and an entry is whole or absent. Without a CNN, as its
-weights are about to change, the chips themselves are kept.
+detected, aligned and encoded as in the running node. The cache is keyed by the CNN's weights and the recording's files;
+an entry is complete or absent. Where the CNN is to be trained along, the chips are kept instead.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from tqdm import tqdm
 
+from ast_net_ros.atomic_files import atomic_file
 from ast_net_ros.model.network import DiscreteEmotionCNN, NetworkConfig
-from ast_net_ros.training.data.faces import SEEN_SIDE, DataError, bordered, largest_face
-from ast_net_ros.training.data.recordings import FaceSequence, Recording, RecordingSet, StepClip, step_clips
+from ast_net_ros.rating_files import DataError
+from ast_net_ros.training.checkpoint import state_digest
+from ast_net_ros.training.data.recordings import (
+    FaceSequence,
+    InputKind,
+    Recording,
+    RecordingSet,
+    StepClip,
+    step_clips,
+)
 from ast_net_ros.vision.alignment import align_face
-from ast_net_ros.vision.detection import FaceDetector
+from ast_net_ros.vision.detection import Detector, largest_detection, make_detector
+from ast_net_ros.vision.face_crops import crop_chip
 from ast_net_ros.vision.video import VideoError
 
-_FORMAT = "features/1"  # raise when the way from frame to feature changes
+_FORMAT = "features/2"  # raise when the way from frame to feature changes
 _BATCH = 64
 _NAMED = 5  # undecodable frames that are named one by one
 
 
-def clips_of(
+def encode_recordings(
     opened: RecordingSet,
     cnn: DiscreteEmotionCNN | None,
     network: NetworkConfig,
     cache: Path,
     label_delay: float = 0.0,
-    tell: Callable[[str], None] = lambda _: None,
+    log: Callable[[str], None] = lambda _: None,
 ) -> dict[str, list[StepClip]]:
-    """Every recording in model steps, by split. `tell` hears of each recording or part that is not used, and why.
+    """Encode every recording, or read it from the cache, and split it into clips of model steps.
 
-    Raises DataError when no recording at all has a face with labels.
+    Args:
+        opened: The recordings.
+        cnn: Encodes the chips; None keeps the chips.
+        network: Sizes of the network.
+        cache: Folder of the cache.
+        label_delay: See `recordings.step_clips`.
+        log: Called with a line for each recording or part that is not used, and why.
+
+    Returns:
+        Clips by split.
+
+    Raises:
+        DataError: No recording has a face with labels.
     """
     clips: dict[str, list[StepClip]] = {"train": [], "valid": [], "test": []}
     for reason in opened.left_out:
-        tell(f"left out: {reason}")
-    detector = FaceDetector()
-    key = weights_key(cnn, network)
+        log(f"left out: {reason}")
+    key = encoder_key(cnn, network)
     for recording in tqdm(opened.recordings, "recordings", unit="recording"):
         try:
-            seen = cached_features(recording, cnn, network, cache, detector, key)
+            sequence = cached_face_sequence(recording, cnn, network, cache, key)
         except VideoError as error:
-            tell(f"left out: {recording.name}: {error}")
+            log(f"left out: {recording.name}: {error}")
             continue
-        cut = step_clips(recording, seen, network.step_seconds, label_delay)
-        for remark in (*recording.remarks, *_remarks(recording, seen, cut)):
-            tell(remark)
-        clips[recording.split].extend(cut)
+        parts = step_clips(recording, sequence, network.step_seconds, label_delay)
+        for remark in (*recording.remarks, *_remarks(recording, sequence, parts)):
+            log(remark)
+        clips[recording.split].extend(parts)
     if not any(clips.values()):
-        raise DataError("no recording shows a face while it has labels; see the reasons above")
+        raise DataError("no recording shows a face while it has labels; the reasons are listed above")
     return clips
 
 
-def _remarks(recording: Recording, seen: FaceSequence, clips: Sequence[StepClip]) -> Iterator[str]:
-    if seen.undecodable:
-        yield f"{recording.name}: cannot be decoded, passed over: {', '.join(seen.undecodable)}"
+def _remarks(recording: Recording, sequence: FaceSequence, clips: Sequence[StepClip]) -> Iterator[str]:
+    found = len(sequence.stamps)
+    if sequence.undecodable:
+        yield f"{recording.name}: skipped, cannot be decoded: {', '.join(sequence.undecodable)}"
     if not clips:
-        what = (
-            "no frame"
-            if not seen.frames
-            else "no face found"
-            if not len(seen.stamps)
-            else "no label while a face is seen"
+        reason = (
+            "no frame" if not sequence.frames else "no face found" if not found else "no label while a face is seen"
         )
-        yield f"left out: {recording.name}: {what} ({seen.frames} frames, {len(seen.stamps)} with a face)"
-    elif abs(float(seen.stamps[-1] - recording.label_stamps[-1])) > 1.0:
+        yield f"left out: {recording.name}: {reason} ({sequence.frames} frames, {found} with a face)"
+    elif abs(float(sequence.stamps[-1] - recording.label_stamps[-1])) > 1.0:
         yield (
-            f"{recording.name}: the face is last seen at {seen.stamps[-1]:.1f} s, the last label is at "
-            f"{recording.label_stamps[-1]:.1f} s; what both cover is used"
+            f"{recording.name}: the face is last seen at {sequence.stamps[-1]:.1f} s, the last label is at "
+            f"{recording.label_stamps[-1]:.1f} s; only the time that both cover is used"
         )
 
 
-def weights_key(cnn: DiscreteEmotionCNN | None, network: NetworkConfig) -> str:
-    """A name for these weights: changes when any of their values or the chip's side does."""
-    if cnn is None:
-        return f"{_FORMAT} chips of {network.chip_side}"
-    digest = hashlib.sha256(f"{_FORMAT} {network.chip_side}".encode())
-    for name, value in sorted(cnn.state_dict().items()):
-        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+def encoder_key(cnn: DiscreteEmotionCNN | None, network: NetworkConfig) -> str:
+    """Identify how frames become inputs; changes with the CNN's weights, the chip's side and this module's format."""
+    return f"{_FORMAT} {network.chip_side} {state_digest(cnn) if cnn else 'chips'}"
 
 
-def cached_features(
-    recording: Recording,
-    cnn: DiscreteEmotionCNN | None,
-    network: NetworkConfig,
-    cache: Path,
-    detector: FaceDetector,
-    key: str,
+def cached_face_sequence(
+    recording: Recording, cnn: DiscreteEmotionCNN | None, network: NetworkConfig, cache: Path, key: str
 ) -> FaceSequence:
-    """The recording's features, from `cache` where they lie there whole. `key`: of weights_key."""
+    """Take a recording's face from `cache`, or encode it and store it there.
+
+    Args:
+        recording: The recording.
+        cnn: Encodes the chips; None keeps the chips.
+        network: Sizes of the network.
+        cache: Folder of the cache.
+        key: `encoder_key` of `cnn`.
+    """
     about = json.dumps([key, recording.source, recording.cropped])
     name = re.sub(r"[^A-Za-z0-9_.-]+", "_", recording.name)[:60]
     path = cache / f"{name}-{hashlib.sha256(about.encode()).hexdigest()[:16]}.safetensors"
-    stored = _read(path, about)
+    kind = InputKind.FEATURES if cnn else InputKind.CHIPS
+    stored = _read(path, about, kind)
     if stored is not None:
         return stored
-    seen = encode_recording(recording, cnn, network, detector)
-    cache.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    described = {"about": about, "frames": str(seen.frames), "undecodable": json.dumps(seen.undecodable)}
-    save_file({"stamps": seen.stamps, "features": seen.features}, aside, described)
-    aside.replace(path)
-    return seen
+    sequence = encode_recording(recording, cnn, network)
+    described = {"about": about, "frames": str(sequence.frames), "undecodable": json.dumps(sequence.undecodable)}
+    with atomic_file(path) as partial:
+        save_file({"stamps": sequence.stamps, "inputs": sequence.inputs}, partial, described)
+    return sequence
 
 
-def _read(path: Path, about: str) -> FaceSequence | None:
-    """None where there is no entry, and for a damaged one, which is made anew."""
+def _read(path: Path, about: str, kind: InputKind) -> FaceSequence | None:
+    """None where there is no entry or a damaged one."""
     try:
         with safe_open(path, framework="np") as stored:
             described = stored.metadata() or {}
             if described.get("about") != about:
                 return None
-            return FaceSequence(
-                stored.get_tensor("stamps"),
-                stored.get_tensor("features"),
-                int(described["frames"]),
-                tuple(json.loads(described["undecodable"])),
-            )
+            undecodable = tuple(json.loads(described["undecodable"]))
+            stamps, inputs = stored.get_tensor("stamps"), stored.get_tensor("inputs")
+            return FaceSequence(stamps, inputs, kind, int(described["frames"]), undecodable)
     except (OSError, SafetensorError, KeyError, ValueError):
         return None
 
 
 @torch.inference_mode()
-def encode_recording(
-    recording: Recording, cnn: DiscreteEmotionCNN | None, network: NetworkConfig, detector: FaceDetector
-) -> FaceSequence:
-    """Look at every frame. A frame that cannot be decoded, or shows no face, is passed over and counted."""
-    if cnn:
-        cnn.eval()
+def encode_recording(recording: Recording, cnn: DiscreteEmotionCNN | None, network: NetworkConfig) -> FaceSequence:
+    """Find, align and encode the largest face of every frame.
+
+    Frames that cannot be decoded or show no face are skipped and counted.
+
+    Args:
+        recording: The recording.
+        cnn: Encodes the chips; None keeps the chips.
+        network: Sizes of the network.
+    """
+    detector = make_detector()
     stamps: list[float] = []
     parts: list[np.ndarray] = []
     chips: list[np.ndarray] = []
     broken: list[str] = []
     frames = 0
-
-    def encode() -> None:
-        batch = np.stack(chips)
-        parts.append(_attributes(cnn, batch) if cnn else batch)
-        chips.clear()
-
     for stamp, name, frame in tqdm(recording.frames(), recording.name, unit="frame", leave=False):
         frames += 1
         if frame is None:
             broken.append(name)
             continue
-        chip = _cropped_chip(frame, detector, network) if recording.cropped else _chip(frame, detector, network)
+        chip = _chip(frame, recording.cropped, detector, network.chip_side)
         if chip is not None:
             stamps.append(stamp)
             chips.append(chip)
         if len(chips) == _BATCH:
-            encode()
+            parts.append(_encode(cnn, chips))
+            chips = []
     if chips:
-        encode()
+        parts.append(_encode(cnn, chips))
     if len(broken) > _NAMED:
         broken = [*broken[:_NAMED], f"{len(broken) - _NAMED} more"]
-    nothing = np.zeros((0, network.attributes), np.float32)
-    features = np.concatenate(parts) if parts else nothing
-    return FaceSequence(np.array(stamps, np.float64), features, frames, tuple(broken))
+    inputs = np.concatenate(parts) if parts else np.zeros((0, network.attributes), np.float32)
+    kind = InputKind.FEATURES if cnn else InputKind.CHIPS
+    return FaceSequence(np.array(stamps, np.float64), inputs, kind, frames, tuple(broken))
 
 
-def _attributes(cnn: DiscreteEmotionCNN, chips: np.ndarray) -> np.ndarray:
-    batch = torch.from_numpy(chips).unsqueeze(1).to(next(cnn.parameters()).device)
-    return cnn(batch)[0].float().cpu().numpy()
+def _chip(frame: np.ndarray, cropped: bool, detector: Detector, side: int) -> np.ndarray | None:
+    if cropped:
+        return crop_chip(detector, frame, side)[0]
+    face = largest_detection(detector.detect(frame))
+    return None if face is None else align_face(frame, face.landmarks, side)
 
 
-def _chip(frame: np.ndarray, detector: FaceDetector, network: NetworkConfig) -> np.ndarray | None:
-    """The chip of the largest face, or None where there is none."""
-    largest = largest_face(detector.detect(frame))
-    return None if largest is None else align_face(frame, largest.landmarks, network.chip_side)
-
-
-def _cropped_chip(frame: np.ndarray, detector: FaceDetector, network: NetworkConfig) -> np.ndarray:
-    """The chip of a cut-out; the whole cut-out where the detector finds no face in it."""
-    seen = cv2.resize(frame, (SEEN_SIDE, SEEN_SIDE), interpolation=cv2.INTER_AREA)
-    chip = _chip(bordered(seen), detector, network)
-    if chip is not None:
-        return chip
-    grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
-    return cv2.resize(grey, (network.chip_side, network.chip_side), interpolation=cv2.INTER_AREA)
+def _encode(cnn: DiscreteEmotionCNN | None, chips: Sequence[np.ndarray]) -> np.ndarray:
+    batch = np.stack(chips)
+    if cnn is None:
+        return batch
+    attributes, _ = cnn.eval()(torch.from_numpy(batch).unsqueeze(1).to(next(cnn.parameters()).device))
+    return attributes.float().cpu().numpy()

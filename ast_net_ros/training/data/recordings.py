@@ -1,7 +1,7 @@
-"""A labelled recording: frames with stamps, labels with stamps, whose face it is and what it is for.
+"""A labelled recording: frames with stamps, labels with stamps, whom it shows and which split it belongs to.
 
-In: video files or folders of pictures. Out: :class:`Recording`, which every data set is read into, and from it clips of
-model steps: features averaged inside a step and the label at the step's end, as the running node will meet them.
+In: video files or folders of images. Out: :class:`Recording`, into which every data set is read, and clips of model
+steps made from it: features averaged within a step, the label at its end, as in the running node.
 """
 
 from __future__ import annotations
@@ -9,34 +9,52 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
+import cv2
 import numpy as np
 
-from ast_net_ros.training.data.faces import DataError, read_picture
+from ast_net_ros.rating_files import DataError
 from ast_net_ros.vision.video import open_video
 
 SPLITS = ("train", "valid", "test")
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".webm", ".wmv")
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 TRACK_TIMEOUT = 1.0
-"""Seconds without a sight of the face after which the node drops its state; a clip ends there too."""
+"""Seconds without a face after which the node drops its state; a clip ends there too."""
 
-_STAMP_TOLERANCE = 1e-4  # s, as in model/temporal.py
-_VALID_SHARE = 0.2  # of the people of a data set without official parts
+_STAMP_TOLERANCE = 1e-4  # s, as in model/recurrent_state.py
+_VALID_SHARE = 0.2  # of the people of a data set without official splits
 
 Frames = Iterator[tuple[float, str, np.ndarray | None]]
-"""(stamp in seconds, the frame's name, H x W x 3 uint8 BGR or None where it cannot be decoded), stamps rising."""
+"""(stamp in seconds, name, H x W x 3 uint8 BGR or None where the frame cannot be decoded), stamps rising."""
+
+
+class InputKind(Enum):
+    """What is kept of each frame: features (F) of a frozen CNN, or the chip (S x S) for a CNN that is trained along."""
+
+    FEATURES = "features"
+    CHIPS = "chips"
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One person's recording.
+    """A recording of one person.
 
-    name: unique in its data set. split: one of SPLITS. person: who it shows, for keeping people apart.
-    frames: opens the frames anew at each call. source: what identifies their content (paths, sizes, times of change).
-    label_stamps: M seconds on the frames' clock, rising. labels: M x 2 (valence, arousal) in [-1, 1], NaN for none.
-    cropped: the frames are cut-outs that a face fills. remarks: what was found odd while reading.
+    Attributes:
+        name: Unique in its data set.
+        split: One of SPLITS.
+        person: Whom it shows, to keep people apart.
+        frames: Opens the frames, from the first one at each call.
+        source: Identifies their content: paths, sizes, times of change.
+        label_stamps: M seconds on the frames' clock, rising.
+        labels: M x 2 (valence, arousal) in [-1, 1], NaN for none.
+        cropped: The frames are crops that a face fills.
+        remarks: What was noticed while reading.
+
+    Raises:
+        DataError: The split is unknown, or the labels and their stamps do not fit.
     """
 
     name: str
@@ -50,26 +68,80 @@ class Recording:
     remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        """Check split and labels."""
         if self.split not in SPLITS:
-            raise DataError(f"recording '{self.name}': split is '{self.split}'; wanted one of {', '.join(SPLITS)}")
+            raise DataError(f"recording '{self.name}': split is '{self.split}'; expected one of {', '.join(SPLITS)}")
         if self.labels.shape != (len(self.label_stamps), 2):
             raise DataError(
-                f"recording '{self.name}': labels are {self.labels.shape}; wanted {(len(self.label_stamps), 2)}"
+                f"recording '{self.name}': labels are {self.labels.shape}; expected {(len(self.label_stamps), 2)}"
             )
         if not (np.diff(self.label_stamps) > 0).all():
-            raise DataError(f"recording '{self.name}': the times of its labels do not rise; sort them, drop duplicates")
+            raise DataError(
+                f"recording '{self.name}': the times of its labels are not increasing; sort them, drop duplicates"
+            )
 
 
 @dataclass(frozen=True)
 class RecordingSet:
-    """What a data set holds: usable recordings, and for each part that is not, its name and the reason."""
+    """The usable recordings of a data set, and for each unusable one its name and the reason."""
 
     recordings: tuple[Recording, ...]
     left_out: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class FaceSequence:
+    """The face of one recording, in the frames where it was found.
+
+    Attributes:
+        stamps: K seconds, rising.
+        inputs: K x F float32 features, or K x S x S uint8 chips.
+        kind: What `inputs` holds.
+        frames: Number of frames, with or without a face.
+        undecodable: Names of frames that could not be decoded; a few, then a count.
+    """
+
+    stamps: np.ndarray
+    inputs: np.ndarray
+    kind: InputKind = InputKind.FEATURES
+    frames: int = 0
+    undecodable: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class StepClip:
+    """One uninterrupted sequence of a recorded face, in model steps.
+
+    Attributes:
+        recording: Name of the recording.
+        person: Whom it shows.
+        start: Stamp of its first frame, in seconds.
+        inputs: T x F float32 features, or T x S x S uint8 chips.
+        labels: T x 2 (valence, arousal), NaN where there is none.
+        kind: What `inputs` holds.
+    """
+
+    recording: str
+    person: str
+    start: float
+    inputs: np.ndarray
+    labels: np.ndarray
+    kind: InputKind = InputKind.FEATURES
+
+
+def read_image(path: Path) -> np.ndarray | None:
+    """Read an image file: H x W x 3 uint8 BGR, or None where it is missing or cannot be decoded."""
+    data = np.fromfile(path, np.uint8) if path.is_file() else np.empty(0, np.uint8)
+    return cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The image files of a folder, sorted by name."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+
+
 def video_frames(path: Path) -> Callable[[], Frames]:
-    """Opens a video by its own times. Iterating raises VideoError for a file that is no video."""
+    """Make `Recording.frames` of a video, with its own stamps; iterating raises VideoError for a file that is none."""
 
     def frames() -> Frames:
         with open_video(path) as video:
@@ -79,23 +151,18 @@ def video_frames(path: Path) -> Callable[[], Frames]:
     return frames
 
 
-def picture_frames(paths: Sequence[Path], stamps: Sequence[float]) -> Callable[[], Frames]:
-    """Opens pictures taken at `stamps`; a picture that cannot be decoded comes as None."""
+def image_frames(paths: Sequence[Path], stamps: Sequence[float]) -> Callable[[], Frames]:
+    """Make `Recording.frames` of image files taken at `stamps` (seconds)."""
 
     def frames() -> Frames:
         for path, stamp in zip(paths, stamps):
-            yield stamp, path.name, read_picture(path)
+            yield stamp, path.name, read_image(path)
 
     return frames
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """The pictures of a folder in the order of their names."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
-
-
 def source_identity(paths: Sequence[Path]) -> tuple[str, ...]:
-    """What changes when one of the files does: place, number, sizes and newest change."""
+    """What changes when one of the files does: place, number, checksum of the sizes and newest change."""
     states = [path.stat() for path in paths]
     sizes = zlib.crc32(repr([(path.name, state.st_size) for path, state in zip(paths, states)]).encode())
     newest = max((state.st_mtime_ns for state in states), default=0)
@@ -104,63 +171,51 @@ def source_identity(paths: Sequence[Path]) -> tuple[str, ...]:
 
 
 def split_by_person(person: str) -> str:
-    """'train' or 'valid' for a data set without official parts: always the same for one person."""
+    """Assign a person to 'train' or 'valid' by name, for data sets without official splits."""
     return "valid" if zlib.crc32(person.encode()) % 1000 < _VALID_SHARE * 1000 else "train"
 
 
-@dataclass(frozen=True)
-class FaceSequence:
-    """What AST-Net's CNN saw of a recording's face: stamps K (seconds, rising), features K x F float32.
-
-    Where the CNN is still to be trained, what it is to see: chips K x S x S uint8 in place of features.
-    frames: how many there were. undecodable: names of those that could not be decoded, at most a few, then a count.
-    """
-
-    stamps: np.ndarray
-    features: np.ndarray
-    frames: int = 0
-    undecodable: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class StepClip:
-    """An unbroken sight of a face in model steps.
-
-    features: T x F, or chips T x S x S. labels: T x 2, NaN where there is none.
-    """
-
-    recording: str
-    person: str
-    start: float
-    features: np.ndarray
-    labels: np.ndarray
-
-
 def step_clips(
-    recording: Recording, seen: FaceSequence, step_seconds: float, label_delay: float = 0.0
+    recording: Recording, sequence: FaceSequence, step_seconds: float, label_delay: float = 0.0
 ) -> tuple[StepClip, ...]:
-    """Cut a recording where the node would have lost its face, and put each part onto model steps.
+    """Split a recording where the node would have lost the face, and resample each part to model steps.
 
-    label_delay: seconds by which raters lag behind the face: the label of time t is the one given at t + label_delay.
-    Parts without any label are left out.
+    Args:
+        recording: Its labels.
+        sequence: Its face.
+        step_seconds: Length of a model step.
+        label_delay: Seconds by which raters lag behind the face: the label of time t is the one given at t +
+            label_delay.
+
+    Returns:
+        The parts that have any label.
     """
-    if len(seen.stamps) == 0:
+    if len(sequence.stamps) == 0:
         return ()
-    borders = np.flatnonzero(np.diff(seen.stamps) > TRACK_TIMEOUT) + 1
+    resample = features_by_step if sequence.kind is InputKind.FEATURES else chips_by_step
+    borders = np.flatnonzero(np.diff(sequence.stamps) > TRACK_TIMEOUT) + 1
     clips = []
-    for stamps, features in zip(np.split(seen.stamps, borders), np.split(seen.features, borders)):
-        by_step = (features_by_step if features.ndim == 2 else chips_by_step)(stamps, features, step_seconds)
+    for stamps, inputs in zip(np.split(sequence.stamps, borders), np.split(sequence.inputs, borders)):
+        by_step = resample(stamps, inputs, step_seconds)
         ends = stamps[0] + step_seconds * np.arange(1, len(by_step) + 1)
         labels = labels_at(ends + label_delay, recording.label_stamps, recording.labels)
         if np.isfinite(labels).any():
-            clips.append(StepClip(recording.name, recording.person, float(stamps[0]), by_step, labels))
+            clips.append(StepClip(recording.name, recording.person, float(stamps[0]), by_step, labels, sequence.kind))
     return tuple(clips)
 
 
 def features_by_step(stamps: np.ndarray, features: np.ndarray, step_seconds: float) -> np.ndarray:
-    """K x F features at rising stamps -> T x F: the mean inside each model step; an empty step repeats the one before.
+    """Average features within each model step; an empty step repeats the one before.
 
-    The same rule by which model/temporal.py advances a face's state.
+    The same rule by which model/recurrent_state.py advances the state of a face.
+
+    Args:
+        stamps: K seconds, rising.
+        features: K x F.
+        step_seconds: Length of a model step.
+
+    Returns:
+        T x F float32.
     """
     step, first, counts = _steps_of(stamps, step_seconds)
     means = np.add.reduceat(features.astype(np.float64), first, axis=0) / counts[:, None]
@@ -168,7 +223,7 @@ def features_by_step(stamps: np.ndarray, features: np.ndarray, step_seconds: flo
 
 
 def chips_by_step(stamps: np.ndarray, chips: np.ndarray, step_seconds: float) -> np.ndarray:
-    """K x S x S chips -> T x S x S: the middle one of each model step; an empty step repeats the one before."""
+    """As `features_by_step` for K x S x S chips: the middle chip of each model step, T x S x S."""
     step, first, counts = _steps_of(stamps, step_seconds)
     return chips[(first + counts // 2)[_filled(step, first)]]
 
@@ -181,12 +236,21 @@ def _steps_of(stamps: np.ndarray, step_seconds: float) -> tuple[np.ndarray, np.n
 
 
 def _filled(step: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """For every model step the last one with a sight, as an index into `first`."""
+    """For every model step the latest one with a face, as an index into `first`."""
     return np.searchsorted(step[first], np.arange(step[-1] + 1), side="right") - 1
 
 
 def labels_at(times: np.ndarray, label_stamps: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """T x 2 labels, interpolated linearly; NaN beside NaN and outside the labels' time (the last holds one period)."""
+    """Interpolate labels linearly.
+
+    Args:
+        times: T seconds.
+        label_stamps: M seconds, rising.
+        labels: M x 2, NaN for none.
+
+    Returns:
+        T x 2; NaN next to NaN and outside the time of the labels, of which the last one holds for one period.
+    """
     found = np.full((len(times), 2), np.nan)
     if len(label_stamps) == 0:
         return found

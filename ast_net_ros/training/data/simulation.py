@@ -1,19 +1,19 @@
 """Simulated recordings: faces that follow a trajectory in the valence-arousal plane, as features with labels.
 
-In: cached attribute features of many faces, each in several disturbed versions, and where each face lies in the
-plane. Out: batches of feature sequences, one entry a model step, with the valence and arousal of every step.
+In: attribute features of many faces, each in several augmented versions, and the position of each face in the plane.
+Out: batches of feature sequences, one entry per model step, with the valence and arousal of every step.
 
-A trajectory wanders as continuous annotation does (Ornstein-Uhlenbeck with holds). At irregular moments a face near
-the trajectory is drawn; in between, the features glide from one face to the next and the label with them, so that label
-and face always agree. A recording shows one person: of what the emotion does not explain of a face, a part stays for
-long stretches (`identity_share`). Steps show differently disturbed versions of the face, and now and then none.
+A trajectory moves as continuous annotation does (Ornstein-Uhlenbeck with holds). At irregular moments a face near the
+trajectory is sampled; in between, the features are interpolated from one face to the next and the label with them, so
+that label and face always match. A recording shows one person: a part of what the emotion does not explain of a face
+stays for long (`identity_share`). Steps show differently augmented versions of the face, and now and then the face is
+missed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,9 +24,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from ast_net_ros.atomic_files import atomic_file
 from ast_net_ros.model.network import DiscreteEmotionCNN
 from ast_net_ros.training.augmentation import augment
+from ast_net_ros.training.checkpoint import state_digest
 from ast_net_ros.training.data.faces import Faces, vote_distribution
+from ast_net_ros.training.data.samplers import AUGMENTATION_STRENGTH, ClipBatch
 
 EMOTION_COORDINATES = np.array(
     [
@@ -44,27 +47,36 @@ EMOTION_COORDINATES = np.array(
 """Valence and arousal of each emotion, in the order of EMOTIONS.
 
 Russell and Mehrabian 1977 for the words, with three departures. Neutral: arousal -0.30 instead of 0, since raters of
-pictured faces find the neutral face the least aroused of all. Sadness: -0.25 instead of -0.27, so that it does not
+face images find the neutral face the least aroused of all. Sadness: -0.25 instead of -0.27, so that it does not
 lie below neutral's neighbourhood. Contempt: this project's choice (Labs et al. 2015 measured 0.01 for its arousal).
 """
-
-AUGMENTATION_STRENGTH = 0.4
-"""Of the augmentation, for what a tracked face does to its chip from one look to the next."""
 
 
 @dataclass(frozen=True)
 class Simulation:
     """The statistics of simulated recordings.
 
-    correlation_seconds: quartile-like range of the trajectory's time to 1/e (annotation of 236 recordings: 12 to 25).
-    mean_spread, spread: standard deviation of recordings' means and inside a recording (0.30 and 0.14 measured).
-    expressive_share, expressive_spread: recordings with wide, quicker movement, which annotation of mostly
-        calm conversation lacks and a robot meets. still_share: of steps without change.
-    stretch_seconds: mean time from one drawn face to the next. miss_rate: a second; miss_seconds: how long at most.
-    identity_share: how much of the variation that valence and arousal do not explain stays with a person (measured on
-        51 people, each neutral and smiling: correlation 0.23). identity_seconds: mean time until another person comes.
-    held_share: of steps that show the version of a slow change (light, blur, pose) instead of a fresh one (jitter);
-        held_seconds: mean time until that changes.
+    Attributes:
+        step_seconds: Length of a model step.
+        correlation_seconds: Range of the trajectory's correlation time, until it falls to 1/e (annotation of 236
+            recordings: 12 to 25).
+        mean_spread: Standard deviation of the recordings' means (0.30 measured).
+        spread: Standard deviation within a recording (0.14 measured).
+        expressive_share: Share of recordings with wide, faster movement, which annotation of mostly calm conversation
+            lacks and a robot meets.
+        expressive_spread: `spread` of these.
+        expressive_correlation_seconds: `correlation_seconds` of these.
+        still_share: Share of steps without change.
+        stretch_seconds: Mean time from one sampled face to the next.
+        nearest: Faces around the trajectory's position to sample from.
+        miss_rate: Misses of the face per second.
+        miss_seconds: Longest miss.
+        identity_share: Share of the variation not explained by valence and arousal that stays with a person (measured
+            on 51 people, each neutral and smiling: correlation 0.23).
+        identity_seconds: Mean time until another person comes.
+        held_share: Share of steps that show the version of a slow change (light, blur, pose) instead of a fresh one
+            (jitter).
+        held_seconds: Mean time until the slow change goes on.
     """
 
     step_seconds: float = 0.2
@@ -86,39 +98,47 @@ class Simulation:
 
 
 class SimulatedRecordings:
-    """Draws recordings from faces: features N x V x F (V disturbed versions of each) and targets N x 2."""
+    """Samples recordings of faces.
+
+    Args:
+        features: N x V x F, V augmented versions of each of N faces.
+        targets: N x 2, valence and arousal of each face.
+        simulation: Statistics of the recordings.
+    """
 
     def __init__(self, features: Tensor, targets: Tensor, simulation: Simulation | None = None):
         self.features, self.targets = features, targets
         self.simulation = simulation or Simulation()
         self._lowest = features.amin(dim=(0, 1))  # the network's features are never negative
-        self._own = own_variation(features.mean(dim=1), targets)
+        self._residuals = unexplained_variation(features.mean(dim=1), targets)
 
-    def draw(self, count: int, steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """`count` recordings of `steps` model steps: features (count x steps x F) and labels (count x steps x 2)."""
-        features, labels = self._draw(1, count, steps, generator)
-        return features[0], labels
+    def sample(self, count: int, steps: int, generator: torch.Generator) -> ClipBatch:
+        """Sample `count` recordings of `steps` model steps (a `ClipSampler`)."""
+        (inputs,), labels = self._sample(1, count, steps, generator)
+        return ClipBatch(inputs, labels)
 
-    def sample_with_augmentation(self, count: int, steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """As `draw`, but looked at twice with jitter, light and blur of its own: features are 2 x count x steps x F."""
-        return self._draw(2, count, steps, generator)
+    def sample_two_views(self, count: int, steps: int, generator: torch.Generator) -> ClipBatch:
+        """As `sample`, with a second view: the same faces under jitter, light and blur of its own."""
+        (first, second), labels = self._sample(2, count, steps, generator)
+        return ClipBatch(first, labels, second_view=second)
 
-    def _draw(self, looks: int, count: int, steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _sample(self, views: int, count: int, steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Features (views x count x steps x F) and labels (count x steps x 2)."""
         wanted = self.trajectories(count, steps, generator)
         faces, weight = self._faces_along(wanted, generator)
         weight = weight.unsqueeze(-1)
-        seen = []
-        for _ in range(looks):
+        parts = []
+        for _ in range(views):
             before, after = (self.features[face, self.versions(count, steps, generator)] for face in faces)
-            seen.append(torch.lerp(before, after, weight))
-        own = torch.lerp(self._own[faces[0]], self._own[faces[1]], weight)
+            parts.append(torch.lerp(before, after, weight))
+        residual = torch.lerp(self._residuals[faces[0]], self._residuals[faces[1]], weight)
         labels = torch.lerp(self.targets[faces[0]], self.targets[faces[1]], weight)
-        # What belongs to the person and to the moment, identity and misses, is the same in every look.
-        features = self._with_identity(torch.stack(seen, dim=-2), own.unsqueeze(-2), generator)
-        return self.miss(features.flatten(-2), generator).unflatten(-1, (looks, -1)).movedim(-2, 0), labels
+        # Identity and misses belong to the person and the moment: they are the same in every view.
+        features = self._with_identity(torch.stack(parts, dim=-2), residual.unsqueeze(-2), generator)
+        return self.miss(features.flatten(-2), generator).unflatten(-1, (views, -1)).movedim(-2, 0), labels
 
     def trajectories(self, count: int, steps: int, generator: torch.Generator) -> Tensor:
-        """count x steps x 2 wanted positions."""
+        """Sample positions in the valence-arousal plane: count x steps x 2 in [-1, 1]."""
         s = self.simulation
         expressive = torch.rand(count, 1, generator=generator) < s.expressive_share
         low, high = (
@@ -139,45 +159,46 @@ class SimulatedRecordings:
         return (torch.stack(positions, dim=1) + mean.unsqueeze(1)).clamp(-1, 1)
 
     def _faces_along(self, wanted: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """For every step the face before and the face after it (2 x count x steps) and how far between them it lies."""
+        """For every step the faces before and after it (2 x count x steps), and the weight of the one after it."""
         s = self.simulation
         count, steps, _ = wanted.shape
-        drawn = torch.rand(count, steps, generator=generator) < s.step_seconds / s.stretch_seconds
-        drawn[:, 0] = drawn[:, -1] = True
-        where = drawn.nonzero()
-        near = torch.cdist(wanted[drawn], self.targets).topk(min(s.nearest, len(self.targets)), largest=False).indices
+        sampled = torch.rand(count, steps, generator=generator) < s.step_seconds / s.stretch_seconds
+        sampled[:, 0] = sampled[:, -1] = True
+        where = sampled.nonzero()
+        near = torch.cdist(wanted[sampled], self.targets).topk(min(s.nearest, len(self.targets)), largest=False).indices
         pick = torch.randint(near.shape[1], (len(near), 1), generator=generator)
         chosen = near.gather(1, pick).squeeze(1)
-        order = drawn.long().cumsum(dim=1) - 1  # index of the last draw at or before each step, within its recording
+        order = sampled.long().cumsum(dim=1) - 1  # index of the last sample at or before each step, in its recording
         first = torch.searchsorted(where[:, 0].contiguous(), torch.arange(count)).unsqueeze(1)
         before = first + order
-        after = torch.where(order < drawn.sum(dim=1, keepdim=True) - 1, before + 1, before)
+        after = torch.where(order < sampled.sum(dim=1, keepdim=True) - 1, before + 1, before)
         begin, end = where[before, 1], where[after, 1]
         passed = (torch.arange(steps) - begin) / (end - begin).clamp(min=1)
-        # A face rests in its expression, then moves within the middle of the stretch.
+        # A face rests in its expression and changes in the middle of the stretch.
         glide = ((passed - 0.5) / torch.empty(count, 1).uniform_(0.2, 1.0, generator=generator) + 0.5).clamp(0, 1)
         return torch.stack([chosen[before], chosen[after]]), 0.5 - 0.5 * torch.cos(math.pi * glide)
 
     def versions(self, count: int, steps: int, generator: torch.Generator) -> Tensor:
-        """count x steps indices of disturbed versions: some held for a while, some fresh."""
+        """Sample which augmented version each step shows: count x steps indices, some held for a while, some fresh."""
         s, choices = self.simulation, self.features.shape[1]
         held = _held(count, steps, s.step_seconds / s.held_seconds, choices, generator)
         fresh = torch.randint(choices, (count, steps), generator=generator)
         return torch.where(torch.rand(count, steps, generator=generator) < s.held_share, held, fresh)
 
-    def _with_identity(self, features: Tensor, own: Tensor, generator: torch.Generator) -> Tensor:
-        """Part of the shown faces' own variation replaced by that of one person; the amount of variation stays.
+    def _with_identity(self, features: Tensor, residual: Tensor, generator: torch.Generator) -> Tensor:
+        """Replace part of the faces' residual variation by that of one person; the amount of variation stays.
 
-        features: count x steps x looks x F; own: count x steps x 1 x F.
+        features: count x steps x views x F; residual: count x steps x 1 x F.
         """
         s = self.simulation
         count, steps = features.shape[:2]
-        person = _held(count, steps, s.step_seconds / s.identity_seconds, len(self._own), generator)
+        person = _held(count, steps, s.step_seconds / s.identity_seconds, len(self._residuals), generator)
         stays, passes = math.sqrt(s.identity_share), math.sqrt(1 - s.identity_share)
-        return torch.maximum(features + (passes - 1) * own + stays * self._own[person].unsqueeze(-2), self._lowest)
+        mixed = features + (passes - 1) * residual + stays * self._residuals[person].unsqueeze(-2)
+        return torch.maximum(mixed, self._lowest)
 
     def miss(self, features: Tensor, generator: torch.Generator) -> Tensor:
-        """Steps in which the face is not seen repeat the features before, as the running pipeline does."""
+        """Repeat earlier features (count x steps x F) where the face is missed, as the running pipeline does."""
         s = self.simulation
         count, steps, _ = features.shape
         longest = max(1, round(s.miss_seconds / s.step_seconds))
@@ -189,29 +210,36 @@ class SimulatedRecordings:
         return features.gather(1, index.unsqueeze(-1).expand_as(features))
 
 
-def own_variation(features: Tensor, targets: Tensor) -> Tensor:
-    """N x F: what of each face's features (N x F) its place in the plane (N x 2) does not explain.
+def unexplained_variation(features: Tensor, targets: Tensor) -> Tensor:
+    """What valence and arousal do not explain of each face's features.
 
     The explained part is a polynomial of the fourth degree, fitted by least squares.
+
+    Args:
+        features: N x F.
+        targets: N x 2, valence and arousal.
+
+    Returns:
+        N x F residuals.
     """
     valence, arousal = targets.double().unbind(dim=1)
     terms = torch.stack([valence**i * arousal**j for i in range(5) for j in range(5 - i)], dim=1)
-    # The ridge keeps few faces, or faces that all lie in one place, solvable.
+    # With few faces, or faces that all lie in one place, only the ridge makes this solvable.
     ridge = 1e-3 * len(terms) * torch.eye(terms.shape[1], dtype=torch.float64)
     explained = terms @ torch.linalg.solve(terms.T @ terms + ridge, terms.T @ features.double())
     return (features - explained).to(features.dtype)
 
 
 def _held(count: int, steps: int, change_rate: float, choices: int, generator: torch.Generator) -> Tensor:
-    """count x steps random indices below `choices`, each kept until a change comes, at `change_rate` a step."""
-    drawn = torch.randint(choices, (count, steps), generator=generator)
+    """count x steps random indices below `choices`, each held until it changes, at `change_rate` per step."""
+    sampled = torch.randint(choices, (count, steps), generator=generator)
     changes = torch.rand(count, steps, generator=generator) < change_rate
     changes[:, 0] = True
     since = torch.where(changes, torch.arange(steps).expand(count, steps), 0).cummax(dim=1).values
-    return drawn.gather(1, since)
+    return sampled.gather(1, since)
 
 
-def recordings_of(
+def simulate_recordings(
     cnn: DiscreteEmotionCNN,
     faces: Faces,
     versions: int,
@@ -219,9 +247,15 @@ def recordings_of(
     simulation: Simulation | None = None,
     cache: Path | None = None,
 ) -> SimulatedRecordings:
-    """Recordings that show `faces` as `cnn` sees them: those with votes, found by the detector, no duplicates.
+    """Encode faces and make simulated recordings of those with votes, found by the detector, without duplicates.
 
-    cache: folder in which features are kept; they are made anew for other weights, faces, versions or another seed.
+    Args:
+        cnn: Encodes the faces.
+        faces: Labelled faces.
+        versions: Augmented versions of each face.
+        seed: Of the augmentation.
+        simulation: Statistics of the recordings.
+        cache: Folder in which the features are kept, by weights, faces, versions and seed.
     """
     votes = vote_distribution(faces.votes)
     chosen = np.flatnonzero((votes.sum(axis=1) > 0) & faces.found & ~faces.duplicate)
@@ -234,33 +268,37 @@ def _cached_features(
     cnn: DiscreteEmotionCNN, chips: np.ndarray, versions: int, seed: int, cache: Path | None
 ) -> Tensor:
     if cache is None:
-        return disturbed_features(cnn, chips, versions, seed)
-    digest = hashlib.sha256(f"{versions} {seed}".encode() + chips.tobytes())
-    for name, value in sorted(cnn.state_dict().items()):
-        digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
-    path = cache / f"faces-{digest.hexdigest()[:16]}.safetensors"
+        return augmented_features(cnn, chips, versions, seed)
+    key = hashlib.sha256(f"{versions} {seed} {state_digest(cnn)}".encode() + chips.tobytes()).hexdigest()
+    path = cache / f"faces-{key[:16]}.safetensors"
     try:
         return load_file(path)["features"]
     except (OSError, KeyError, SafetensorError):
-        pass  # not there, or cut short by an interruption
-    features = disturbed_features(cnn, chips, versions, seed)
-    cache.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(f".{os.getpid()}.partial")
-    save_file({"features": features.contiguous()}, aside)
-    aside.replace(path)
+        pass  # missing or damaged
+    features = augmented_features(cnn, chips, versions, seed)
+    with atomic_file(path) as partial:
+        save_file({"features": features.contiguous()}, partial)
     return features
 
 
 @torch.inference_mode()
-def disturbed_features(cnn: DiscreteEmotionCNN, chips: np.ndarray, versions: int, seed: int) -> Tensor:
-    """Features (N x V x F) of N chips (N x S x S uint8), each seen V = `versions` times as a tracked face jitters."""
+def augmented_features(cnn: DiscreteEmotionCNN, chips: np.ndarray, versions: int, seed: int) -> Tensor:
+    """Encode several augmented versions of each chip, as far apart as those of a tracked face.
+
+    Args:
+        cnn: Encodes the chips, on its own device.
+        chips: N x S x S uint8.
+        versions: V.
+        seed: Of the augmentation.
+
+    Returns:
+        N x V x F features, on the CPU.
+    """
     cnn.eval()
     device = next(cnn.parameters()).device
     generator = torch.Generator().manual_seed(seed)
     parts = []
     for batch in tqdm(torch.from_numpy(chips).unsqueeze(1).split(256), desc="encoding faces", unit="batch"):
-        seen = [
-            cnn(augment(batch.to(device).float(), generator, AUGMENTATION_STRENGTH))[0].cpu() for _ in range(versions)
-        ]
-        parts.append(torch.stack(seen, dim=1))
+        augmented = (augment(batch.to(device).float(), generator, AUGMENTATION_STRENGTH) for _ in range(versions))
+        parts.append(torch.stack([cnn(chip)[0].cpu() for chip in augmented], dim=1))
     return torch.cat(parts)

@@ -1,9 +1,9 @@
-"""Identity-true change: one person's neutral and smiling picture, and everything in between.
+"""Smiles of one person: a neutral and a smiling image of each, and everything in between.
 
 In: a folder of NAME_neutral.jpg and NAME_smiling.jpg (the Face Research Lab London Set is one, CC BY 4.0). Out:
 recordings in which a person smiles and stops smiling along a trajectory, while nothing else about the face changes.
 
-The pictures between the two come from dense optical flow: both are warped towards each other and blended.
+The images between the two come from dense optical flow: both are warped towards each other and blended.
 """
 
 from __future__ import annotations
@@ -16,112 +16,142 @@ import torch
 from torch import Tensor
 
 from ast_net_ros.model.network import EMOTIONS, DiscreteEmotionCNN
-from ast_net_ros.training.data.faces import DataError, largest_face, read_picture
-from ast_net_ros.training.data.recordings import split_by_person
+from ast_net_ros.rating_files import DataError
+from ast_net_ros.training.data.recordings import read_image, split_by_person
+from ast_net_ros.training.data.samplers import ClipBatch
 from ast_net_ros.training.data.simulation import (
     EMOTION_COORDINATES,
     SimulatedRecordings,
     Simulation,
-    disturbed_features,
+    augmented_features,
 )
 from ast_net_ros.vision.alignment import CHIP_SIDE, align_face
-from ast_net_ros.vision.detection import FaceDetector
+from ast_net_ros.vision.detection import Detector, largest_detection, make_detector
 
 SMILE_INTENSITY = 0.6
 """How far a closed-mouth smile lies from neutral to happiness (project's choice; raters put a morph half to three
 quarters of the way from neutral to a broad smile at valence 0.38 to 0.52)."""
 
-_STAGES = 9  # pictures from neutral to smiling, both included
+_STAGES = 9  # images from neutral to smiling, both included
 _WARP_SIDE = 4 * CHIP_SIDE
 
 
-class PairRecordings:
-    """Draws recordings from P people: features P x A x V x F, A stages of their smile in V disturbed versions."""
+class SmileRecordings:
+    """Samples recordings of smiles.
+
+    Args:
+        features: P x A x V x F: P people, A stages of their smile, V augmented versions of each.
+        simulation: Statistics of the recordings.
+    """
 
     def __init__(self, features: Tensor, simulation: Simulation | None = None):
         self.features = features
         neutral, happy = (torch.from_numpy(EMOTION_COORDINATES[EMOTIONS.index(e)]) for e in ("neutral", "happiness"))
         self._ends = torch.stack([neutral, torch.lerp(neutral, happy, SMILE_INTENSITY)])
         # Trajectories, misses and held versions are those of the other simulated recordings.
-        self._like = SimulatedRecordings(
+        self._simulated = SimulatedRecordings(
             features.flatten(0, 1), torch.zeros(features.shape[0] * features.shape[1], 2), simulation
         )
 
-    def draw(self, count: int, steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """features: count x steps x F; labels: count x steps x 2."""
+    def sample(self, count: int, steps: int, generator: torch.Generator) -> ClipBatch:
+        """Sample `count` recordings of `steps` model steps (a `ClipSampler`)."""
         people, stages, _, _ = self.features.shape
-        wanted = self._like.trajectories(count, steps, generator)[..., 0]
+        wanted = self._simulated.trajectories(count, steps, generator)[..., 0]
         rest, smile = self._ends[:, 0]
         amount = ((wanted - rest) / (smile - rest)).clamp(0, 1)
         person = torch.randint(people, (count, 1), generator=generator).expand(count, steps)
-        version = self._like.versions(count, steps, generator)
+        version = self._simulated.versions(count, steps, generator)
         place = amount * (stages - 1)
         below = place.floor().long().clamp(max=stages - 2)
         between = (place - below).unsqueeze(-1)
         features = torch.lerp(self.features[person, below, version], self.features[person, below + 1, version], between)
         labels = torch.lerp(self._ends[0], self._ends[1], amount.unsqueeze(-1))
-        return self._like.miss(features, generator), labels
+        return ClipBatch(self._simulated.miss(features, generator), labels)
 
 
-def pair_recordings(
+def smile_recordings(
     cnn: DiscreteEmotionCNN, folder: Path, split: str, versions: int, seed: int, simulation: Simulation | None = None
-) -> PairRecordings:
-    """Recordings of the people of `folder` who fall to `split` ('train' or 'valid', by their names).
+) -> SmileRecordings:
+    """Make smile recordings of the people of one split.
 
-    Raises DataError when the folder holds no pair with a face for that split.
+    Args:
+        cnn: Encodes the faces.
+        folder: Holds the images.
+        split: "train" or "valid"; people are assigned by name.
+        versions: Augmented versions of each face.
+        seed: Of the augmentation.
+        simulation: Statistics of the recordings.
+
+    Raises:
+        DataError: No pair of this split shows a face in both images, or an image is missing.
     """
-    detector = FaceDetector(threads=1)
-    stages = [
-        found
-        for name in people_in(folder)
-        if split_by_person(name) == split and (found := _stages(folder, name, detector)) is not None
-    ]
+    detector = make_detector()
+    pairs = [aligned_pair(folder, name, detector, _WARP_SIDE) for name in people_in(folder, split)]
+    stages = [warp_between(*pair, _STAGES) for pair in pairs if pair is not None]
     if not stages:
         raise DataError(f"{folder}: no pair for '{split}' in which both faces are found")
     chips = np.stack(stages)
-    features = disturbed_features(cnn, chips.reshape(-1, *chips.shape[2:]), versions, seed)
-    return PairRecordings(features.unflatten(0, chips.shape[:2]), simulation)
+    features = augmented_features(cnn, chips.reshape(-1, *chips.shape[2:]), versions, seed)
+    return SmileRecordings(features.unflatten(0, chips.shape[:2]), simulation)
 
 
-def people_in(folder: Path) -> list[str]:
-    """The names of the people in a folder of pairs. Raises DataError where there is none."""
+def people_in(folder: Path, split: str | None = None) -> list[str]:
+    """List the people of a folder of smile pairs, those of `split` ("train" or "valid") or all, sorted by name.
+
+    Raises:
+        DataError: The folder contains no pair.
+    """
     names = sorted(path.name.removesuffix("_neutral.jpg") for path in folder.glob("*_neutral.jpg"))
     if not names:
-        raise DataError(f"{folder}: holds no NAME_neutral.jpg with a NAME_smiling.jpg beside it")
-    return names
+        raise DataError(f"{folder}: contains no NAME_neutral.jpg with a NAME_smiling.jpg beside it")
+    return [name for name in names if split is None or split_by_person(name) == split]
 
 
-def aligned_pair(folder: Path, name: str, detector: FaceDetector, side: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """A person's neutral and smiling face, side x side; None where one is not found.
+def aligned_pair(folder: Path, name: str, detector: Detector, side: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Read a person's neutral and smiling face.
 
-    Raises DataError for a picture that is missing or cannot be decoded.
+    Args:
+        folder: Holds NAME_neutral.jpg and NAME_smiling.jpg.
+        name: Of the person.
+        detector: Finds the faces.
+        side: Pixels.
+
+    Returns:
+        Two side x side uint8 images, or None where a face is not found.
+
+    Raises:
+        DataError: An image is missing or cannot be decoded.
     """
     faces = []
-    for which in ("neutral", "smiling"):
-        path = folder / f"{name}_{which}.jpg"
-        picture = read_picture(path)
-        if picture is None:
-            raise DataError(f"{path}: missing or not a picture")
-        largest = largest_face(detector.detect(picture))
-        if largest is None:
+    for expression in ("neutral", "smiling"):
+        path = folder / f"{name}_{expression}.jpg"
+        image = read_image(path)
+        if image is None:
+            raise DataError(f"{path}: missing or not an image")
+        face = largest_detection(detector.detect(image))
+        if face is None:
             return None
-        faces.append(align_face(picture, largest.landmarks, side))
+        faces.append(align_face(image, face.landmarks, side))
     return faces[0], faces[1]
 
 
-def _stages(folder: Path, name: str, detector: FaceDetector) -> np.ndarray | None:
-    pair = aligned_pair(folder, name, detector, _WARP_SIDE)
-    return None if pair is None else warp_between(*pair, _STAGES)
-
-
 def warp_between(first: np.ndarray, second: np.ndarray, stages: int) -> np.ndarray:
-    """stages x CHIP_SIDE x CHIP_SIDE chips from `first` to `second` (both S x S grey), ends included."""
+    """Make the chips between two aligned faces.
+
+    Args:
+        first: S x S uint8, grey.
+        second: The same size.
+        stages: Number of chips, both ends included.
+
+    Returns:
+        stages x CHIP_SIDE x CHIP_SIDE uint8.
+    """
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     forth, back = flow.calc(first, second, None), flow.calc(second, first, None)
     y, x = np.mgrid[: first.shape[0], : first.shape[1]].astype(np.float32)
     chips = []
     for amount in np.linspace(0, 1, stages):
-        # Where a pixel of the picture between comes from: approximately against the flow, for small movements.
+        # Where a pixel in between comes from: approximately against the flow, as the movements are small.
         from_first = _remap(first, x - amount * forth[..., 0], y - amount * forth[..., 1])
         from_second = _remap(second, x - (1 - amount) * back[..., 0], y - (1 - amount) * back[..., 1])
         mixed = (1 - amount) * from_first + amount * from_second
@@ -129,8 +159,8 @@ def warp_between(first: np.ndarray, second: np.ndarray, stages: int) -> np.ndarr
     return np.stack(chips)
 
 
-def _remap(picture: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _remap(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     remapped = cv2.remap(
-        picture, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        image, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     return remapped.astype(np.float32)

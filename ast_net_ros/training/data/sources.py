@@ -1,6 +1,6 @@
-"""What a stage 2 training learns from and is watched on, as its command names it.
+"""What a stage 2 training learns from and is checked on, as its command names it.
 
-In: data sets, face archives and picture pairs. Out: what draws clips, of people to learn from and of others.
+In: data sets, archives of faces, folders of smile pairs. Out: samplers of clips, of people to train on and of others.
 """
 
 from __future__ import annotations
@@ -8,37 +8,51 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ast_net_ros.model.network import DiscreteEmotionCNN, NetworkConfig
+from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.data.datasets import open_recordings
 from ast_net_ros.training.data.face_sources import open_faces
-from ast_net_ros.training.data.faces import DataError
-from ast_net_ros.training.data.features import clips_of
-from ast_net_ros.training.data.mixture import mixture, same_look
-from ast_net_ros.training.data.recorded_clips import RecordedClips
+from ast_net_ros.training.data.features import encode_recordings
 from ast_net_ros.training.data.recordings import StepClip
-from ast_net_ros.training.data.simulation import Simulation, recordings_of
-from ast_net_ros.training.data.smile_pairs import pair_recordings
-from ast_net_ros.training.fine_tuning import independent_augmentation
-from ast_net_ros.training.stage2 import ClipSampler
+from ast_net_ros.training.data.samplers import (
+    ClipSampler,
+    independent_augmentation,
+    mixture,
+    recorded_clip_sampler,
+)
+from ast_net_ros.training.data.simulation import Simulation, simulate_recordings
+from ast_net_ros.training.data.smile_pairs import smile_recordings
 
-PAIRS_WEIGHT = 0.15
-"""Of smiles from pairs, where other simulated recordings and real ones weigh 1 each."""
+SMILE_PAIRS_WEIGHT = 0.15
+"""Weight of smile pairs in the mixture, where other simulated recordings and real ones have 1 each."""
+
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Sources:
-    """data: "NAME:PATH" each. train, valid: faces of simulated recordings. pairs: folder of smiles. cache: of features.
+    """What to train on.
 
-    label_delay: seconds. versions: disturbed copies of each simulated face. independent_augmentation: each Siamese branch sees
-    recordings with jitter, light and blur of its own, where a recording offers them: simulated ones, and chips.
-    chips: recordings give chips in place of features, for a CNN that is trained along.
+    Attributes:
+        data: Data sets of real recordings, "NAME:PATH" each.
+        train: Faces of simulated recordings to train on.
+        valid: Faces of other people.
+        smile_pairs: Folder of smile pairs.
+        cache: Folder of cached features.
+        label_delay: Seconds by which raters lag behind.
+        versions: Augmented versions of each simulated face.
+        seed: Of the augmentation of simulated faces.
+        independent_augmentation: Each Siamese branch sees jitter, light and blur of its own; for simulated faces and
+            for chips.
+        chips: Real recordings give chips in place of features, for a CNN that is trained along.
     """
 
     data: tuple[str, ...]
     train: Path | None
     valid: Path | None
-    pairs: Path | None
+    smile_pairs: Path | None
     cache: Path
     label_delay: float = 0.0
     versions: int = 4
@@ -47,73 +61,93 @@ class Sources:
     chips: bool = False
 
 
-@dataclass(frozen=True)
-class DrawnSources:
-    """train: draws clips to learn from. valid: of other people; None where nobody was held out."""
+class Samplers(NamedTuple):
+    """Clips to train on, and clips of other people; None where nobody was held out."""
 
     train: ClipSampler
     valid: ClipSampler | None
 
 
-def open_sources(
-    sources: Sources,
-    cnn: DiscreteEmotionCNN,
-    network: NetworkConfig,
-    output: Path,
-    tell: Callable[[str], None] = lambda _: None,
-) -> DrawnSources:
-    """Read everything; `tell` hears what is found and what is left out. Raises DataError where nothing is left.
+def open_samplers(
+    sources: Sources, cnn: DiscreteEmotionCNN, network: NetworkConfig, output: Path, log: Log = lambda _: None
+) -> Samplers:
+    """Read all sources.
 
-    Figures are taken on real recordings where there are any, else on simulated ones.
+    Args:
+        sources: What to train on.
+        cnn: Encodes faces.
+        network: Sizes of the network.
+        output: Folder in which chips of archives are cached.
+        log: Called with a line for what is found and what is left out.
+
+    Returns:
+        Samplers of the mixture to train on, and of real held-out recordings, or of simulated ones where there are none.
+
+    Raises:
+        DataError: The sources do not fit each other, or nothing is left.
     """
+    _check(sources)
+    train: list[tuple[ClipSampler, float]] = []
+    valid: list[ClipSampler] = []
+    if sources.data:
+        clips = recorded_clips(sources, cnn, network, log)
+        if not clips["train"]:
+            raise DataError("no recording to train on: none of the usable ones has the split 'train'")
+        recorded = recorded_clip_sampler(clips["train"])
+        twice = sources.chips and sources.independent_augmentation
+        train.append((independent_augmentation(recorded) if twice else recorded, 1.0))
+        if clips["valid"]:
+            valid.append(recorded_clip_sampler(clips["valid"]))
+    if sources.train and sources.valid:
+        simulation, seed = Simulation(step_seconds=network.step_seconds), sources.seed
+        faces = open_faces(sources.train, "train", output, log)
+        simulated = simulate_recordings(cnn, faces, sources.versions, seed, simulation, sources.cache)
+        train.append((simulated.sample_two_views if sources.independent_augmentation else simulated.sample, 1.0))
+        faces = open_faces(sources.valid, "valid", output, log)
+        valid.append(simulate_recordings(cnn, faces, 2, seed + 1, simulation, sources.cache).sample)
+        if sources.smile_pairs:
+            smiles = smile_recordings(cnn, sources.smile_pairs, "train", sources.versions, seed, simulation)
+            log(f"smiles of {len(smiles.features)} people")
+            train.append((smiles.sample, SMILE_PAIRS_WEIGHT))
+    return Samplers(mixture(train), valid[0] if valid else None)
+
+
+def _check(sources: Sources) -> None:
     if not sources.data and not sources.train:
-        raise DataError("nothing to learn from: give --data NAME:PATH, or --train and --valid for simulated recordings")
+        raise DataError("nothing to train on: give --data NAME:PATH, or --train and --valid for simulated recordings")
     if bool(sources.train) != bool(sources.valid):
         raise DataError("simulated recordings need both --train and --valid, with faces of different people")
-    if sources.pairs and not sources.train:
-        raise DataError("--pairs adds to simulated recordings; give --train and --valid too")
+    if sources.smile_pairs and not sources.train:
+        raise DataError("--smile-pairs adds to simulated recordings; give --train and --valid too")
     if sources.chips and sources.train:
-        raise DataError("a CNN is trained along on --data alone: simulated recordings (--train) are made of features")
-    learnt: list[tuple[ClipSampler, float]] = []
-    watched: list[tuple[ClipSampler, float]] = []
-    if sources.data:
-        clips = recorded_clips(sources, cnn, network, tell)
-        if not clips["train"]:
-            raise DataError("no recording to learn from: none of the usable ones has the split 'train'")
-        draw = RecordedClips(clips["train"]).draw
-        looks = independent_augmentation if sources.chips else same_look
-        learnt.append((looks(draw) if sources.independent_augmentation else draw, 1.0))
-        if clips["valid"]:
-            watched.append((RecordedClips(clips["valid"]).draw, 1.0))
-    if sources.train and sources.valid:
-        simulation = Simulation(step_seconds=network.step_seconds)
-        for path, part, drawn in ((sources.train, "train", learnt), (sources.valid, "valid", watched)):
-            faces = open_faces(path, part, output, tell)
-            versions, seed = (sources.versions, sources.seed) if part == "train" else (2, sources.seed + 1)
-            recordings = recordings_of(cnn, faces, versions, seed, simulation, sources.cache)
-            apart = sources.independent_augmentation and part == "train"
-            drawn.append((recordings.sample_with_augmentation if apart else recordings.draw, 1.0))
-        if sources.pairs:
-            people = pair_recordings(cnn, sources.pairs, "train", sources.versions, sources.seed, simulation)
-            tell(f"smiles of {len(people.features)} people")
-            learnt.append((same_look(people.draw) if sources.independent_augmentation else people.draw, PAIRS_WEIGHT))
-    return DrawnSources(mixture(learnt), watched[0][0] if watched else None)
+        raise DataError("--fine-tune works with --data only: simulated recordings (--train) are made of features")
 
 
 def recorded_clips(
-    sources: Sources, cnn: DiscreteEmotionCNN, network: NetworkConfig, tell: Callable[[str], None] = lambda _: None
+    sources: Sources, cnn: DiscreteEmotionCNN, network: NetworkConfig, log: Log = lambda _: None
 ) -> dict[str, list[StepClip]]:
-    """The real recordings of all data sets in model steps, by split."""
+    """Read the real recordings of all data sets.
+
+    Args:
+        sources: What to train on.
+        cnn: Encodes faces.
+        network: Sizes of the network.
+        log: Called with a line for what is found and what is left out.
+
+    Returns:
+        Clips in model steps, by split.
+    """
     clips: dict[str, list[StepClip]] = {"train": [], "valid": [], "test": []}
-    for which in sources.data:
-        found = clips_of(
-            open_recordings(which), None if sources.chips else cnn, network, sources.cache, sources.label_delay, tell
-        )
-        for split, those in found.items():
-            clips[split] += those
-    for split, those in clips.items():
-        if those:
-            minutes = sum(len(clip.features) for clip in those) * network.step_seconds / 60
-            names = len({clip.recording for clip in those})
-            tell(f"{split}: {names} recordings, {len(those)} unbroken clips, {minutes:.1f} minutes")
+    encoder = None if sources.chips else cnn
+    for name_and_path in sources.data:
+        opened = open_recordings(name_and_path)
+        for split, found in encode_recordings(
+            opened, encoder, network, sources.cache, sources.label_delay, log
+        ).items():
+            clips[split] += found
+    for split, found in clips.items():
+        if found:
+            minutes = sum(len(clip.inputs) for clip in found) * network.step_seconds / 60
+            names = len({clip.recording for clip in found})
+            log(f"{split}: {names} recordings, {len(found)} clips, {minutes:.1f} minutes")
     return clips

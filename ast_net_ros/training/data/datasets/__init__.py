@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.data.datasets.afew_va import read_afew_va
 from ast_net_ros.training.data.datasets.aff_wild2 import read_aff_wild2
 from ast_net_ros.training.data.datasets.avec2012 import read_avec2012
 from ast_net_ros.training.data.datasets.manifest import read_manifest
-from ast_net_ros.training.data.faces import DataError
 from ast_net_ros.training.data.recordings import RecordingSet
 
 DATA_SETS: dict[str, Callable[[Path], RecordingSet]] = {

@@ -17,8 +17,8 @@ from ast_net_ros.rating_files import AFEW_VA_FRAME_RATE, DataError, bounded_labe
 from ast_net_ros.training.data.recordings import (
     Recording,
     RecordingSet,
-    picture_frames,
-    pictures_in,
+    image_frames,
+    images_in,
     source_identity,
     split_by_person,
 )
@@ -45,7 +45,7 @@ def read_afew_va(folder: Path) -> RecordingSet:
 
 def _recording(path: Path) -> Recording:
     numbers, values, stored = read_afew_va_frames(path)
-    pictures = [picture for picture in pictures_in(path.parent) if picture.stem.isdecimal()]
+    pictures = [picture for picture in images_in(path.parent) if picture.stem.isdecimal()]
     if not len(numbers) or not pictures:
         raise DataError(f"{path.parent}: {len(numbers)} labels and {len(pictures)} frames; nothing to learn from")
     labels, clipped = bounded_labels(values, str(path))
@@ -56,7 +56,7 @@ def _recording(path: Path) -> Recording:
         name=path.stem,
         split=split_by_person(person),
         person=person,
-        frames=picture_frames(pictures, [int(picture.stem) / AFEW_VA_FRAME_RATE for picture in pictures]),
+        frames=image_frames(pictures, [int(picture.stem) / AFEW_VA_FRAME_RATE for picture in pictures]),
         source=source_identity(pictures),
         label_stamps=numbers / AFEW_VA_FRAME_RATE,
         labels=labels,

@@ -23,8 +23,8 @@ from ast_net_ros.training.data.recordings import (
     VIDEO_SUFFIXES,
     Recording,
     RecordingSet,
-    picture_frames,
-    pictures_in,
+    image_frames,
+    images_in,
     source_identity,
 )
 from ast_net_ros.vision.video import VideoError, open_video
@@ -63,7 +63,7 @@ def read_aff_wild2(folder: Path) -> RecordingSet:
 def _recording(path: Path, crop: Path | None, videos: dict[str, Path]) -> Recording:
     if crop is None:
         raise DataError(f"{path.name}: no folder cropped*/{path.stem} with its frames")
-    pictures = [picture for picture in pictures_in(crop) if picture.stem.isdecimal()]
+    pictures = [picture for picture in images_in(crop) if picture.stem.isdecimal()]
     if not pictures:
         raise DataError(f"{crop}: holds no frame such as 00001.jpg")
     values = _read_annotation(path)
@@ -77,7 +77,7 @@ def _recording(path: Path, crop: Path | None, videos: dict[str, Path]) -> Record
         name=path.stem,
         split=_SETS[path.parent.name],
         person=path.stem,
-        frames=picture_frames(pictures, [(int(picture.stem) - 1) / rate for picture in pictures]),
+        frames=image_frames(pictures, [(int(picture.stem) - 1) / rate for picture in pictures]),
         source=source_identity(pictures),
         label_stamps=np.arange(len(labels)) / rate,
         labels=labels,

@@ -23,8 +23,8 @@ from ast_net_ros.rating_files import DataError, bounded_labels
 from ast_net_ros.training.data.recordings import (
     Recording,
     RecordingSet,
-    picture_frames,
-    pictures_in,
+    image_frames,
+    images_in,
     source_identity,
     video_frames,
 )
@@ -61,11 +61,11 @@ def _recording(manifest: Path, row: dict[str, str]) -> Recording:
     name = row.get("name") or Path(row["frames"]).stem
     stamps, values, remarks = read_labels(labels)
     if frames.is_dir():
-        pictures = pictures_in(frames)
+        pictures = images_in(frames)
         if not pictures:
             raise DataError(f"frames '{row['frames']}': the folder holds no picture")
         rate = _rate(row)
-        opened, source = picture_frames(pictures, [i / rate for i in range(len(pictures))]), source_identity(pictures)
+        opened, source = image_frames(pictures, [i / rate for i in range(len(pictures))]), source_identity(pictures)
     else:
         opened, source = video_frames(frames), source_identity([frames])
     split = row["split"].lower()

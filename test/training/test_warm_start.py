@@ -1,4 +1,4 @@
-"""A CNN that starts from stored weights takes over what fits, and says so when nothing does."""
+"""A CNN that starts from stored weights takes over what fits."""
 
 import pytest
 import torch
@@ -6,9 +6,9 @@ from click.testing import CliRunner
 
 from ast_net_ros.model.network import ASTNet, DiscreteEmotionCNN, NetworkConfig
 from ast_net_ros.model.weights import save_weights
+from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.commands import train_attributes_command
-from ast_net_ros.training.data.faces import DataError
-from ast_net_ros.training.warm_start import init_from_checkpoint, open_cnn
+from ast_net_ros.training.warm_start import init_from_checkpoint, load_any_cnn
 
 SMALL = NetworkConfig(widths=(8, 16), depths=(2, 1), attributes=8, hidden=4)
 
@@ -22,28 +22,28 @@ def stored(tmp_path_factory):
     return path, net.cnn.eval()
 
 
-def test_of_the_same_sizes_it_answers_as_the_stored_one(stored):
+def test_a_cnn_of_the_same_sizes_equals_the_stored_one(stored):
     path, cnn = stored
-    grown = init_from_checkpoint(path, SMALL).eval()
+    started = init_from_checkpoint(path, SMALL).eval()
     chips = torch.rand(3, 1, 48, 48) * 255
-    torch.testing.assert_close(grown(chips), cnn(chips), atol=0, rtol=0)
-    assert open_cnn(path)[0] == SMALL
+    torch.testing.assert_close(started(chips), cnn(chips), atol=0, rtol=0)
+    assert load_any_cnn(path)[0] == SMALL
 
 
-def test_a_deeper_and_wider_one_keeps_each_stages_first_blocks(stored):
+def test_a_larger_cnn_keeps_the_first_blocks_of_each_stage(stored):
     path, cnn = stored
     wanted = NetworkConfig(widths=(8, 16, 24), depths=(1, 2, 1), attributes=8, hidden=4)
     fresh = DiscreteEmotionCNN(wanted).state_dict()
-    grown = init_from_checkpoint(path, wanted).state_dict()
+    started = init_from_checkpoint(path, wanted).state_dict()
     taken = {"stem.weight": "stem.weight", "blocks.0.first.weight": "blocks.0.first.weight"}
     taken["blocks.1.second.weight"] = "blocks.2.second.weight"  # the second stage begins a block earlier
     taken["emotions.weight"] = "emotions.weight"
     for ours, theirs in taken.items():
-        torch.testing.assert_close(grown[ours], cnn.state_dict()[theirs], atol=0, rtol=0)
-    assert grown["attributes.weight"].shape == fresh["attributes.weight"].shape == (8, 24)
+        torch.testing.assert_close(started[ours], cnn.state_dict()[theirs], atol=0, rtol=0)
+    assert started["attributes.weight"].shape == fresh["attributes.weight"].shape == (8, 24)
 
 
-def test_where_nothing_fits_it_is_refused_by_name(stored):
+def test_another_stem_is_refused(stored):
     path, _ = stored
     with pytest.raises(DataError, match=r"stem of 8 channels; the network to train has 48 and 12"):
         init_from_checkpoint(path, NetworkConfig(widths=(12, 16), depths=(1, 1), attributes=8, hidden=4))
@@ -53,12 +53,12 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
     path = tmp_path / "notes.safetensors"
     path.write_bytes(b"nothing of the kind")
     with pytest.raises(DataError, match=r"notes\.safetensors"):
-        open_cnn(path)
+        load_any_cnn(path)
 
 
-def test_sizes_that_are_no_numbers_are_refused(tmp_path):
+def test_widths_that_are_not_numbers_are_refused(tmp_path):
     (tmp_path / "x.npz").write_bytes(b"")
     arguments = ["--train", tmp_path / "x.npz", "--valid", tmp_path / "x.npz", "--output", tmp_path / "out"]
-    answer = CliRunner().invoke(train_attributes_command, [*map(str, arguments), "--widths", "32,x"])
-    assert answer.exit_code == 2
-    assert "'32,x': wanted whole numbers" in answer.output
+    result = CliRunner().invoke(train_attributes_command, [*map(str, arguments), "--widths", "32,x"])
+    assert result.exit_code == 2
+    assert "'32,x': expected whole numbers" in result.output

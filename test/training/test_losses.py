@@ -1,4 +1,4 @@
-"""Stage 2: the objective, the simulated recordings, and that training on them learns."""
+"""The losses of stage 2, and that training on simulated recordings learns."""
 
 import pytest
 import torch
@@ -32,7 +32,7 @@ def test_concordance_by_its_definition():
     assert concordance(torch.zeros(2, 5, 2), t[:2, :5]).tolist() == pytest.approx([0, 0], abs=1e-5)
 
 
-def test_sigma_is_best_at_the_size_of_the_errors():
+def test_the_best_sigma_is_the_size_of_the_errors():
     truth = torch.randn(8, 100, 2, generator=torch.Generator().manual_seed(0))
     affect = truth + 0.3 * torch.randn(8, 100, 2, generator=torch.Generator().manual_seed(1))
     losses = {
@@ -41,20 +41,20 @@ def test_sigma_is_best_at_the_size_of_the_errors():
     assert min(losses, key=losses.__getitem__) == 0.3
 
 
-def test_agreement_compares_the_same_moments():
+def test_consistency_compares_the_same_moments():
     recording = torch.randn(2, 30, 2, generator=torch.Generator().manual_seed(0))
     for shift in (1, 7, 12):
         earlier, later = recording[:, : 30 - shift], recording[:, shift:]
-        assert float(consistency_loss(earlier, later, shift, settle=0)) == 0
-        assert float(consistency_loss(earlier, later + 0.5, shift, settle=2)) == pytest.approx(0.25)
-    assert float(consistency_loss(recording[:, :25], recording[:, 5:], 4, settle=0)) > 0.1
+        assert float(consistency_loss(earlier, later, shift, settle_steps=0)) == 0
+        assert float(consistency_loss(earlier, later + 0.5, shift, settle_steps=2)) == pytest.approx(0.25)
+    assert float(consistency_loss(recording[:, :25], recording[:, 5:], 4, settle_steps=0)) > 0.1
 
 
-def test_agreement_is_not_asked_while_a_branch_settles():
+def test_consistency_leaves_out_settling_steps():
     earlier, later = torch.zeros(1, 20, 2), torch.zeros(1, 20, 2)
     later[:, :4] = 1.0
-    assert float(consistency_loss(earlier, later, shift=5, settle=4)) == 0
-    assert float(consistency_loss(earlier, later, shift=5, settle=3)) > 0
+    assert float(consistency_loss(earlier, later, shift=5, settle_steps=4)) == 0
+    assert float(consistency_loss(earlier, later, shift=5, settle_steps=3)) > 0
 
 
 def test_clips_that_cannot_overlap_are_refused():
@@ -62,11 +62,11 @@ def test_clips_that_cannot_overlap_are_refused():
         TemporalTraining(clip_steps=50, largest_shift=45, settle_steps=5)
 
 
-def test_recordings_are_repeatable_bounded_and_agree_with_their_labels():
+def test_simulated_features_match_their_labels():
     recordings = _recordings()
-    features, labels = recordings.draw(6, 80, torch.Generator().manual_seed(1))
-    again, _ = recordings.draw(6, 80, torch.Generator().manual_seed(1))
-    assert torch.equal(features, again)
+    batch, again = (recordings.sample(6, 80, torch.Generator().manual_seed(1)) for _ in range(2))
+    features, labels = batch.inputs, batch.labels
+    assert torch.equal(features, again.inputs)
     assert features.shape == (6, 80, 6) and labels.shape == (6, 80, 2)
     assert labels.abs().max() <= 1
     solution = torch.linalg.lstsq(features.flatten(0, 1), labels.flatten(0, 1)).solution
@@ -74,7 +74,7 @@ def test_recordings_are_repeatable_bounded_and_agree_with_their_labels():
     assert float(left) < 0.5 * float(labels.flatten(0, 1).var(dim=0).mean())
 
 
-def test_calm_recordings_move_as_real_annotation_does():
+def test_calm_recordings_move_like_real_annotation():
     """Mean spread near 0.30, spread inside a recording near 0.14, correlation time between 8 and 30 s."""
     recordings = _recordings(simulation=Simulation(expressive_share=0.0))
     wanted = recordings.trajectories(400, 1500, torch.Generator().manual_seed(0))
@@ -86,7 +86,7 @@ def test_calm_recordings_move_as_real_annotation_does():
         assert low < float(correlation) < high
 
 
-def test_missed_steps_repeat_what_was_seen_before():
+def test_missed_steps_repeat_earlier_features():
     recordings = _recordings(simulation=Simulation(miss_rate=1.0))
     features = torch.arange(40.0).view(1, 40, 1).expand(3, 40, 6)
     missed = recordings.miss(features, torch.Generator().manual_seed(0))
@@ -98,17 +98,17 @@ def test_missed_steps_repeat_what_was_seen_before():
 def test_training_learns_and_is_repeatable():
     torch.set_num_threads(1)
     training = TemporalTraining(iterations=60, batch=16, clip_steps=40, largest_shift=10, learning_rate=1e-2)
-    model = train_temporal(_recordings().draw, SMALL, training)
-    figures = temporal_metrics(model, _recordings(7).draw, count=40, steps=60)
+    model = train_temporal(_recordings().sample, SMALL, training)
+    metrics = temporal_metrics(model, _recordings(7).sample, count=40, steps=60)
     torch.manual_seed(0)
-    untrained = temporal_metrics(StackedLSTM(SMALL), _recordings(7).draw, count=40, steps=60)
-    assert figures["ccc_valence"] > 0.6 > untrained["ccc_valence"]
-    again = train_temporal(_recordings().draw, SMALL, training)
+    untrained = temporal_metrics(StackedLSTM(SMALL), _recordings(7).sample, count=40, steps=60)
+    assert metrics["ccc_valence"] > 0.6 > untrained["ccc_valence"]
+    again = train_temporal(_recordings().sample, SMALL, training)
     for name, value in model.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], value, atol=0, rtol=0)
 
 
-def test_every_emotion_has_its_place_and_neutral_is_the_least_aroused():
+def test_neutral_is_the_least_aroused_emotion():
     assert EMOTION_COORDINATES.shape == (8, 2)
     assert abs(EMOTION_COORDINATES).max() <= 1
     assert EMOTION_COORDINATES[:, 1].argmin() == 0

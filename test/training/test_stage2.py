@@ -1,9 +1,7 @@
-"""Stage 2 as runs: logged, continued, refused, on recordings with gaps, and in two processes."""
+"""Stage 2: runs are logged, resumed, refused; on recordings with gaps, and in two processes."""
 
 import csv
-import hashlib
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,17 +13,16 @@ from safetensors.torch import load_file
 
 import ast_net_ros
 from ast_net_ros.model.network import AffectOutput, NetworkConfig
-from ast_net_ros.training import stage2 as temporal
-from ast_net_ros.training.data.faces import DataError
-from ast_net_ros.training.data.recorded_clips import RecordedClips
+from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.data.recordings import StepClip
+from ast_net_ros.training.data.samplers import ClipBatch, recorded_clip_sampler
 from ast_net_ros.training.engine import SingleProcess, start_engine
 from ast_net_ros.training.losses import regression_loss
 from ast_net_ros.training.stage2 import (
-    CNNFile,
     TemporalTraining,
     check_run,
     temporal_metrics,
+    train_siamese,
     train_temporal,
 )
 
@@ -33,14 +30,14 @@ SMALL = NetworkConfig(attributes=6, hidden=8, layers=2)
 SHORT = TemporalTraining(iterations=12, batch=4, clip_steps=20, largest_shift=6, check_every=4)
 
 
-def _draw(count, steps, generator):
+def _sample(count, steps, generator):
     labels = torch.rand(count, 1, 2, generator=generator).expand(count, steps, 2) * 2 - 1
     mixing = torch.randn(2, 6, generator=torch.Generator().manual_seed(99))
-    return labels @ mixing + 0.3 * torch.randn(count, steps, 6, generator=generator), labels
+    return ClipBatch(labels @ mixing + 0.3 * torch.randn(count, steps, 6, generator=generator), labels)
 
 
-def test_a_run_writes_its_log_and_its_state(tmp_path):
-    train_temporal(_draw, SMALL, SHORT, tmp_path, valid=_draw)
+def test_a_run_writes_its_log_and_checkpoint(tmp_path):
+    train_temporal(_sample, SMALL, SHORT, tmp_path, valid=_sample)
     rows = list(csv.DictReader((tmp_path / "temporal.csv").open()))
     assert [row["iteration"] for row in rows] == ["4", "8", "12"]
     assert all(float(row["loss"]) >= float(row["regression"]) for row in rows)
@@ -48,53 +45,42 @@ def test_a_run_writes_its_log_and_its_state(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["temporal.csv", "temporal_state.safetensors"]
 
 
-def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, interrupted):
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, interrupted):
     torch.set_num_threads(1)
-    whole = train_temporal(_draw, SMALL, SHORT, tmp_path / "whole")
-    with interrupted(temporal, "_siamese_loss", 11):  # between two states
-        train_temporal(_draw, SMALL, SHORT, tmp_path / "cut")
-    resumed = train_temporal(_draw, SMALL, SHORT, tmp_path / "cut")
+    whole = train_temporal(_sample, SMALL, SHORT, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):  # between two checkpoints
+        train_temporal(interrupted(_sample, 11), SMALL, SHORT, tmp_path / "cut")
+    resumed = train_temporal(_sample, SMALL, SHORT, tmp_path / "cut")
     for name, value in whole.state_dict().items():
         torch.testing.assert_close(resumed.state_dict()[name], value, atol=0, rtol=0)
     logs = [list(csv.reader((tmp_path / run / "temporal.csv").open())) for run in ("whole", "cut")]
     assert [row[:4] for row in logs[0]] == [row[:4] for row in logs[1]]
-    ended = train_temporal(_draw, SMALL, SHORT, tmp_path / "cut")
+    ended = train_temporal(_sample, SMALL, SHORT, tmp_path / "cut")
     torch.testing.assert_close(ended.state_dict(), resumed.state_dict(), atol=0, rtol=0)
 
 
-def test_a_run_of_other_settings_or_a_damaged_state_is_not_continued(tmp_path):
-    train_temporal(_draw, SMALL, SHORT, tmp_path)
+def test_other_settings_or_a_damaged_file_are_not_resumed(tmp_path):
+    train_temporal(_sample, SMALL, SHORT, tmp_path)
     with pytest.raises(DataError, match="another output folder"):
-        train_temporal(_draw, SMALL, TemporalTraining(iterations=12, consistency=0), tmp_path)
+        train_temporal(_sample, SMALL, TemporalTraining(iterations=12, consistency=0), tmp_path)
     state = tmp_path / "temporal_state.safetensors"
     state.write_bytes(state.read_bytes()[:50])
-    with pytest.raises(DataError, match="remove it to begin anew"):
-        train_temporal(_draw, SMALL, SHORT, tmp_path)
+    with pytest.raises(DataError, match="delete it to start again"):
+        train_temporal(_sample, SMALL, SHORT, tmp_path)
 
 
-def test_a_run_on_another_cnn_is_not_continued_and_both_are_named(tmp_path):
-    first, same, other = (tmp_path / f"{name}.safetensors" for name in ("first", "same", "other"))
-    first.write_bytes(b"one CNN")
-    same.write_bytes(b"one CNN")
-    other.write_bytes(b"another")
-    run, engine = tmp_path / "run", SingleProcess()
-    check_run(run, SMALL, SHORT, engine, CNNFile.of(other))  # nothing there yet
-    whole = train_temporal(_draw, SMALL, SHORT, run, cnn=CNNFile.of(first))
-    again = train_temporal(_draw, SMALL, SHORT, run, cnn=CNNFile.of(same))
+def test_a_run_on_another_cnn_is_not_resumed(tmp_path):
+    whole = train_temporal(_sample, SMALL, SHORT, tmp_path, cnn_digest="one")
+    again = train_temporal(_sample, SMALL, SHORT, tmp_path, cnn_digest="one")
     torch.testing.assert_close(again.state_dict(), whole.state_dict(), atol=0, rtol=0)
-    digests = [hashlib.sha256(content).hexdigest() for content in (b"one CNN", b"another")]
-    both = f"first.safetensors (SHA-256 {digests[0]}), this one is on {other} (SHA-256 {digests[1]})"
-    for refused in (
-        lambda: check_run(run, SMALL, SHORT, engine, CNNFile.of(other)),
-        lambda: train_temporal(_draw, SMALL, SHORT, run, cnn=CNNFile.of(other)),
-    ):
-        with pytest.raises(DataError, match=re.escape(both)):
-            refused()
-    with pytest.raises(DataError, match="unknown file"):
-        train_temporal(_draw, SMALL, SHORT, run)
+    check_run(tmp_path / "new", SMALL, SHORT, SingleProcess(), "other")
+    with pytest.raises(DataError, match=r"cnn\.digest was one, now other"):
+        check_run(tmp_path, SMALL, SHORT, SingleProcess(), "other")
+    with pytest.raises(DataError, match=r"cnn\.digest was one, now None"):
+        train_temporal(_sample, SMALL, SHORT, tmp_path)
 
 
-def test_moments_without_a_label_ask_for_nothing():
+def test_moments_without_a_label_have_no_loss():
     generator = torch.Generator().manual_seed(0)
     affect, truth = torch.randn(3, 10, 2, generator=generator), torch.randn(3, 10, 2, generator=generator)
     sigma = torch.full_like(affect, 0.3)
@@ -121,37 +107,44 @@ def _clips(count: int = 12) -> list[StepClip]:
     return clips
 
 
-def test_pieces_of_recordings_keep_features_and_labels_together():
+def test_sampled_features_keep_their_labels():
     clips = _clips()
-    features, labels = RecordedClips(clips).draw(200, 30, torch.Generator().manual_seed(0))
-    again, _ = RecordedClips(clips).draw(200, 30, torch.Generator().manual_seed(0))
-    assert torch.equal(features, again) and features.shape == (200, 30, 6)
-    rows = {tuple(f): label for clip in clips for f, label in zip(clip.features.tolist(), clip.labels.tolist())}
+    batch, again = (recorded_clip_sampler(clips)(200, 30, torch.Generator().manual_seed(0)) for _ in range(2))
+    features, labels = batch.inputs, batch.labels
+    assert torch.equal(features, again.inputs) and features.shape == (200, 30, 6)
+    rows = {tuple(f): label for clip in clips for f, label in zip(clip.inputs.tolist(), clip.labels.tolist())}
     whole = torch.isfinite(labels).all(dim=-1)
     assert 0.3 < float(whole.float().mean()) < 0.9
     for feature, label in zip(features[whole][:300].tolist(), labels[whole][:300].tolist()):
         assert rows[tuple(feature)] == pytest.approx(label, abs=1e-6)
-    with pytest.raises(DataError, match="no clip to learn from"):
-        RecordedClips([])
+    with pytest.raises(DataError, match="no clip to train on"):
+        recorded_clip_sampler([])
 
 
-def test_training_learns_from_recordings_with_holes():
+def test_training_learns_from_partly_labelled_recordings():
     torch.set_num_threads(1)
-    draw = RecordedClips(_clips()).draw
+    sampler = recorded_clip_sampler(_clips())
     training = TemporalTraining(iterations=80, batch=8, clip_steps=40, largest_shift=10, learning_rate=1e-2)
-    figures = temporal_metrics(train_temporal(draw, SMALL, training), draw, count=50, steps=40)
-    assert figures["ccc_valence"] > 0.7 and figures["ccc_arousal"] > 0.7
+    metrics = temporal_metrics(train_temporal(sampler, SMALL, training), sampler, count=50, steps=40)
+    assert metrics["ccc_valence"] > 0.7 and metrics["ccc_arousal"] > 0.7
 
 
-def test_branches_without_memory_disagree_only_when_each_has_its_own_noise():
-    def memoryless(features):
-        return AffectOutput(torch.tanh(features[..., :2]), torch.full_like(features[..., :2], 0.3)), None
+class _Memoryless(torch.nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(1))
 
-    for noise in (0.0, 0.2):
-        training = TemporalTraining(batch=4, clip_steps=20, largest_shift=6, branch_noise=noise)
-        generator = torch.Generator().manual_seed(0)
-        _, parts = temporal._siamese_loss(memoryless, _draw, training, generator, torch.device("cpu"))
-        assert (float(parts[2]) > 1e-3) == (noise > 0)
+    def forward(self, features):
+        affect = torch.tanh(self.scale * features[..., :2])
+        return AffectOutput(affect, torch.full_like(affect, 0.3)), None
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.2])
+def test_branch_noise_differs_between_the_branches(tmp_path, noise):
+    training = TemporalTraining(iterations=2, batch=4, clip_steps=20, largest_shift=6, branch_noise=noise)
+    train_siamese(_Memoryless, _sample, SMALL, training, tmp_path)
+    (row,) = csv.DictReader((tmp_path / "temporal.csv").open())
+    assert (float(row["consistency"]) > 1e-3) == (noise > 0)
 
 
 def test_one_process_needs_no_fabric():
@@ -171,19 +164,20 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from ast_net_ros.model.network import NetworkConfig
+from ast_net_ros.training.data.samplers import ClipBatch
 from ast_net_ros.training.engine import start_engine
 from ast_net_ros.training.stage2 import TemporalTraining, train_temporal
 
-def draw(count, steps, generator):
+def sample(count, steps, generator):
     labels = torch.rand(count, 1, 2, generator=generator).expand(count, steps, 2) * 2 - 1
     mixing = torch.randn(2, 6, generator=torch.Generator().manual_seed(99))
-    return labels @ mixing + 0.3 * torch.randn(count, steps, 6, generator=generator), labels
+    return ClipBatch(labels @ mixing + 0.3 * torch.randn(count, steps, 6, generator=generator), labels)
 
 torch.set_num_threads(1)
 out = Path(sys.argv[1])
 engine = start_engine(devices=int(sys.argv[2]))
 training = TemporalTraining(iterations=12, batch=4, clip_steps=20, largest_shift=6, check_every=4)
-model = train_temporal(draw, NetworkConfig(attributes=6, hidden=8, layers=2), training, out, engine=engine)
+model = train_temporal(sample, NetworkConfig(attributes=6, hidden=8, layers=2), training, out, engine=engine)
 assert engine.processes == 2
 save_file(model.state_dict(), out / f"rank{engine.rank}.safetensors")
 """
@@ -205,8 +199,8 @@ def test_two_processes_end_with_one_model(tmp_path, launcher):
     )
     assert ended.returncode == 0, ended.stderr[-3000:]
     first, second = (load_file(tmp_path / f"rank{rank}.safetensors") for rank in (0, 1))
-    alone = train_temporal(_draw, SMALL, SHORT).state_dict()
+    alone = train_temporal(_sample, SMALL, SHORT).state_dict()
     for name, value in first.items():
         torch.testing.assert_close(second[name], value, atol=0, rtol=0)
-    assert any(not torch.equal(first[name], alone[name]) for name in first), "the second process taught nothing"
+    assert any(not torch.equal(first[name], alone[name]) for name in first), "the second process contributed nothing"
     assert len((tmp_path / "temporal.csv").read_text().splitlines()) == 4

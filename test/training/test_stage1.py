@@ -1,4 +1,4 @@
-"""Stage 1: training learns, resumes to the same result, and its figures are right."""
+"""Stage 1: training learns, resumes to the same result, and its metrics are right."""
 
 import dataclasses
 import json
@@ -12,32 +12,28 @@ from safetensors.torch import load_file
 
 from ast_net_ros.model import load_model
 from ast_net_ros.model.network import NetworkConfig
-from ast_net_ros.training import stage1 as attributes
+from ast_net_ros.rating_files import DataError
+from ast_net_ros.training import stage1
 from ast_net_ros.training.attribute_metrics import (
-    archive_figures,
     calibration_error,
-    classification_figures,
-    paired_figures,
+    classification_metrics,
+    face_metrics,
+    smile_pair_metrics,
     still_affect,
 )
 from ast_net_ros.training.augmentation import augment
+from ast_net_ros.training.checkpoint import load_cnn
 from ast_net_ros.training.commands import evaluate_attributes_command
-from ast_net_ros.training.data.faces import DataError, Faces
-from ast_net_ros.training.stage1 import (
-    AttributeTraining,
-    draw_order,
-    draw_weights,
-    load_cnn,
-    majority_accuracy,
-    train_attributes,
-)
+from ast_net_ros.training.data.faces import Faces
+from ast_net_ros.training.data.samplers import rarity_weights, weighted_order
+from ast_net_ros.training.stage1 import AttributeTraining, majority_accuracy, train_attributes
 from ast_net_ros.vision.video import open_video
 
 SMALL = NetworkConfig(chip_side=48, widths=(8, 8), depths=(1, 1), attributes=8, hidden=4, layers=2)
 
 
 def _striped_faces(count: int, seed: int) -> Faces:
-    """Pictures whose class is plain to see: class 0 has horizontal stripes, class 1 vertical ones."""
+    """Images that are easy to classify: class 0 has horizontal stripes, class 1 vertical ones."""
     generator = np.random.default_rng(seed)
     label = generator.integers(0, 2, count)
     stripes = (np.arange(48) // 6 % 2 * 120).astype(np.uint8)
@@ -57,7 +53,7 @@ def run(tmp_path_factory):
     return output, training, best
 
 
-def test_training_learns_what_is_plain_to_see(run):
+def test_training_learns_an_easy_task(run):
     output, _, best = run
     assert best > 0.9
     network, cnn = load_cnn(output / "cnn.safetensors")
@@ -66,10 +62,19 @@ def test_training_learns_what_is_plain_to_see(run):
     assert len((output / "epochs.csv").read_text().splitlines()) == 4
 
 
-def test_an_interrupted_run_ends_as_an_uninterrupted_one(run, tmp_path, interrupted):
+def test_a_resumed_run_equals_an_uninterrupted_one(run, tmp_path, monkeypatch):
     output, training, best = run
     train, valid = _striped_faces(400, 0), _striped_faces(64, 1)
-    with interrupted(attributes, "majority_accuracy", 2):  # in the second epoch
+    epochs = []
+
+    def ends_in_the_second_epoch(*arguments):
+        epochs.append(1)
+        if len(epochs) == 2:
+            raise KeyboardInterrupt
+        return majority_accuracy(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(stage1, "majority_accuracy", ends_in_the_second_epoch)
         train_attributes(train, valid, tmp_path, training, SMALL)
     assert train_attributes(train, valid, tmp_path, training, SMALL) == best
     whole, resumed = load_file(output / "last.safetensors"), load_file(tmp_path / "last.safetensors")
@@ -77,13 +82,13 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(run, tmp_path, interrup
         torch.testing.assert_close(resumed[name], value, atol=0, rtol=0)
 
 
-def test_a_run_of_another_configuration_is_not_continued(run):
+def test_a_run_with_other_settings_is_not_resumed(run):
     output, _, _ = run
-    with pytest.raises(DataError, match="another output folder"):
+    with pytest.raises(DataError, match=r"training\.epochs was 3, now 9.*another output folder"):
         train_attributes(_striped_faces(8, 0), _striped_faces(8, 1), output, AttributeTraining(epochs=9), SMALL)
 
 
-def test_a_weights_file_of_another_kind_is_no_cnn(run, tmp_path):
+def test_other_files_are_refused_as_a_cnn(run, tmp_path):
     (tmp_path / "x.safetensors").write_bytes(b"12345678")
     with pytest.raises(DataError, match=r"x\.safetensors"):
         load_cnn(tmp_path / "x.safetensors")
@@ -91,7 +96,7 @@ def test_a_weights_file_of_another_kind_is_no_cnn(run, tmp_path):
         load_cnn(run[0] / "last.safetensors")
 
 
-def test_augmentation_is_repeatable_and_leaves_pictures_sane():
+def test_augmentation_is_repeatable_and_finite():
     chips = torch.from_numpy(_striped_faces(32, 2).chips).unsqueeze(1).float()
     first, second = (augment(chips, torch.Generator().manual_seed(4)) for _ in range(2))
     assert torch.equal(first, second)
@@ -114,21 +119,21 @@ def test_augmentation_mirrors_half_and_keeps_faces_upright():
         assert low <= float(rising.mean()) <= high
 
 
-def test_classification_figures_on_a_table_done_by_hand():
+def test_classification_metrics_of_a_table_done_by_hand():
     truth = np.array([0, 0, 1, 1, 7])
     emotions = np.full((5, 8), 0.05)
     for row, (emotion, certainty) in enumerate([(0, 0.9), (1, 0.6), (1, 0.8), (1, 0.7), (0, 0.5)]):
         emotions[row, emotion] = certainty
-    figures = classification_figures(truth, emotions)
-    assert figures["accuracy"] == pytest.approx(0.6)
-    assert figures["accuracy_7"] == pytest.approx(0.75)
-    assert figures["f1"] == {"neutral": 0.5, "happiness": 0.8, "contempt": 0.0}
-    assert figures["macro_f1"] == pytest.approx(1.3 / 3, abs=1e-4)
-    assert figures["confusion"][0][:2] == [1, 1] and figures["confusion"][7][0] == 1
-    assert np.sum(figures["confusion"]) == 5
+    metrics = classification_metrics(truth, emotions)
+    assert metrics["accuracy"] == pytest.approx(0.6)
+    assert metrics["accuracy_7"] == pytest.approx(0.75)
+    assert metrics["f1"] == {"neutral": 0.5, "happiness": 0.8, "contempt": 0.0}
+    assert metrics["macro_f1"] == pytest.approx(1.3 / 3, abs=1e-4)
+    assert metrics["confusion"][0][:2] == [1, 1] and metrics["confusion"][7][0] == 1
+    assert np.sum(metrics["confusion"]) == 5
 
 
-def test_calibration_error_is_zero_for_honest_certainty_and_large_for_boasting():
+def test_calibration_error_grows_with_overconfidence():
     generator = np.random.default_rng(0)
     certainty = generator.uniform(0.2, 1, 100_000)
     honest = generator.uniform(size=100_000) < certainty
@@ -142,34 +147,34 @@ def test_a_still_face_has_bounded_affect():
     assert affect.shape == (3, 2) and affect.abs().max() <= 1
 
 
-def test_evaluate_attributes_works_on_raw_pictures_and_writes_json(tmp_path):
+def test_evaluate_attributes_writes_json(tmp_path):
     faces = _striped_faces(12, 3)
     np.savez(tmp_path / "x.npz", images=faces.images, votes=faces.votes, duplicate_of_train=np.arange(12) < 2)
     arguments = ["--data", str(tmp_path / "x.npz"), "--output", str(tmp_path / "out" / "metrics.json")]
     result = CliRunner().invoke(evaluate_attributes_command, arguments)
     assert result.exit_code == 0, result.output
-    figures = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert figures["pictures"] == 12
-    assert figures["with_duplicates"]["count"] == 12
-    assert figures["without_duplicates"]["count"] == 10
-    assert 0 <= figures["without_duplicates"]["accuracy"] <= 1
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["images"] == 12
+    assert metrics["with_duplicates"]["count"] == 12
+    assert metrics["without_duplicates"]["count"] == 10
+    assert 0 <= metrics["without_duplicates"]["accuracy"] <= 1
 
 
-def test_faces_of_rare_emotions_are_drawn_more_often_and_without_boost_each_once():
+def test_rare_emotions_are_sampled_more_often():
     targets = torch.zeros(1000, 8)
     targets[:900, 0] = 1
     targets[900:990, 1] = 1  # the last ten have no target
     generator = torch.Generator().manual_seed(0)
-    plain = draw_order(draw_weights(targets, 0.0), 990, generator)
+    plain = weighted_order(rarity_weights(targets, 0.0), 990, generator)
     assert sorted(plain.tolist()) == list(range(990))
-    order = draw_order(draw_weights(targets, 0.5), 990, generator)
+    order = weighted_order(rarity_weights(targets, 0.5), 990, generator)
     counts = torch.bincount(order, minlength=1000)
     assert counts[990:].sum() == 0
     assert float(counts[900:990].float().mean() / counts[:900].float().mean()) == pytest.approx(10**0.5, rel=0.02)
-    assert not torch.equal(order, draw_order(draw_weights(targets, 0.5), 990, generator))
+    assert not torch.equal(order, weighted_order(rarity_weights(targets, 0.5), 990, generator))
 
 
-def test_weaker_augmentation_changes_pictures_less():
+def test_weaker_augmentation_changes_chips_less():
     chips = torch.from_numpy(_striped_faces(64, 2).chips).unsqueeze(1).float()
     change = [
         float((augment(chips, torch.Generator().manual_seed(1), strength) - chips.clamp(0, 255)).abs().mean())
@@ -179,7 +184,7 @@ def test_weaker_augmentation_changes_pictures_less():
     assert change_by_mirror_alone < change[1] < change[2]
 
 
-def test_training_in_bfloat16_learns_as_well(run, tmp_path):
+def test_training_in_bfloat16_learns(run, tmp_path):
     _, training, _ = run
     fewer_bits = dataclasses.replace(training, precision="bfloat16")
     reached = train_attributes(_striped_faces(400, 0), _striped_faces(64, 1), tmp_path, fewer_bits, SMALL)
@@ -187,26 +192,26 @@ def test_training_in_bfloat16_learns_as_well(run, tmp_path):
     assert load_file(tmp_path / "cnn.safetensors")["stem.weight"].dtype == torch.float32
 
 
-def test_training_goes_on_from_given_weights(run, tmp_path):
+def test_training_starts_from_given_weights(run, tmp_path):
     output, training, best = run
     _, cnn = load_cnn(output / "cnn.safetensors")
     gentle = dataclasses.replace(training, epochs=1, learning_rate=1e-6)
     train, valid = _striped_faces(64, 0), _striped_faces(64, 1)
-    assert train_attributes(train, valid, tmp_path, gentle, SMALL, start=cnn) == pytest.approx(best, abs=0.05)
+    assert train_attributes(train, valid, tmp_path, gentle, SMALL, initial_cnn=cnn) == pytest.approx(best, abs=0.05)
     with pytest.raises(DataError, match="another output folder"):
         train_attributes(train, valid, tmp_path, gentle, SMALL)
 
 
-def test_judging_with_the_mirror_picture_does_not_depend_on_which_side_is_shown():
+def test_mirrored_evaluation_is_symmetric():
     model, faces = load_model(device="cpu"), _striped_faces(6, 3)
     turned = dataclasses.replace(faces, chips=np.ascontiguousarray(faces.chips[:, :, ::-1]))
-    both = [archive_figures(model, shown, mirrored=True)["with_duplicates"] for shown in (faces, turned)]
+    both = [face_metrics(model, shown, mirrored=True)["with_duplicates"] for shown in (faces, turned)]
     assert both[0]["confusion"] == both[1]["confusion"]
     assert both[0]["calibration_error"] == pytest.approx(both[1]["calibration_error"], abs=1e-4)
 
 
-def test_whose_valence_rises_with_a_smile_is_told_by_name_and_by_how_much(media, tmp_path):
-    """The first and the last frame of a face that turns from distress to a smile, and somebody who cannot be seen."""
+def test_smile_pairs_are_measured(media, tmp_path):
+    """The first and the last frame of a face that turns from distress to a smile, and a person without a face."""
     with open_video(media / "WolfgangLanger_Pexels.mp4") as video:
         frames = [frame for _, frame in video]
     for name, neutral, smiling in (("rises", 0, -1), ("falls", -1, 0)):
@@ -214,10 +219,10 @@ def test_whose_valence_rises_with_a_smile_is_told_by_name_and_by_how_much(media,
         cv2.imwrite(str(tmp_path / f"{name}_smiling.jpg"), frames[smiling])
     for which in ("neutral", "smiling"):
         cv2.imwrite(str(tmp_path / f"unseen_{which}.jpg"), np.zeros((90, 90, 3), np.uint8))
-    figures = paired_figures(load_model(device="cpu"), tmp_path)
-    assert (figures["people"], figures["without_face"], figures["smile_above_neutral"]) == (3, ["unseen"], 1)
-    assert figures["mean_rise"] == pytest.approx(0.0, abs=1e-3), "what one gains the other loses"
-    assert figures["neutral_spread"] > 0.2
+    metrics = smile_pair_metrics(load_model(device="cpu"), tmp_path)
+    assert (metrics["people"], metrics["without_face"], metrics["smile_above_neutral"]) == (3, ["unseen"], 1)
+    assert metrics["mean_rise"] == pytest.approx(0.0, abs=1e-3), "what one gains the other loses"
+    assert metrics["neutral_spread"] > 0.2
     (tmp_path / "falls_smiling.jpg").unlink()
     with pytest.raises(DataError, match=r"falls_smiling\.jpg: missing"):
-        paired_figures(load_model(device="cpu"), tmp_path)
+        smile_pair_metrics(load_model(device="cpu"), tmp_path)

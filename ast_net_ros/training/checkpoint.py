@@ -1,0 +1,148 @@
+"""Checkpoints of both stages: the state of a run to resume, and the CNN file that stage 1 hands to stage 2.
+
+All files are safetensors, written whole or not at all. A run is resumed only with the settings it was started with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ast_net_ros.atomic_files import atomic_file
+from ast_net_ros.model.network import DiscreteEmotionCNN, NetworkConfig
+from ast_net_ros.model.weights import parse_config
+from ast_net_ros.rating_files import DataError
+
+Settings = Mapping[str, Mapping[str, Any]]
+"""What two runs must share to be one: section -> name -> JSON value."""
+
+
+class Checkpoint:
+    """The state of one run: modules, optimizer and progress, kept in one file.
+
+    Args:
+        path: The file; its folder must exist.
+        settings: A run with other settings is refused.
+        modules: The modules to keep, by name.
+        optimizer: The optimizer whose state is kept.
+    """
+
+    def __init__(self, path: Path, settings: Settings, modules: Mapping[str, nn.Module], optimizer: Optimizer):
+        self.path, self.settings, self.modules, self.optimizer = path, settings, modules, optimizer
+
+    def save(self, **progress: float) -> None:
+        """Write the current state and `progress` (named numbers), replacing the state before."""
+        tensors: dict[str, Tensor] = {}
+        for module_name, module in self.modules.items():
+            tensors |= {f"{module_name}/{name}": value for name, value in module.state_dict().items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{index}/{name}": value for name, value in state.items()}
+        about = {"settings": json.dumps(self.settings), "progress": json.dumps(progress)}
+        _save(tensors, self.path, about)
+
+    def load(self) -> dict[str, float]:
+        """Restore modules and optimizer from the file.
+
+        Returns:
+            The progress that was saved; empty where there is no file yet.
+
+        Raises:
+            DataError: The file is damaged or belongs to a run with other settings.
+        """
+        if not self.path.is_file():
+            return {}
+        check_settings(self.path, self.settings)
+        try:
+            with safe_open(self.path, framework="pt") as stored:
+                progress = json.loads(stored.metadata()["progress"])
+            tensors = load_file(self.path)
+            for module_name, module in self.modules.items():
+                module.load_state_dict(_below(tensors, module_name))
+            state: dict[int, dict[str, Tensor]] = {}
+            for name, value in _below(tensors, "optimizer").items():
+                index, _, key = name.partition("/")
+                state.setdefault(int(index), {})[key] = value
+            self.optimizer.load_state_dict(
+                {"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]}
+            )
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise DataError(_damaged(self.path, error)) from error
+        return progress
+
+
+def check_settings(path: Path, settings: Settings) -> None:
+    """Check that the run in `path`, if there is one, can be resumed with `settings`.
+
+    Raises:
+        DataError: The file is damaged, or names the settings that differ.
+    """
+    if not path.is_file():
+        return
+    try:
+        with safe_open(path, framework="pt") as stored:
+            before = _flat(json.loads((stored.metadata() or {})["settings"]))
+    except (SafetensorError, OSError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise DataError(_damaged(path, error)) from error
+    now = _flat(json.loads(json.dumps(settings)))
+    changed = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
+    if changed:
+        differences = "; ".join(f"{name} was {before.get(name)}, now {now.get(name)}" for name in changed)
+        raise DataError(f"{path} belongs to a run with other settings ({differences}); choose another output folder")
+
+
+def state_digest(module: nn.Module) -> str:
+    """The SHA-256 of a module's parameter names and values, as hexadecimal text."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_cnn(cnn: nn.Module, network: NetworkConfig, path: Path) -> None:
+    """Write a CNN and its sizes to `path`, as `load_cnn` reads it."""
+    _save(cnn.state_dict(), path, {"network": json.dumps(asdict(network))})
+
+
+def load_cnn(path: Path) -> tuple[NetworkConfig, DiscreteEmotionCNN]:
+    """Read the CNN of a `cnn.safetensors`.
+
+    Returns:
+        The sizes it was trained with, and the CNN on the CPU in evaluation mode.
+
+    Raises:
+        DataError: The file is not a CNN of stage 1.
+    """
+    try:
+        with safe_open(path, framework="pt") as stored:
+            network = parse_config((stored.metadata() or {}).get("network", ""))
+        cnn = DiscreteEmotionCNN(network)
+        cnn.load_state_dict(load_file(path))
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise DataError(f"{path}: not a cnn.safetensors of `ast_net train-attributes` ({error})") from error
+    return network, cnn.eval()
+
+
+def _save(tensors: Mapping[str, Tensor], path: Path, about: dict[str, str]) -> None:
+    with atomic_file(path) as partial:
+        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, partial, about)
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(f"{prefix}/"): value for n, value in tensors.items() if n.startswith(f"{prefix}/")}
+
+
+def _flat(settings: Settings) -> dict[str, Any]:
+    return {f"{section}.{name}": value for section, values in settings.items() for name, value in values.items()}
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    return f"{path}: not the checkpoint of a run ({error}); delete it to start again"
