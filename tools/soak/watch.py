@@ -1,18 +1,13 @@
-"""What a soak sees of the node: everything it publishes, and what its process takes of the machine.
-
-In: `ast_net/faces`, /diagnostics, /proc of the node's process (Linux). Out: an :class:`Observer` with the answers and
-what was wrong with them, and a :class:`Sample` for each second.
-"""
+"""What a soak run observes: everything the node publishes, and the resources of its process, sampled every second."""
 
 from __future__ import annotations
 
 import math
-import os
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+import psutil
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
@@ -21,14 +16,22 @@ from ast_net_ros.msg import ValenceArousal, ValenceArousalArray
 from ast_net_ros.ros.conversions import NANOSECONDS, nanoseconds
 
 _BYTES_IN_MIB = 1 << 20
-_EXAMPLES = 20  # complaints that are kept; the rest is only counted
+_EXAMPLES = 20  # issues that are kept as text; all are counted
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The node at one moment. seconds: since the soak began. memory: resident, in MiB. processor: seconds of CPU
-    time since the process began. latency: the node's own 95th percentile from receipt to publication over ten
-    seconds, in ms; NaN while it tells none. answers: received so far, from all cameras."""
+    """The node at one moment.
+
+    Attributes:
+        seconds: Since the soak started.
+        memory: Resident memory, MiB.
+        threads: Number of threads.
+        files: Number of open file descriptors.
+        processor: Processor time since the process started, seconds.
+        latency: The node's 95th percentile from receipt to publication over ten seconds, ms; NaN without a value.
+        responses: Messages received from the node so far, for all cameras.
+    """
 
     seconds: float
     memory: float
@@ -36,12 +39,19 @@ class Sample:
     files: int
     processor: float
     latency: float
-    answers: int
+    responses: int
 
 
 @dataclass
 class SeenFace:
-    """One face id: the cameras that it was seen in, when first and last (stamps, ns), and the longest time between."""
+    """One face id.
+
+    Attributes:
+        cameras: The cameras whose messages contained it.
+        first: Stamp of the first message, ns.
+        last: Stamp of the latest message, ns.
+        longest_gap: The longest time between two messages, ns.
+    """
 
     cameras: set[str]
     first: int
@@ -50,36 +60,47 @@ class SeenFace:
 
 
 @dataclass
-class Complaints:
-    """What must not be, by kind: how often it was, and some examples."""
+class Issues:
+    """Invalid content of messages: counts by kind, and some examples."""
 
     counts: dict[str, int] = field(default_factory=dict)
     examples: list[str] = field(default_factory=list)
 
-    def note(self, kind: str, what: str) -> None:
+    def add(self, kind: str, example: str) -> None:
+        """Count an issue."""
         self.counts[kind] = self.counts.get(kind, 0) + 1
         if len(self.examples) < _EXAMPLES:
-            self.examples.append(f"{kind}: {what}")
+            self.examples.append(f"{kind}: {example}")
 
 
 class Observer(Node):
-    """answers: stamps in ns by camera topic, in order of receipt. diagnostics: the latest keys and values by status."""
+    """Receives what the node publishes.
+
+    Attributes:
+        responses: Stamps in ns by camera topic, in order of receipt.
+        received_at: Time of receipt of each response, on the monotonic clock.
+        response_count: Number of responses from all cameras.
+        faces: Face ids seen so far.
+        issues: Invalid content of messages.
+        diagnostics: The latest keys and values by status name.
+        diagnostics_at: Time of the latest diagnostics, on the monotonic clock.
+    """
 
     def __init__(self) -> None:
         super().__init__("ast_net_soak", start_parameter_services=False)
-        self.answers: dict[str, list[int]] = {}
-        self.received_at: dict[str, list[float]] = {}  # beside the stamps, on the monotonic clock
+        self.responses: dict[str, list[int]] = {}
+        self.received_at: dict[str, list[float]] = {}
+        self.response_count = 0
         self.faces: dict[str, SeenFace] = {}
-        self.complaints = Complaints()
+        self.issues = Issues()
         self.diagnostics: dict[str, dict[str, str]] = {}
         self.diagnostics_at = 0.0
-        self.answered = 0
-        lasting = QoSProfile(depth=1000, reliability=QoSReliabilityPolicy.RELIABLE)
-        self.create_subscription(ValenceArousalArray, "ast_net/faces", self._on_faces, lasting)
+        reliable = QoSProfile(depth=1000, reliability=QoSReliabilityPolicy.RELIABLE)
+        self.create_subscription(ValenceArousalArray, "ast_net/faces", self._on_faces, reliable)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
-    def figure(self, status: str, key: str) -> float:
-        """A number of the latest diagnostics; NaN where there is none."""
+    def value(self, status: str, key: str) -> float:
+        """Return a number of the latest diagnostics; NaN if there is none."""
         try:
             return float(self.diagnostics[status][key])
         except (KeyError, ValueError):
@@ -87,12 +108,12 @@ class Observer(Node):
 
     def _on_faces(self, message: ValenceArousalArray) -> None:
         stamp = nanoseconds(message.header.stamp)
-        self.answers.setdefault(message.source, []).append(stamp)
+        self.responses.setdefault(message.source, []).append(stamp)
         self.received_at.setdefault(message.source, []).append(time.monotonic())
-        self.answered += 1
+        self.response_count += 1
         ids = [face.face_id for face in message.faces]
         if len(set(ids)) < len(ids):
-            self.complaints.note("an id twice in one image", f"{ids} at {stamp}")
+            self.issues.add("an id twice in one image", f"{ids} at {stamp}")
         for face in message.faces:
             self._check(face, stamp)
             seen = self.faces.setdefault(face.face_id, SeenFace({message.source}, stamp, stamp))
@@ -103,14 +124,14 @@ class Observer(Node):
     def _check(self, face: ValenceArousal, stamp: int) -> None:
         numbers = [face.valence, face.arousal, face.confidence, face.state_age, *map(float, face.emotions)]
         if not all(map(math.isfinite, numbers)):
-            self.complaints.note("not a number", f"{face.face_id} at {stamp}: {numbers}")
+            self.issues.add("not a number", f"{face.face_id} at {stamp}: {numbers}")
         elif max(abs(face.valence), abs(face.arousal)) > 1 or not 0 <= face.confidence <= 1 or face.state_age < 0:
-            self.complaints.note("out of range", f"{face.face_id} at {stamp}: {numbers}")
+            self.issues.add("out of range", f"{face.face_id} at {stamp}: {numbers}")
         if nanoseconds(face.header.stamp) != stamp:
-            self.complaints.note("a face with another stamp than its image", f"{face.face_id} at {stamp}")
-        begun = self.faces.get(face.face_id)
-        if begun is not None and face.state_age > (stamp - begun.first) / NANOSECONDS + 1e-3:
-            self.complaints.note("a state older than its face", f"{face.face_id} at {stamp}: {face.state_age} s")
+            self.issues.add("a face with another stamp than its image", f"{face.face_id} at {stamp}")
+        seen = self.faces.get(face.face_id)
+        if seen is not None and face.state_age > (stamp - seen.first) / NANOSECONDS + 1e-3:
+            self.issues.add("a state older than its face", f"{face.face_id} at {stamp}: {face.state_age} s")
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
@@ -118,23 +139,33 @@ class Observer(Node):
         self.diagnostics_at = time.monotonic()
 
 
-def sample(process_id: int, seconds: float, observer: Observer) -> Sample:
-    """The node's process now. Raises OSError when there is none."""
-    process = Path("/proc") / str(process_id)
-    fields = (process / "stat").read_text().rpartition(")")[2].split()
-    ticks = int(fields[11]) + int(fields[12])
-    pages = int((process / "statm").read_text().split()[1])
-    return Sample(
-        seconds=round(seconds, 2),
-        memory=round(pages * os.sysconf("SC_PAGE_SIZE") / _BYTES_IN_MIB, 2),
-        threads=int(fields[17]),
-        files=sum(1 for _ in (process / "fd").iterdir()),
-        processor=ticks / os.sysconf("SC_CLK_TCK"),
-        latency=observer.figure("ast_net: estimation", "receipt to publish, p95 (ms)"),
-        answers=observer.answered,
-    )
+def sample(process: psutil.Process, seconds: float, observer: Observer) -> Sample:
+    """Sample the node's process.
+
+    Args:
+        process: The process of the node.
+        seconds: Time since the soak started.
+        observer: Receives what the node publishes.
+
+    Returns:
+        The node at this moment.
+
+    Raises:
+        psutil.NoSuchProcess: The process has ended.
+    """
+    with process.oneshot():
+        times = process.cpu_times()
+        return Sample(
+            seconds=round(seconds, 2),
+            memory=round(process.memory_info().rss / _BYTES_IN_MIB, 2),
+            threads=process.num_threads(),
+            files=process.num_fds(),
+            processor=times.user + times.system,
+            latency=observer.value("ast_net: estimation", "receipt to publish, p95 (ms)"),
+            responses=observer.response_count,
+        )
 
 
 def describe(service_result: Any) -> str:
-    """A service's answer for a complaint."""
+    """Return a service's result as text."""
     return getattr(service_result, "reason", "") or getattr(service_result, "message", "") or str(service_result)
