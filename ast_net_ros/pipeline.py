@@ -15,11 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import torch
 
 from ast_net_ros.face_affect import FaceAffect, primary_face
+from ast_net_ros.model.config import confidence
 from ast_net_ros.model.inference import AffectModel, load_model
-from ast_net_ros.model.network import confidence
 from ast_net_ros.model.recurrent_state import FaceState, advance
 from ast_net_ros.settings import PipelineSettings
 from ast_net_ros.vision.alignment import align_face
@@ -246,20 +245,21 @@ class AffectPipeline:
     def _estimate(self, sightings: list[FaceObservation], frames: Sequence[Frame]) -> Iterator[FaceAffect]:
         """One pass of the network over all faces of all frames."""
         with self._timed("encode"):
-            attributes, emotions = self.model.encode(torch.from_numpy(np.stack([s.chip for s in sightings])))
+            attributes, emotions = self.model.encode(np.stack([s.chip for s in sightings]))
         with self._timed("step"):
             states = [s.state for s in sightings if s.state is not None]
             output = advance(self.model, states, attributes, [frames[s.frame].stamp for s in sightings])
-            affect, sigma = output.affect.float().cpu(), output.sigma.float().cpu()
-        values = zip(sightings, states, affect.tolist(), sigma.tolist(), confidence(sigma).tolist(), emotions.tolist())
-        for sighting, state, (valence, arousal), (valence_sigma, arousal_sigma), sure, probabilities in values:
+            sure = confidence(output.sigma)
+        arrays = (output.affect, output.sigma, sure, emotions)
+        values = zip(sightings, states, *(array.tolist() for array in arrays))
+        for sighting, state, (valence, arousal), (valence_sigma, arousal_sigma), certainty, probabilities in values:
             height, width = frames[sighting.frame].image.shape[:2]
             yield FaceAffect(
                 sighting.face_id,
                 _clip(sighting.detection.box, width, height),
                 valence,
                 arousal,
-                sure,
+                certainty,
                 tuple(probabilities),
                 state.age,
                 valence_sigma,

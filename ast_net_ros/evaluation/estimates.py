@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ast_net_ros.model.network import EMOTIONS
+from ast_net_ros.model.config import EMOTIONS
 from ast_net_ros.vision.drawing import Box, DrawableFace
 
 _BOX_COLUMNS = ("box_x", "box_y", "box_width", "box_height")

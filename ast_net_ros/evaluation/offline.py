@@ -19,7 +19,6 @@ from importlib import metadata
 from pathlib import Path
 
 import cv2
-import torch
 
 from ast_net_ros.bags.recordings import open_recording
 from ast_net_ros.evaluation.options import EstimationSettings, pipeline_maker
@@ -78,14 +77,12 @@ def _check_weights(job: RecordingJob, pipeline: AffectPipeline) -> None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One thread for torch and OpenCV inside the block. ONNX Runtime has its own setting, see `_pipelines`."""
-    torch_before, opencv_before = torch.get_num_threads(), cv2.getNumThreads()
-    torch.set_num_threads(1)
+    """One thread for OpenCV inside the block. ONNX Runtime has its own setting, see `_pipelines`."""
+    opencv_before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(torch_before)
         cv2.setNumThreads(opencv_before)
 
 

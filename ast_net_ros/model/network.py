@@ -1,48 +1,35 @@
-"""AST-Net: a discrete-emotion CNN feeding a stacked LSTM.
+"""AST-Net as torch modules, for training and for GPUs: a discrete-emotion CNN followed by a stacked LSTM.
 
-In: grey aligned face chips. Out: emotion logits of each chip, and valence and arousal over time.
-
-The thesis' abstract fixes the parts (a discrete-emotion CNN for pose- and identity-invariant
-attribute features, a stacked LSTM for their dynamics). Every size here is this project's choice.
+The abstract of the thesis fixes the parts: a discrete-emotion CNN for pose- and identity-invariant attribute
+features, a stacked LSTM for their dynamics. Every size here is this project's choice.
 
 Shapes: N faces, T model steps, S the chip's side in pixels, F attribute features, L layers, H hidden units.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-EMOTIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
-"""The order of emotion logits and probabilities: that of the FER+ votes."""
-
-
-@dataclass(frozen=True)
-class NetworkConfig:
-    """The sizes of an AST-Net, stored beside its weights.
-
-    chip_side: pixels. widths, depths: channels and residual blocks of each CNN stage, the picture halved
-    before each. attributes: F. hidden, layers: of the LSTM. step_seconds: the model's own time step.
-    """
-
-    chip_side: int = 48
-    widths: tuple[int, ...] = (32, 64, 160, 256)
-    depths: tuple[int, ...] = (1, 2, 2, 2)
-    attributes: int = 128
-    hidden: int = 64
-    layers: int = 2
-    step_seconds: float = 0.2
+from ast_net_ros.model.config import (
+    EMOTIONS,
+    SE_REDUCTION,
+    SMALLEST_SIGMA,
+    AffectOutput,
+    LSTMState,
+    NetworkConfig,
+    residual_blocks,
+)
+from ast_net_ros.model.weights import Weights, WeightsInfo, make_weights, read_weights, write_weights
 
 
 class SqueezeExcitation(nn.Module):
-    """Weighs channels by the picture's own averages (Hu et al. 2018). N x C x H x W in and out."""
+    """Weights channels by their means over the image (Hu et al. 2018). N x C x H x W in and out."""
 
-    def __init__(self, channels: int, reduction: int = 8):
+    def __init__(self, channels: int, reduction: int = SE_REDUCTION):
         super().__init__()
         self.squeeze = nn.Conv2d(channels, channels // reduction, 1)
         self.excite = nn.Conv2d(channels // reduction, channels, 1)
@@ -85,14 +72,8 @@ class DiscreteEmotionCNN(nn.Module):
         first = config.widths[0]
         self.stem = nn.Conv2d(1, first, 3, 2, 1, bias=False)
         self.stem_norm = nn.BatchNorm2d(first)
-        blocks: list[nn.Module] = []
-        channels = first
-        for stage, (width, depth) in enumerate(zip(config.widths, config.depths)):
-            for index in range(depth):
-                blocks.append(ResidualBlock(channels, width, 2 if stage > 0 and index == 0 else 1))
-                channels = width
-        self.blocks = nn.Sequential(*blocks)
-        self.attributes = nn.Linear(channels, config.attributes)
+        self.blocks = nn.Sequential(*(ResidualBlock(*sizes) for sizes in residual_blocks(config)))
+        self.attributes = nn.Linear(config.widths[-1], config.attributes)
         self.dropout = nn.Dropout(0.3)
         self.emotions = nn.Linear(config.attributes, len(EMOTIONS))
 
@@ -109,25 +90,6 @@ def standardise(chips: Tensor) -> Tensor:
     x = chips.float()
     x = x - x.mean(dim=(1, 2, 3), keepdim=True)
     return x / (x.square().mean(dim=(1, 2, 3), keepdim=True).sqrt() + 1.0)
-
-
-class LSTMState(NamedTuple):
-    """What the stacked LSTM remembers of N faces. Both are L x N x H."""
-
-    hidden: Tensor
-    cell: Tensor
-
-
-class AffectOutput(NamedTuple):
-    """Valence and arousal, last axis (valence, arousal), in [-1, 1]; sigma: their standard deviation, same shape."""
-
-    affect: Tensor
-    sigma: Tensor
-
-
-SMALLEST_SIGMA = 0.02
-CONFIDENCE_RADIUS = 0.25
-"""Half the width of the interval that `confidence` speaks of, in units of valence and arousal."""
 
 
 class StackedLSTM(nn.Module):
@@ -178,9 +140,29 @@ class ASTNet(nn.Module):
         return LSTMState(parameter.new_zeros(shape), parameter.new_zeros(shape))
 
 
-def confidence(sigma: Tensor) -> Tensor:
-    """N x 2 sigma -> N probabilities that valence and arousal both lie within CONFIDENCE_RADIUS of the truth.
+def load_weights(path: str | Path) -> tuple[ASTNet, WeightsInfo]:
+    """Load a network for training, on the CPU and in evaluation mode.
 
-    The errors are taken as independent and normal, as the training loss does.
+    Raises:
+        WeightsError: See `ast_net_ros.model.weights.read_weights`.
     """
-    return torch.erf(CONFIDENCE_RADIUS / (sigma * math.sqrt(2))).prod(dim=-1)
+    weights = read_weights(path)
+    return network_of(weights).eval(), weights.info
+
+
+def network_of(weights: Weights) -> ASTNet:
+    """Build the network of `weights`, on the CPU."""
+    network = ASTNet(weights.config)
+    network.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in weights.tensors.items()})
+    return network
+
+
+def save_weights(network: ASTNet, path: str | Path, description: str) -> WeightsInfo:
+    """Write a network's weights atomically; see `ast_net_ros.model.weights.write_weights`."""
+    return write_weights(path, weights_of(network, description))
+
+
+def weights_of(network: ASTNet, description: str = "") -> Weights:
+    """Copy the network's parameters into arrays."""
+    tensors = {name: value.detach().cpu().contiguous().numpy().copy() for name, value in network.state_dict().items()}
+    return make_weights(network.config, tensors, description)

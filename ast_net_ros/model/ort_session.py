@@ -1,8 +1,7 @@
-"""ONNX Runtime as this package uses it: on the CPU, with few threads, and silent.
+"""ONNX Runtime as this package uses it: few threads, no telemetry, and never on another device than the one asked for.
 
-In: an ONNX model as bytes. Out: a session that runs it. Everything that runs a graph imports the library from here,
-because official Linux builds from 1.29 on note each session in the user's cache folder and send the notes to their
-maker. Nothing of the kind may leave a robot that looks at people.
+Everything that runs a graph imports the library from here: official Linux builds from 1.29 on record each session in
+the user's cache folder and send the records to their vendor, which a robot that sees people must not do.
 """
 
 from __future__ import annotations
@@ -13,34 +12,103 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read once, when the library is load
 
 import onnxruntime
 
-if hasattr(onnxruntime, "disable_telemetry_events"):  # in case that somebody else had loaded it before
+from ast_net_ros.model.errors import DeviceError
+
+if hasattr(onnxruntime, "disable_telemetry_events"):  # in case something else has loaded it before
     onnxruntime.disable_telemetry_events()
+
+CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+_PROVIDER_OPTIONS = {CUDA: {"use_tf32": "0"}}  # TF32 rounds to 10 bits: results would differ from the CPU's
+_OLDEST = "1.16"
 
 
 def cpu_session(model: bytes, threads: int = 0) -> onnxruntime.InferenceSession:
-    """A session for `model`. threads: that it computes with; 0 for what suits the machine (`suitable_threads`)."""
-    options = onnxruntime.SessionOptions()
+    """Make a session on the CPU.
+
+    Args:
+        model: An ONNX model.
+        threads: Threads that compute; 0 chooses for this machine (`suitable_threads`).
+
+    Raises:
+        DeviceError: The installed ONNX Runtime cannot load the model.
+    """
+    options = _options()
     options.intra_op_num_threads = threads or suitable_threads()
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # Spinning threads would burn the cores that the rest of the robot needs between two images.
+    # Spinning threads would occupy the cores that the rest of the robot needs between two images.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return _session(model, options, [CPU])
+
+
+def gpu_session(model: bytes, provider: str, index: int) -> onnxruntime.InferenceSession:
+    """Make a session on a GPU.
+
+    Args:
+        model: An ONNX model.
+        provider: CUDA or TENSORRT.
+        index: Number of the GPU.
+
+    Raises:
+        DeviceError: The provider is missing, cannot be loaded, or ONNX Runtime has fallen back to another one.
+    """
+    _require(provider)
+    wanted = [(provider, {"device_id": str(index), **_PROVIDER_OPTIONS.get(provider, {})})]
+    if provider == TENSORRT:  # what TensorRT cannot run still runs on the GPU
+        wanted.append((CUDA, {"device_id": str(index), **_PROVIDER_OPTIONS[CUDA]}))
+    session = _session(model, _options(), wanted)
+    actual = session.get_providers()[0]
+    if actual != provider:
+        raise DeviceError(
+            f"ONNX Runtime {onnxruntime.__version__} fell back from {provider} to {actual}: its CUDA"
+            f"{', TensorRT' if provider == TENSORRT else ''} or cuDNN libraries are missing; "
+            "pip install 'onnxruntime-gpu[cuda,cudnn]'"
+        )
+    return session
+
+
+def has_provider(provider: str) -> bool:
+    """Whether the installed ONNX Runtime was built with `provider`. Its libraries may still be missing."""
+    return provider in onnxruntime.get_available_providers()
 
 
 def suitable_threads() -> int:
-    """Half of the cores, two at most: the networks are small, so that more threads cost work and gain little.
+    """Return half of the usable cores, two at most.
 
-    Two threads on two cores: a tenth less time for a frame, 40 % more work (docs/performance.md).
+    The networks are small: more threads cost processor time and gain little. Two threads on two cores take a tenth
+    less time for a frame and 40 % more processor time (docs/performance.md).
     """
-    return min(2, max(1, len(os.sched_getaffinity(0)) // 2))
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(2, max(1, usable // 2))
 
 
 def profiling_session(model: bytes, prefix: str) -> onnxruntime.InferenceSession:
-    """A session that runs `model` as written and notes every layer, in a file whose path begins with `prefix`."""
-    options = onnxruntime.SessionOptions()
+    """Make a session that runs `model` unoptimised and writes a profile to a file whose path begins with `prefix`."""
+    options = _options()
     options.enable_profiling = True
     options.profile_file_prefix = prefix
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return _session(model, options, [CPU])
+
+
+def _options() -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return options
+
+
+def _session(model: bytes, options: onnxruntime.SessionOptions, providers: list) -> onnxruntime.InferenceSession:
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=providers)
+    except Exception as error:  # its exceptions share no base class
+        raise DeviceError(
+            f"ONNX Runtime {onnxruntime.__version__} cannot load the network ({error}); "
+            f"pip install 'onnxruntime>={_OLDEST}'"
+        ) from error
+
+
+def _require(provider: str) -> None:
+    if not has_provider(provider):
+        raise DeviceError(
+            f"ONNX Runtime {onnxruntime.__version__} has no {provider}; pip uninstall onnxruntime and "
+            "pip install onnxruntime-gpu (on a Jetson, NVIDIA's wheel of it)"
+        )

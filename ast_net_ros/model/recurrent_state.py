@@ -1,11 +1,8 @@
-"""Time, not frames: one face's recurrent state, advanced by image stamps at the model's own rate.
+"""The recurrent state of a face, advanced by image stamps at the model's own rate.
 
-In: attribute features of some faces with their stamps. Out: their affect, and each face's state moved on.
-
-Features that fall into one model step (``step_seconds``) are averaged. An estimate is made at every frame from
-the state before the step and the average so far; only when a stamp opens the next step does the
-result become the state. So a video seen at 50, 25 or 12.5 frames per second takes the same steps. A step in which
-no frame fell repeats the features of the one before it.
+Features that fall into one model step (`step_seconds`) are averaged. Every frame is estimated from the state before
+the step and the average so far; only when a stamp opens the next step does the result become the state. So a video at
+50, 25 or 12.5 frames per second takes the same steps. A step without a frame repeats the features of the one before.
 """
 
 from __future__ import annotations
@@ -13,19 +10,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from ast_net_ros.model.config import AffectOutput, LSTMState
 from ast_net_ros.model.inference import AffectModel
-from ast_net_ros.model.network import AffectOutput, LSTMState
 
 _STAMP_TOLERANCE = 1e-4  # s; a 25 Hz stamp that rounding put just before a step's edge belongs to the new step
 
 
 class FaceState:
-    """What AST-Net knows of one face: the state before the current step and what fell into the step so far.
+    """The state of one face before the current step, and the features that fell into the step so far.
 
-    Advanced by :func:`advance` only. start, last: stamps in seconds of the first and the newest frame.
+    Advanced by `advance` only.
+
+    Attributes:
+        start: Stamp of the first frame, in seconds.
+        last: Stamp of the newest frame, in seconds.
     """
 
     __slots__ = ("start", "last", "_step", "_sum", "_count", "_before", "_after")
@@ -34,27 +34,36 @@ class FaceState:
         self.start = start
         self.last = start
         self._step = 0
-        self._sum: Tensor | None = None  # F, of the features in the current step
+        self._sum: np.ndarray | None = None  # F, of the features in the current step
         self._count = 0
         self._before: LSTMState | None = None  # L x 1 x H each; None before the first committed step
         self._after: LSTMState | None = None  # what `_before` becomes if the step ended now
 
     @property
     def age(self) -> float:
-        """Seconds of evidence in the state."""
+        """Seconds of observation in the state."""
         return self.last - self.start
 
 
 def advance(
-    model: AffectModel, faces: Sequence[FaceState], attributes: Tensor, stamps: Sequence[float]
+    model: AffectModel, faces: Sequence[FaceState], attributes: np.ndarray, stamps: Sequence[float]
 ) -> AffectOutput:
-    """Show each of N faces its newest features (N x F) taken at `stamps` (seconds); N x 2 affect and sigma.
+    """Advance each face to its newest features.
 
-    A stamp at or before the face's last one counts into the current step. Gaps must have been bounded by the
-    caller (a track that was lost is a new face): every missed step costs one step of the LSTM.
+    The caller bounds gaps, as every missed step costs a step of the LSTM: a track that was lost is a new face.
+
+    Args:
+        model: Computes the steps.
+        faces: N states, all different.
+        attributes: N x F float32.
+        stamps: When the features were taken, in seconds. A stamp at or before a face's last one counts into its
+            current step.
+
+    Returns:
+        Affect and sigma, N x 2 each.
     """
     for face, stamp in zip(faces, stamps):
-        if face._sum is None:  # evidence begins now, also where earlier frames of the face were lost to an error
+        if face._sum is None:  # observation begins now, also where earlier frames of the face were lost to an error
             face.start = face.last = stamp
     steps = [_step_index(model, face, stamp) for face, stamp in zip(faces, stamps)]
     missed = [max(0, step - face._step - 1) for face, step in zip(faces, steps)]
@@ -63,7 +72,7 @@ def advance(
             face._before = face._after
     for empty in range(max(missed, default=0)):
         held = [face for face, count in zip(faces, missed) if count > empty]
-        _, after = _run(model, held, torch.stack([_mean(face) for face in held]))
+        _, after = _run(model, held, np.stack([_mean(face) for face in held]))
         for index, face in enumerate(held):
             face._before = _select(after, index)
     for face, step, features, stamp in zip(faces, steps, attributes, stamps):
@@ -72,7 +81,7 @@ def advance(
         else:
             face._sum, face._count = face._sum + features, face._count + 1
         face.last = max(face.last, stamp)
-    output, after = _run(model, faces, torch.stack([_mean(face) for face in faces]))
+    output, after = _run(model, faces, np.stack([_mean(face) for face in faces]))
     for index, face in enumerate(faces):
         face._after = _select(after, index)
     return output
@@ -82,16 +91,16 @@ def _step_index(model: AffectModel, face: FaceState, stamp: float) -> int:
     return math.floor((stamp - face.start + _STAMP_TOLERANCE) / model.config.step_seconds)
 
 
-def _mean(face: FaceState) -> Tensor:
+def _mean(face: FaceState) -> np.ndarray:
     assert face._sum is not None
-    return face._sum / face._count if face._count > 1 else face._sum
+    return face._sum / np.float32(face._count) if face._count > 1 else face._sum
 
 
-def _run(model: AffectModel, faces: Sequence[FaceState], features: Tensor) -> tuple[AffectOutput, LSTMState]:
+def _run(model: AffectModel, faces: Sequence[FaceState], features: np.ndarray) -> tuple[AffectOutput, LSTMState]:
     before = [face._before or model.initial_state(1) for face in faces]
     if len(before) == 1:
         return model.step(features, before[0])
-    joined = LSTMState(*(torch.cat(parts, dim=1) for parts in zip(*before)))
+    joined = LSTMState(*(np.concatenate(parts, axis=1) for parts in zip(*before)))
     return model.step(features, joined)
 
 

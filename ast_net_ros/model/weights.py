@@ -1,43 +1,46 @@
-"""Weights files: one safetensors file that carries its own configuration and checksum.
+"""Weights files: one safetensors file that carries its configuration, a description and a checksum.
 
-In and out: an :class:`~ast_net_ros.model.network.ASTNet`. A file that is not whole, not ours or not
-sane is refused by name and reason before a network of its size is built. Nothing is unpickled.
+A file that is damaged, of another format or not finite is refused with the reason, before a network is built. Nothing
+is unpickled, and torch is not needed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
+from safetensors.numpy import save_file
 
-from ast_net_ros.model.network import ASTNet, NetworkConfig
+from ast_net_ros.model.config import NetworkConfig, parameter_shapes
 
 FORMAT = "ast_net/1"
 LARGEST_FILE = 512 * 2**20  # bytes; the default weights have about 5 MB
 LARGEST_HEADER = 2**20  # bytes; that of the default weights has 13 kB
 LONGEST_DESCRIPTION = 500  # characters that are shown; diagnostics repeat them every second
 _LARGEST_SIZE = 4096  # of any single number in a configuration
-_NUMBER_TYPES = {"F16", "BF16", "F32", "F64", "I64"}  # what PyTorch can hold, check and convert, whatever its version
-_MEND = "take the file again from its source, or save one with ast_net_ros.model.weights.save_weights"
+_TYPE_NAMES = {"F16": "torch.float16", "F32": "torch.float32", "F64": "torch.float64", "I64": "torch.int64"}
+"""Number types of a weights file, and the names under which the checksum counts them: those of the first release."""
+_FIX = "get the file again from its source, or save one with ast_net_ros.model.network.save_weights"
 
 
 class WeightsError(ValueError):
-    """A weights file that cannot be used; the message names the file, the reason and the mend."""
+    """A weights file that cannot be used. The message names the file, the reason and the fix."""
 
 
 @dataclass(frozen=True)
 class WeightsInfo:
-    """What a file says of itself. sha256: of configuration, description and tensors.
+    """What a weights file states about itself.
 
-    description: free text on one line, fit for a terminal: at most about LONGEST_DESCRIPTION characters, none
-    of which controls it.
+    Attributes:
+        path: The file; empty for weights that were never stored.
+        sha256: Of configuration, description and tensors, 64 hex digits.
+        description: Free text on one line without control characters, at most about LONGEST_DESCRIPTION characters.
     """
 
     path: Path
@@ -45,77 +48,90 @@ class WeightsInfo:
     description: str
 
 
-def save_weights(network: ASTNet, path: str | Path, description: str) -> WeightsInfo:
-    """Write `network` to `path` (whole or not at all) and return what was written."""
+@dataclass(frozen=True)
+class Weights:
+    """A network as arrays.
+
+    Attributes:
+        config: The network's sizes.
+        tensors: Every array of `parameter_shapes(config)` by its name.
+        info: Where they come from.
+        description: As stored, not shortened.
+    """
+
+    config: NetworkConfig
+    tensors: Mapping[str, np.ndarray]
+    info: WeightsInfo
+    description: str
+
+
+def make_weights(config: NetworkConfig, tensors: Mapping[str, np.ndarray], description: str = "") -> Weights:
+    """Describe arrays that are in memory as weights."""
+    digest = _digest(_config_text(config), description, tensors)
+    return Weights(config, tensors, WeightsInfo(Path(), digest, _printable(description)), description)
+
+
+def write_weights(path: str | Path, weights: Weights) -> WeightsInfo:
+    """Write a weights file atomically.
+
+    Returns:
+        What the file states about itself.
+    """
     path = Path(path)
-    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    config = json.dumps(asdict(network.config), sort_keys=True)
-    digest = _digest(config, description, tensors)
-    about = {"format": FORMAT, "config": config, "sha256": digest, "description": description}
-    aside = path.with_suffix(path.suffix + ".partial")
-    save_file(tensors, aside, about)
-    aside.replace(path)
-    return WeightsInfo(path, digest, _shown(description))
+    metadata = {
+        "format": FORMAT,
+        "config": _config_text(weights.config),
+        "sha256": weights.info.sha256,
+        "description": weights.description,
+    }
+    partial = path.with_suffix(path.suffix + ".partial")
+    save_file(dict(weights.tensors), partial, metadata)
+    partial.replace(path)
+    return replace(weights.info, path=path)
 
 
-def load_weights(path: str | Path) -> tuple[ASTNet, WeightsInfo]:
-    """The network in `path`, on the CPU and in evaluation mode, and what the file says of itself.
+def read_weights(path: str | Path) -> Weights:
+    """Read and check a weights file.
 
-    Raises WeightsError when the file is missing, damaged, of another format or has values that are not finite.
+    Raises:
+        WeightsError: The file is missing, damaged, of another format, or holds values that are not finite.
     """
     path = Path(path)
     if not path.is_file():
         raise WeightsError(f"weights '{path}': no such file; give the path of a .safetensors file of AST-Net")
     if path.stat().st_size > LARGEST_FILE:
         raise WeightsError(
-            f"weights '{path}': {path.stat().st_size} bytes, more than the {LARGEST_FILE} allowed; {_MEND}"
+            f"weights '{path}': {path.stat().st_size} bytes, more than the {LARGEST_FILE} allowed; {_FIX}"
         )
     try:
-        _check_header(path)
-        with safe_open(path, framework="pt") as stored:
-            about = stored.metadata() or {}
-            config = _read_config(path, about)
-            with torch.device("meta"):
-                expected = ASTNet(config).state_dict()
-            names = list(stored.keys())
-            slices = {name: stored.get_slice(name) for name in names}
-            _check_shapes(path, expected, {name: one.get_shape() for name, one in slices.items()})
+        _check_header_size(path)
+        with safe_open(path, framework="np") as stored:
+            metadata = stored.metadata() or {}
+            config = _read_config(path, metadata)
+            slices = {name: stored.get_slice(name) for name in stored.keys()}  # noqa: SIM118
+            _check_shapes(path, parameter_shapes(config), {name: one.get_shape() for name, one in slices.items()})
             _check_types(path, {name: one.get_dtype() for name, one in slices.items()})
-            tensors = {name: stored.get_tensor(name) for name in names}
+            tensors = {name: np.asarray(stored.get_tensor(name)) for name in slices}
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"weights '{path}': not a whole safetensors file ({error}); {_MEND}") from error
-    digest = _digest(about["config"], about.get("description", ""), tensors)
-    if digest != about.get("sha256"):
+        raise WeightsError(f"weights '{path}': not a whole safetensors file ({error}); {_FIX}") from error
+    description = metadata.get("description", "")
+    digest = _digest(metadata["config"], description, tensors)
+    if digest != metadata.get("sha256"):
         raise WeightsError(
-            f"weights '{path}': content has SHA-256 {digest}, the file says {about.get('sha256')}; {_MEND}"
+            f"weights '{path}': content has SHA-256 {digest}, the file states {metadata.get('sha256')}; {_FIX}"
         )
-    broken = [name for name, value in tensors.items() if not bool(torch.isfinite(value.float()).all())]
+    broken = [name for name, value in tensors.items() if not np.isfinite(value).all()]
     if broken:
-        raise WeightsError(f"weights '{path}': {broken[0]} holds NaN or infinity; {_MEND}")
-    network = ASTNet(config)
-    network.load_state_dict(tensors)
-    return network.eval(), WeightsInfo(path, digest, _shown(about.get("description", "")))
-
-
-def _check_header(path: Path) -> None:
-    """Refuses a header of a size that no such file needs, before it is read whole and taken apart."""
-    with path.open("rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-    if size > LARGEST_HEADER:
-        raise WeightsError(
-            f"weights '{path}': not a whole safetensors file (its header claims {size} bytes, more than the "
-            f"{LARGEST_HEADER} allowed); {_MEND}"
-        )
-
-
-def _shown(description: str) -> str:
-    """A description without line breaks and control characters, which could rewrite a terminal or a log."""
-    line = "".join(c if c.isprintable() else " " for c in description)
-    return line if len(line) <= LONGEST_DESCRIPTION else f"{line[:LONGEST_DESCRIPTION]}..."
+        raise WeightsError(f"weights '{path}': {broken[0]} holds NaN or infinity; {_FIX}")
+    return Weights(config, tensors, WeightsInfo(path, digest, _printable(description)), description)
 
 
 def parse_config(text: str) -> NetworkConfig:
-    """A network's sizes from the JSON stored beside its weights. Raises ValueError naming what is out of range."""
+    """Read a network's sizes from the JSON stored with its weights.
+
+    Raises:
+        ValueError: The text is not such JSON, or a size is out of range. The message names it.
+    """
     try:
         values = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
@@ -135,37 +151,60 @@ def parse_config(text: str) -> NetworkConfig:
     return NetworkConfig(**sizes)
 
 
-def _read_config(path: Path, about: dict[str, str]) -> NetworkConfig:
-    if about.get("format") != FORMAT:
-        raise WeightsError(f"weights '{path}': format is {about.get('format')!r}, wanted {FORMAT!r}; {_MEND}")
+def _config_text(config: NetworkConfig) -> str:
+    return json.dumps(asdict(config), sort_keys=True)
+
+
+def _read_config(path: Path, metadata: dict[str, str]) -> NetworkConfig:
+    if metadata.get("format") != FORMAT:
+        raise WeightsError(f"weights '{path}': format is {metadata.get('format')!r}, wanted {FORMAT!r}; {_FIX}")
     try:
-        return parse_config(about.get("config", ""))
+        return parse_config(metadata.get("config", ""))
     except ValueError as error:
-        raise WeightsError(f"weights '{path}': {error}; {_MEND}") from error
+        raise WeightsError(f"weights '{path}': {error}; {_FIX}") from error
 
 
-def _check_shapes(path: Path, expected: dict[str, Tensor], found: dict[str, list[int]]) -> None:
+def _check_header_size(path: Path) -> None:
+    """Refuse a header that is larger than any weights file needs, before it is parsed."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+    if size > LARGEST_HEADER:
+        raise WeightsError(
+            f"weights '{path}': not a whole safetensors file (its header claims {size} bytes, more than the "
+            f"{LARGEST_HEADER} allowed); {_FIX}"
+        )
+
+
+def _check_shapes(path: Path, expected: dict[str, tuple[int, ...]], found: dict[str, list[int]]) -> None:
     missing, surplus = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
     if missing or surplus:
-        raise WeightsError(f"weights '{path}': lacks {missing[:3]}, has unknown {surplus[:3]}; {_MEND}")
-    for name, tensor in expected.items():
-        if list(tensor.shape) != list(found[name]):
-            raise WeightsError(f"weights '{path}': {name} is {found[name]}, wanted {list(tensor.shape)}; {_MEND}")
+        raise WeightsError(f"weights '{path}': lacks {missing[:3]}, has unknown {surplus[:3]}; {_FIX}")
+    for name, shape in expected.items():
+        if list(shape) != list(found[name]):
+            raise WeightsError(f"weights '{path}': {name} is {found[name]}, wanted {list(shape)}; {_FIX}")
 
 
 def _check_types(path: Path, found: dict[str, str]) -> None:
     for name, kind in found.items():
-        if kind not in _NUMBER_TYPES:
+        if kind not in _TYPE_NAMES:
             raise WeightsError(
-                f"weights '{path}': {name} is of type {kind}, wanted one of {', '.join(sorted(_NUMBER_TYPES))}; {_MEND}"
+                f"weights '{path}': {name} is of type {kind}, wanted one of {', '.join(_TYPE_NAMES)}; {_FIX}"
             )
 
 
-def _digest(config: str, description: str, tensors: dict[str, Tensor]) -> str:
-    """SHA-256 of the configuration, the description and every tensor's name, type, shape and bytes, in name order."""
+def _digest(config: str, description: str, tensors: Mapping[str, np.ndarray]) -> str:
+    """Hash configuration, description, and every tensor's name, type, shape and bytes in the order of their names."""
+    types = {np.dtype(np.float16): "F16", np.dtype(np.float32): "F32", np.dtype(np.float64): "F64"}
     digest = hashlib.sha256(json.dumps([config, description]).encode())
     for name in sorted(tensors):
-        tensor = tensors[name].contiguous()
-        digest.update(f"{name}|{tensor.dtype}|{list(tensor.shape)}|".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+        tensor = np.ascontiguousarray(tensors[name])
+        kind = _TYPE_NAMES[types.get(tensor.dtype, "I64")]
+        digest.update(f"{name}|{kind}|{list(tensors[name].shape)}|".encode())
+        digest.update(tensor.tobytes())
     return digest.hexdigest()
+
+
+def _printable(description: str) -> str:
+    """Remove line breaks and control characters, which could rewrite a terminal or a log, and shorten."""
+    line = "".join(c if c.isprintable() else " " for c in description)
+    return line if len(line) <= LONGEST_DESCRIPTION else f"{line[:LONGEST_DESCRIPTION]}..."

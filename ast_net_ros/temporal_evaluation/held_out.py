@@ -21,8 +21,9 @@ from ast_net_ros.evaluation.metrics.temporal_metrics import (
     rate_metrics,
 )
 from ast_net_ros.evaluation.report.temporal_plots import plot_confidence
+from ast_net_ros.model.config import AffectOutput
 from ast_net_ros.model.inference import AffectModel
-from ast_net_ros.model.network import AffectOutput, StackedLSTM
+from ast_net_ros.model.network import StackedLSTM
 from ast_net_ros.training.data.recordings import StepClip
 from ast_net_ros.training.data.samplers import ClipSampler
 from ast_net_ros.training.data.simulation import SimulatedRecordings

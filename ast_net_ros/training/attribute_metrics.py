@@ -11,8 +11,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from ast_net_ros.model.inference import AffectModel
@@ -28,9 +26,10 @@ _CONTEMPT = EMOTIONS.index("contempt")
 
 def _predict(model: AffectModel, chips: np.ndarray, batch: int = 256) -> tuple[np.ndarray, np.ndarray]:
     """Attributes (N x F) and emotion probabilities (N x 8) of N x S x S uint8 chips."""
-    parts = [model.encode(part) for part in tqdm(torch.from_numpy(chips).split(batch), "encoding", unit="batch")]
+    starts = range(0, len(chips), batch)
+    parts = [model.encode(chips[start : start + batch]) for start in tqdm(starts, "encoding", unit="batch")]
     attributes, emotions = zip(*parts)
-    return torch.cat(attributes).float().cpu().numpy(), torch.cat(emotions).numpy()
+    return np.concatenate(attributes), np.concatenate(emotions)
 
 
 def face_metrics(model: AffectModel, faces: Faces, mirrored: bool = False) -> dict:
@@ -205,7 +204,7 @@ def smile_pair_metrics(model: AffectModel, folder: Path) -> dict:
         if pair is None:
             missing.append(name)
         else:
-            attributes, _ = model.encode(torch.from_numpy(np.stack(pair)))
+            attributes, _ = model.encode(np.stack(pair))
             rows.append(still_affect(model, attributes)[:, 0].tolist())
     values = np.array(rows, float).reshape(-1, 2)
     return {
@@ -219,12 +218,13 @@ def smile_pair_metrics(model: AffectModel, folder: Path) -> dict:
     }
 
 
-def still_affect(model: AffectModel, attributes: Tensor, seconds: float = 2.0) -> Tensor:
+def still_affect(model: AffectModel, attributes: np.ndarray, seconds: float = 2.0) -> np.ndarray:
     """Estimate N x 2 valence and arousal of N still faces (N x F attributes) shown for `seconds`."""
     state = model.initial_state(len(attributes))
     for _ in range(math.ceil(seconds / model.config.step_seconds)):
         output, state = model.step(attributes, state)
-    return output.affect.float().cpu()
+    affect: np.ndarray = output.affect
+    return affect
 
 
 def _rounded(value: float | None) -> float | None:

@@ -270,7 +270,7 @@ def _finish(net: ASTNet, trained: torch.nn.Module, valid: ClipSampler | None, ou
 
     trained: called with the clips of `valid`: the LSTM, or CNN and LSTM as one.
     """
-    from ast_net_ros.model.weights import save_weights
+    from ast_net_ros.model.network import save_weights
     from ast_net_ros.training.calibration import calibrate_sigma
     from ast_net_ros.training.stage2 import temporal_metrics
 

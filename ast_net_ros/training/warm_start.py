@@ -10,8 +10,8 @@ from pathlib import Path
 
 from torch import nn
 
-from ast_net_ros.model.network import DiscreteEmotionCNN, NetworkConfig
-from ast_net_ros.model.weights import WeightsError, load_weights
+from ast_net_ros.model.network import DiscreteEmotionCNN, NetworkConfig, load_weights
+from ast_net_ros.model.weights import WeightsError
 from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.checkpoint import load_cnn
 

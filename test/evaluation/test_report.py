@@ -17,8 +17,8 @@ from ast_net_ros.evaluation.estimates import EstimatesWriter, FaceEstimate
 from ast_net_ros.evaluation.metrics.intervals import Resampling
 from ast_net_ros.evaluation.metrics.summary import FigureOptions, evaluation_figures
 from ast_net_ros.evaluation.recording_result import RecordingResult
-from ast_net_ros.evaluation.report.page import duration, flat, number, write_report
 from ast_net_ros.evaluation.report import page_plots as report_plots
+from ast_net_ros.evaluation.report.page import duration, flat, number, write_report
 from ast_net_ros.evaluation.report.thumbnails import APART_SECONDS, pictures_wanted, thumbnail, worst_moments
 from ast_net_ros.vision.video import open_video
 

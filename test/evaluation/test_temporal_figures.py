@@ -1,6 +1,5 @@
 """Figures of stage 2: on courses whose answers are known beforehand."""
 
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +12,8 @@ from ast_net_ros.evaluation.metrics.temporal_metrics import (
     rate_metrics,
 )
 from ast_net_ros.evaluation.report.temporal_plots import plot_confidence
-from ast_net_ros.model.inference import AffectModel
-from ast_net_ros.model.network import AffectOutput, ASTNet, NetworkConfig
-from ast_net_ros.model.weights import WeightsInfo
+from ast_net_ros.model.inference import build_model
+from ast_net_ros.model.network import AffectOutput, ASTNet, NetworkConfig, weights_of
 
 SMALL = NetworkConfig(widths=(8, 8, 8), depths=(1, 1, 1), attributes=6, hidden=8)
 
@@ -77,7 +75,7 @@ def test_true_sigmas_give_calibrated_confidence():
 def test_the_model_is_independent_of_the_frame_rate():
     torch.manual_seed(0)
     net = ASTNet(SMALL)
-    model = AffectModel(net, WeightsInfo(Path("none"), "", ""), torch.device("cpu"))
+    model = build_model(weights_of(net))
     times = torch.arange(0, 10, 0.02)
     calm = torch.sin(times / 3).view(1, -1, 1).expand(2, -1, 6)
     figures = rate_metrics(model, calm, 0.02)

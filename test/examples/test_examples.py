@@ -53,7 +53,7 @@ def test_training_on_a_folder_ends_with_weights_that_load_and_figures_on_other_p
 ) -> None:
     from ast_net_ros.model import load_model
     from ast_net_ros.model.inference import DEFAULT_WEIGHTS
-    from ast_net_ros.model.weights import load_weights
+    from ast_net_ros.model.network import load_weights
 
     recordings = tmp_path / "recordings"
     recordings.mkdir()

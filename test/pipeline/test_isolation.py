@@ -8,7 +8,6 @@ chips give when they are the only ones in the world.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,10 +15,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ast_net_ros.model.inference import AffectModel
-from ast_net_ros.model.network import ASTNet, NetworkConfig, confidence
+from ast_net_ros.model.config import NetworkConfig, confidence
+from ast_net_ros.model.inference import AffectModel, build_model
+from ast_net_ros.model.network import ASTNet, weights_of
 from ast_net_ros.model.recurrent_state import FaceState, advance
-from ast_net_ros.model.weights import WeightsInfo
 from ast_net_ros.pipeline import AffectPipeline, FaceAffect, Frame, PipelineSettings
 from ast_net_ros.vision.alignment import align_face
 from ast_net_ros.vision.detection import Detection
@@ -34,7 +33,7 @@ TIMEOUT = 1.0
 def _network() -> AffectModel:
     torch.manual_seed(5)
     config = NetworkConfig(widths=(8, 16), depths=(1, 1), attributes=16, hidden=8, layers=2)
-    return AffectModel(ASTNet(config), WeightsInfo(Path("untrained"), "0" * 64, "untrained"), torch.device("cpu"))
+    return build_model(weights_of(ASTNet(config)))
 
 
 MODEL = _network()
@@ -122,7 +121,7 @@ class Alone:
             self.state = FaceState(stamp)
         if fails:
             return None
-        attributes, _ = MODEL.encode(torch.from_numpy(chip[None]))
+        attributes, _ = MODEL.encode(chip[None])
         output = advance(MODEL, [self.state], attributes, [stamp])
         valence, arousal = output.affect[0].tolist()
         return valence, arousal, float(confidence(output.sigma)[0]), self.state.age
@@ -162,7 +161,7 @@ def _process(pipeline: AffectPipeline, frame: Frame, fails: bool) -> list[FaceAf
     if not fails or not pipeline.detector.detect(frame.image):
         return pipeline.process_batch([frame])[0]
 
-    def broken(chips: torch.Tensor) -> None:
+    def broken(chips: np.ndarray) -> None:
         raise FaultError("injected")
 
     pipeline.model.encode = broken  # type: ignore[method-assign, assignment]

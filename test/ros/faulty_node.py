@@ -10,28 +10,28 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
-import torch
+import numpy as np
 
-from ast_net_ros.model.inference import AffectModel
+from ast_net_ros.model.encoders import OrtEncoder
+from ast_net_ros.model.errors import DeviceMemoryError
 from ast_net_ros.ros.node import main
 
 FAULT = Path(os.environ["AST_NET_TEST_FAULT"])
-encode_at_once = AffectModel._encode_at_once
+encode = OrtEncoder.__call__
 
 
-def faulty(self: AffectModel, chips: torch.Tensor) -> Any:
+def faulty(self: OrtEncoder, chips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     fault = FAULT.read_text() if FAULT.exists() else ""
     if fault == "raise":
         raise RuntimeError("the injected fault")
     if fault == "memory" and len(chips) > 1:
-        raise torch.cuda.OutOfMemoryError("CUDA out of memory (injected)")
-    attributes, emotions = encode_at_once(self, chips)
-    return (attributes * float("nan"), emotions) if fault == "nan" else (attributes, emotions)
+        raise DeviceMemoryError("out of memory (injected)")
+    attributes, logits = encode(self, chips)
+    return (attributes * np.float32("nan"), logits) if fault == "nan" else (attributes, logits)
 
 
-AffectModel._encode_at_once = faulty  # type: ignore[method-assign]
+OrtEncoder.__call__ = faulty  # type: ignore[method-assign]
 
 faulthandler.register(signal.SIGUSR1)
 

@@ -157,7 +157,7 @@ def test_the_command_fine_tunes_on_a_video(cnn, media, tmp_path):
 
 
 def _weights(folder):
-    from ast_net_ros.model.weights import load_weights
+    from ast_net_ros.model.network import load_weights
 
     net: ASTNet = load_weights(folder / "out" / "ast_net.safetensors")[0]
     return net.cnn.state_dict()

@@ -2,17 +2,15 @@
 
 import dataclasses
 import shutil
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from ast_net_ros.model.inference import AffectModel
-from ast_net_ros.model.network import ASTNet, DiscreteEmotionCNN, NetworkConfig
+from ast_net_ros.model.inference import build_model
+from ast_net_ros.model.network import ASTNet, DiscreteEmotionCNN, NetworkConfig, weights_of
 from ast_net_ros.model.recurrent_state import FaceState, advance
-from ast_net_ros.model.weights import WeightsInfo
 from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.data.features import (
     cached_face_sequence,
@@ -56,7 +54,7 @@ def test_the_lstm_over_a_clip_ends_where_the_node_ends(rate):
     torch.manual_seed(0)
     net = ASTNet(SMALL)
     temporal = net.temporal
-    model = AffectModel(net, WeightsInfo(Path("none"), "", ""), torch.device("cpu"))
+    model = build_model(weights_of(net))
     generator = np.random.default_rng(0)
     stamps = 7.3 + np.arange(0, 6, 1 / rate)
     stamps = stamps[generator.random(len(stamps)) > 0.2]
@@ -64,10 +62,10 @@ def test_the_lstm_over_a_clip_ends_where_the_node_ends(rate):
     steps = features_by_step(stamps, features, SMALL.step_seconds)
     state = FaceState(float(stamps[0]))
     for stamp, one in zip(stamps, features):
-        wanted = advance(model, [state], torch.from_numpy(one[None]), [float(stamp)])
+        wanted = advance(model, [state], one[None], [float(stamp)])
     with torch.inference_mode():
         output, _ = temporal(torch.from_numpy(steps[None]))
-    torch.testing.assert_close(output.affect[0, -1], wanted.affect[0], atol=1e-5, rtol=0)
+    np.testing.assert_allclose(output.affect[0, -1].numpy(), wanted.affect[0], atol=1e-5, rtol=0)
 
 
 def test_labels_are_those_of_the_step_end_plus_delay():

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ast_net_ros.model.network import ASTNet, NetworkConfig
+from ast_net_ros.model.config import NetworkConfig
+from ast_net_ros.model.network import ASTNet
 from ast_net_ros.vision.alignment import LANDMARK_TEMPLATE, similarity_transform
 from bench.detection_cost import DetectionCost
 from bench.timing import Figure

@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ast_net_ros.vision.detection import FaceDetector
+from ast_net_ros.vision.detection import make_detector
 from ast_net_ros.vision.video import VideoError, open_video
 
 SIZES = ((320, 180), (640, 360), (1280, 720))  # width, height
@@ -30,7 +30,7 @@ def read_clip(video: Path, frames: int) -> tuple[list[np.ndarray], float]:
 
 def face_box(clip: Sequence[np.ndarray]) -> tuple[float, float, float, float]:
     """Where the face of a clip is: x, y, width, height, the median over some frames. Raises VideoError for none."""
-    detector = FaceDetector()
+    detector = make_detector()
     found = [faces[0].box for image in clip[:: max(1, len(clip) // 8)] if (faces := detector.detect(image))]
     if not found:
         raise VideoError("the benchmark's video shows no face; name one with a face")

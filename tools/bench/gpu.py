@@ -1,4 +1,4 @@
-"""What only a GPU has: larger batches, half precision, and the step as a CUDA graph.
+"""What only a GPU has: larger batches and half precision.
 
 In: the weights' path and a device. Out: figures as of the other scenarios. Where there is no GPU, :func:`why_not` says
 so, and the harness names this scenario as left out.
@@ -6,13 +6,14 @@ so, and the harness names this scenario as left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from ast_net_ros.model.inference import PRECISIONS, AffectModel, DeviceError, load_model
-from ast_net_ros.model.network import AffectOutput
+from ast_net_ros.model.encoders import PRECISIONS
+from ast_net_ros.model.errors import DeviceError
+from ast_net_ros.model.inference import AffectModel, load_model
 from bench.scenarios import BATCHES, Progress
 from bench.timing import Figure, repeated
 
@@ -29,7 +30,7 @@ def why_not(device: str) -> str:
 
 
 def gpu_sweep(weights: Path | None, device: str, repeats: int, progress: Progress) -> dict[str, dict]:
-    """encode and step over batches in every precision that the device has, the step also replayed as a graph."""
+    """encode and step over batches in every precision that the device has."""
     results: dict[str, dict] = {}
     for precision in PRECISIONS:
         try:
@@ -49,28 +50,10 @@ def gpu_parts() -> int:
 
 def _batch(model: AffectModel, batch: int, repeats: int) -> dict[str, Figure]:
     side = model.config.chip_side
-    chips = torch.randint(0, 256, (batch, side, side), dtype=torch.uint8)
+    chips = np.zeros((batch, side, side), np.uint8)
     attributes, _ = model.encode(chips)
     state = model.initial_state(batch)
-    replay, _ = step_as_graph(model, batch)
     return {
-        "encode_ms": repeated(lambda: model.encode(chips), repeats, model.device),
-        "step_ms": repeated(lambda: model.step(attributes, state), repeats, model.device),
-        "step_graph_ms": repeated(replay, repeats, model.device),
+        "encode_ms": repeated(lambda: model.encode(chips), repeats),
+        "step_ms": repeated(lambda: model.step(attributes, state), repeats),
     }
-
-
-def step_as_graph(model: AffectModel, batch: int) -> tuple[Callable[[], None], AffectOutput]:
-    """One model step of zeros, captured once: what replays it, and the output that each replay fills anew."""
-    attributes = torch.zeros(batch, model.config.attributes, device=model.device)
-    state = model.initial_state(batch)
-    side_stream = torch.cuda.Stream(model.device)
-    side_stream.wait_stream(torch.cuda.current_stream(model.device))
-    with torch.cuda.stream(side_stream):  # a graph may be captured only after the libraries have set themselves up
-        for _ in range(3):
-            model.step(attributes, state)
-    torch.cuda.current_stream(model.device).wait_stream(side_stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        output, _ = model.step(attributes, state)
-    return graph.replay, output

@@ -17,8 +17,10 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from ast_net_ros.model.inference import RUNTIMES, AffectModel, load_model
-from ast_net_ros.vision.detection import FaceDetector
+from ast_net_ros.model.encoders import runtimes_for
+from ast_net_ros.model.inference import AffectModel, load_model
+from ast_net_ros.settings import PipelineSettings
+from ast_net_ros.vision.detection import make_detector
 from bench import gpu, node, peers, scenarios
 from bench.detection_cost import detection_cost
 from bench.floors import align_bytes, model_cost, stage_floors
@@ -134,7 +136,7 @@ def _configuration(options: Options, model: AffectModel, clip: scenarios.Clip) -
         "video": options.video.name,
         "frames": len(clip.frames),
         "repeats": options.repeats,
-        "device": str(model.device),
+        "device": model.device,
         "precision": model.precision,
         "runtime": model.runtime,
         "weights": model.weights_path if options.weights else "packaged",
@@ -142,7 +144,7 @@ def _configuration(options: Options, model: AffectModel, clip: scenarios.Clip) -
         "parameters": sum(part["parameters"] for part in cost.values()),
         "operations_a_face": sum(part["operations"] for part in cost.values()),
         "chip_side": model.config.chip_side,
-        "detector_input_size": FaceDetector().detector_input_size,
+        "detector_input_size": PipelineSettings().detector_input_size,
         "torch_threads": torch.get_num_threads(),
         "node_lengths_s": vars(options.lengths),
     }
@@ -153,7 +155,7 @@ def _configuration(options: Options, model: AffectModel, clip: scenarios.Clip) -
 
 def other_runtimes(model: AffectModel) -> list[str]:
     """What else could run the CNN where the model is, beside what does."""
-    return [name for name in RUNTIMES if name != model.runtime and model.precision == "float32"]
+    return [name for name in runtimes_for(model.device.partition(":")[0], model.precision) if name != model.runtime]
 
 
 def _model(run: _Run) -> None:
@@ -178,7 +180,8 @@ def _pipeline(run: _Run) -> None:
 def _floors(run: _Run) -> None:
     """The machine's rates, and the floors of the stages that were measured."""
     threads, repeats = cores(), max(3, run.options.repeats)
-    matrix, copies = matrix_rate(run.model.device, threads, repeats), copy_rates(run.model.device, threads, repeats)
+    device = torch.device(run.model.device)
+    matrix, copies = matrix_rate(device, threads, repeats), copy_rates(device, threads, repeats)
     rates = {"matrix_operations_a_second": matrix, "copy_bytes_a_second": copies}
     run.progress("floors, rates")
     run.figures["floors"] = {"threads": threads, **rates}
@@ -188,13 +191,13 @@ def _floors(run: _Run) -> None:
         return
     width, height = scenarios.STAGE_SIZE
     picture = frames_of(run.clip.frames[:1], (width, height), 1, run.clip.box)[0]
-    landmarks = FaceDetector().detect(picture)[0].landmarks
+    landmarks = make_detector().detect(picture)[0].landmarks
     moved = {
         "align": align_bytes(landmarks, run.model.config.chip_side),
         "decode rgb8": 2 * 3 * width * height,
         "decode jpeg": 3 * width * height,
     }
-    detection = detection_cost(width, height, FaceDetector().detector_input_size)
+    detection = detection_cost(width, height, PipelineSettings().detector_input_size)
     cost = model_cost(run.model.config)
     run.figures["floors"]["stages"] = stage_floors(cost, detection, moved, matrix, copies, measured)
     run.progress("floors, stages")

@@ -43,7 +43,7 @@ class PeerError(ValueError):
 def networks(model: AffectModel, repeats: int, progress: Progress) -> dict[str, dict]:
     """Milliseconds of one face through each network, on the same device with the same threads; ratio: theirs / ours."""
     side = model.config.chip_side
-    chips, state = torch.zeros(1, side, side, dtype=torch.uint8), model.initial_state(1)
+    chips, state = np.zeros((1, side, side), np.uint8), model.initial_state(1)
     costs = model_cost(model.config).values()
     results: dict[str, dict] = {
         OURS: {
@@ -61,9 +61,10 @@ def networks(model: AffectModel, repeats: int, progress: Progress) -> dict[str, 
         network = build().to(memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
         face = torch.rand(1, 3, peer_side, peer_side).to(memory_format=torch.channels_last)
         operations = count_operations(network, face)
-        network, face = network.to(model.device), face.to(model.device)
+        device = torch.device(model.device)
+        network, face = network.to(device), face.to(device)
         with torch.inference_mode():
-            pairs = _alternate(ours, partial(network, face), model.device, repeats)
+            pairs = _alternate(ours, partial(network, face), device, repeats)
         own_times += [own for own, _ in pairs]
         results[name] = {
             "parameters": sum(p.numel() for p in network.parameters()),

@@ -15,7 +15,6 @@ from types import SimpleNamespace
 
 import cv2
 import numpy as np
-import torch
 
 from ast_net_ros.bags.recordings import RecordedFrame
 from ast_net_ros.evaluation.read_ahead import estimate_ahead
@@ -60,7 +59,7 @@ def model_alone(load: Callable[[int], AffectModel], repeats: int, progress: Prog
 
 def _one_batch(model: AffectModel, batch: int, repeats: int) -> dict[str, Figure]:
     side = model.config.chip_side
-    chips = torch.randint(0, 256, (batch, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    chips = np.random.default_rng(0).integers(0, 256, (batch, side, side), dtype=np.uint8)
     attributes, _ = model.encode(chips)
     state = model.initial_state(batch)
 
@@ -74,7 +73,7 @@ def _one_batch(model: AffectModel, batch: int, repeats: int) -> dict[str, Figure
         return model.step(model.encode(chips)[0], state)
 
     calls = {"encode_ms": encode, "step_ms": step, "both_ms": both}
-    figures = {name: repeated(call, repeats, model.device) for name, call in calls.items()}
+    figures = {name: repeated(call, repeats) for name, call in calls.items()}
     return figures | {"each_face_ms": spread([value / batch for value in figures["both_ms"].values()])}
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ast_net_ros.model.network import CONFIDENCE_RADIUS
+from ast_net_ros.model.config import CONFIDENCE_RADIUS
 
 DIMENSIONS = ("valence", "arousal")
 AGREEMENT_TOLERANCE = 0.05

@@ -21,8 +21,8 @@ from ast_net_ros.evaluation.metrics.agreement import (
     convergence_seconds,
     course_figures,
 )
+from ast_net_ros.model.config import AffectOutput, confidence
 from ast_net_ros.model.inference import AffectModel
-from ast_net_ros.model.network import AffectOutput, confidence
 from ast_net_ros.model.recurrent_state import FaceState, advance
 
 Predict = Callable[[Tensor], AffectOutput]
@@ -83,7 +83,7 @@ def confidence_metrics(output: AffectOutput, labels: Tensor) -> dict:
     labelled = torch.isfinite(labels).all(dim=-1)
     affect, sigma, labels = (t[labelled].double().cpu() for t in (output.affect, output.sigma, labels))
     error = (affect - labels).abs()
-    figures = confidence_calibration(confidence(sigma).numpy(), error.numpy())
+    figures = confidence_calibration(confidence(sigma.numpy()), error.numpy())
     if figures["bins"]:
         figures["within_one_sigma"] = (error <= sigma).double().mean(dim=0).tolist()
     return figures
@@ -122,7 +122,7 @@ def _trajectory(model: AffectModel, features: Tensor, stamps: np.ndarray, kept: 
     """N x len(kept) x 2 estimates at the kept frames."""
     faces = [FaceState(float(stamps[kept[0]])) for _ in features]
     estimates = [
-        advance(model, faces, features[:, frame], [float(stamps[frame])] * len(faces)).affect.cpu().numpy()
+        advance(model, faces, features[:, frame].numpy(), [float(stamps[frame])] * len(faces)).affect
         for frame in kept
     ]
     return np.stack(estimates, axis=1)

@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 from ast_net_ros.evaluation.metrics.agreement import DIMENSIONS
 from ast_net_ros.evaluation.metrics.summary import counted, scored, seconds_of
 from ast_net_ros.evaluation.recording_result import RecordingResult
-from ast_net_ros.model.network import CONFIDENCE_RADIUS
+from ast_net_ros.model.config import CONFIDENCE_RADIUS
 
 COLORS = {"valence": "#0072B2", "arousal": "#D55E00"}
 TRUTH, CONFIDENCE = "#3b4653", "#009E73"

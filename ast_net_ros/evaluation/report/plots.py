@@ -22,7 +22,7 @@ from matplotlib.path import Path as Outline
 
 from ast_net_ros.evaluation.estimates import FaceEstimate
 from ast_net_ros.evaluation.metrics.agreement import DIMENSIONS
-from ast_net_ros.model.network import CONFIDENCE_RADIUS
+from ast_net_ros.model.config import CONFIDENCE_RADIUS
 from ast_net_ros.vision.drawing import DrawableFace, draw_caption, draw_faces, face_color
 
 SheetFrame = tuple[float, np.ndarray, Sequence[DrawableFace]]

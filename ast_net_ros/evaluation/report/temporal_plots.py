@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ast_net_ros.model.network import CONFIDENCE_RADIUS
+from ast_net_ros.model.config import CONFIDENCE_RADIUS
 
 _BLUE, _ORANGE, _GREY = "#2b6cb0", "#c05621", "#718096"
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from ast_net_ros.model.network import ASTNet, NetworkConfig
-from ast_net_ros.vision.detection import FaceDetector
+from ast_net_ros.model.config import NetworkConfig
+from ast_net_ros.model.network import ASTNet
+from ast_net_ros.vision.detection import make_detector
 from bench import fer_process, gpu, harness, node, peers, table
 from bench.detection_cost import DetectionCost, detection_cost
 from bench.floors import count_operations, model_cost, stage_floors
@@ -32,13 +33,13 @@ def clip(media):
 def test_so_many_faces_are_found_in_the_pictures_made_for_so_many(clip, size, faces):
     pictures = frames_of(clip[0], size, faces, clip[1])
     assert len(pictures) == 8 and pictures[0].shape == (size[1], size[0], 3)
-    found = FaceDetector().detect(pictures[3])
+    found = make_detector().detect(pictures[3])
     assert len(found) == faces and min(face.box[2] for face in found) >= 24
 
 
 def test_a_picture_of_another_shape_is_cut_not_stretched(clip):
-    wide = FaceDetector().detect(clip[0][0])[0].box
-    cut = FaceDetector().detect(frames_of(clip[0][:1], (640, 480), 1, clip[1])[0])[0].box
+    wide = make_detector().detect(clip[0][0])[0].box
+    cut = make_detector().detect(frames_of(clip[0][:1], (640, 480), 1, clip[1])[0])[0].box
     assert cut[2] / cut[3] == pytest.approx(wide[2] / wide[3], rel=0.1)
 
 
