@@ -41,7 +41,7 @@ def evaluate_temporal_command(
     from ast_net_ros.evaluation.report.temporal_plots import plot_confidence
     from ast_net_ros.model import load_model
     from ast_net_ros.model.inference import DEFAULT_WEIGHTS
-    from ast_net_ros.model.weights import load_weights
+    from ast_net_ros.model.network import load_weights
     from ast_net_ros.rating_files import DataError
     from ast_net_ros.temporal_evaluation.held_out import evaluate_simulated, predictor, recorded_metrics
     from ast_net_ros.training.data.face_sources import open_faces

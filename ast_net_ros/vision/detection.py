@@ -67,24 +67,3 @@ def make_detector(threads: int = 0) -> Detector:
 def largest_detection(detections: Iterable[Detection]) -> Detection | None:
     """Return the detection with the largest box; None when there are none."""
     return max(detections, key=lambda detection: detection.box[2] * detection.box[3], default=None)
-
-
-class FaceDetector:
-    """The former interface, until every caller has moved to `make_detector` and per-call settings."""
-
-    def __init__(
-        self,
-        detector_input_size: int = DEFAULT_INPUT_SIZE,
-        score_threshold: float = DEFAULT_SCORE_THRESHOLD,
-        threads: int = 0,
-    ):
-        self.detector_input_size = detector_input_size
-        self.score_threshold = score_threshold
-        self._detector = make_detector(threads)
-
-    def detect(
-        self, image_bgr: np.ndarray, score_threshold: float | None = None, input_size: int | None = None
-    ) -> list[Detection]:
-        """See `Detector.detect`; what is not given is what the constructor was given."""
-        threshold = self.score_threshold if score_threshold is None else score_threshold
-        return self._detector.detect(image_bgr, threshold, input_size or self.detector_input_size)

@@ -25,7 +25,7 @@ from ast_net_ros.model import EMOTIONS
 from ast_net_ros.ros.conversions import image_message, nanoseconds, time_message
 from ast_net_ros.ros.hri.messages import FACES, TRACKED, HriMessages
 from ast_net_ros.ros.hri.output import EXPRESSIONS, HriOutput, expression_of, face_picture
-from ast_net_ros.vision.detection import FaceDetector
+from ast_net_ros.vision.detection import make_detector
 from ast_net_ros.vision.image_decoding import decode_image
 
 HEADER = "std_msgs/Header header\n"
@@ -219,7 +219,7 @@ def test_faces_are_published_as_rep_155_wants_and_lost_ones_take_their_topics_al
 
 def crop_of(image: np.ndarray) -> np.ndarray:
     """A face as REP-155's `cropped` has it: cut at its box, scaled and padded with black to 128 x 128."""
-    x, y, width, height = (round(value) for value in FaceDetector().detect(image)[0].box)
+    x, y, width, height = (round(value) for value in make_detector().detect(image)[0].box)
     face = image[max(y, 0) : y + height, max(x, 0) : x + width]
     scale = 128 / max(face.shape[:2])
     face = cv2.resize(face, None, fx=scale, fy=scale)[:128, :128]

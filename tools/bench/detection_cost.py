@@ -31,7 +31,7 @@ class DetectionCost:
 
 
 def detection_cost(width: int, height: int, detector_input_size: int) -> DetectionCost:
-    """The cost of detecting in a picture of this size, reduced to `detector_input_size` as FaceDetector does."""
+    """The cost of detecting in a picture of this size, reduced to `detector_input_size` as the detector does."""
     scale = min(1.0, detector_input_size / max(width, height))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     operations = parameters = activations = 0
