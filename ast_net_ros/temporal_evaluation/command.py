@@ -11,22 +11,23 @@ from ast_net_ros.training.options import (
     FILE,
     FILE_OR_FOLDER,
     FOLDER,
+    SHOW_DEFAULTS,
     cache_option,
     label_delay_option,
 )
 
 
-@click.command("evaluate-temporal")
+@click.command("evaluate-temporal", context_settings=SHOW_DEFAULTS)
 @click.option("--weights", type=FILE, help="Weights to evaluate; the packaged ones if left out.")
 @click.option(
     "--faces", type=FILE_OR_FOLDER, help="Faces of people not trained on: figures on simulated recordings of them."
 )
 @click.option("--data", multiple=True, metavar="NAME:PATH", help="Labelled recordings, as for train-temporal.")
-@click.option("--split", type=click.Choice(["valid", "test"]), default="valid", show_default=True, help="Of --data.")
+@click.option("--split", type=click.Choice(["valid", "test"]), default="valid", help="Of --data.")
 @label_delay_option
 @click.option("--output", type=FOLDER, required=True, help="Folder for temporal_metrics.json and confidence.png.")
 @cache_option
-@click.option("--seed", type=int, default=2, show_default=True, help="Of the simulated faces' disturbances.")
+@click.option("--seed", type=int, default=2, help="Of the simulated faces' disturbances.")
 def evaluate_temporal_command(
     weights: Path | None,
     faces: Path | None,

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from ast_net_ros.model.config import EMOTIONS
 from ast_net_ros.model.inference import AffectModel
-from ast_net_ros.model.network import EMOTIONS
 from ast_net_ros.training.data.faces import Faces, majority_emotion
 from ast_net_ros.training.data.simulation import EMOTION_COORDINATES
 from ast_net_ros.training.data.smile_pairs import aligned_pair, people_in
@@ -33,7 +33,7 @@ def _predict(model: AffectModel, chips: np.ndarray, batch: int = 256) -> tuple[n
 
 
 def face_metrics(model: AffectModel, faces: Faces, mirrored: bool = False) -> dict:
-    """Measure the discrete emotions on labelled faces.
+    """Measure the discrete emotions on labelled faces, with and without duplicates of training images.
 
     Args:
         model: The model.
@@ -42,7 +42,7 @@ def face_metrics(model: AffectModel, faces: Faces, mirrored: bool = False) -> di
             published results sometimes do.
 
     Returns:
-        The counts, and `classification_metrics` with and without duplicates of training images.
+        Counts and `classification_metrics`.
     """
     _, emotions = _predict(model, faces.chips)
     if mirrored:
@@ -62,11 +62,7 @@ def face_metrics(model: AffectModel, faces: Faces, mirrored: bool = False) -> di
 
 
 def classification_metrics(truth: np.ndarray, emotions: np.ndarray) -> dict:
-    """Measure a classification into the eight FER+ emotions.
-
-    Args:
-        truth: N labels in 0..7.
-        emotions: N x 8 probabilities.
+    """Measure a classification: N labels in 0..7 against N x 8 probabilities.
 
     Returns:
         accuracy; accuracy_7 (faces of contempt left out, contempt not allowed as an answer); f1 of each emotion that
@@ -146,12 +142,7 @@ DISTURBANCES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def invariance_metrics(model: AffectModel, faces: Faces, limit: int = 1000) -> dict:
-    """Measure how far each of DISTURBANCES changes features and predictions.
-
-    Args:
-        model: The model.
-        faces: Labelled faces; those with a majority emotion that the detector found are used.
-        limit: At most so many.
+    """Measure how far each of DISTURBANCES changes features and predictions, on at most `limit` found, labelled faces.
 
     Returns:
         For each disturbance: feature_change, the median distance of the features divided by the median distance between
@@ -184,10 +175,6 @@ def smile_pair_metrics(model: AffectModel, folder: Path) -> dict:
     """Measure for how many people valence rises from NAME_neutral.jpg to NAME_smiling.jpg, and by how much.
 
     The valence of an image is the estimate after it has been shown for two seconds.
-
-    Args:
-        model: The model.
-        folder: Holds the images.
 
     Returns:
         Counts and means. neutral_spread is the standard deviation of the neutral faces' valence, the influence of

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ast_net_ros.model.config import CONFIDENCE_RADIUS
-from ast_net_ros.model.network import SMALLEST_SIGMA, StackedLSTM
+from ast_net_ros.model.config import CONFIDENCE_RADIUS, SMALLEST_SIGMA
+from ast_net_ros.model.network import StackedLSTM
 from ast_net_ros.training.data.samplers import ClipSampler
 
 _LARGEST_SHIFT = 8.0  # of a bias: from a sigma of 0.7 down to the smallest, and far up

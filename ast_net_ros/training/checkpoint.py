@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ast_net_ros.atomic_files import atomic_file
-from ast_net_ros.model.network import DiscreteEmotionCNN, NetworkConfig
+from ast_net_ros.model.config import NetworkConfig
+from ast_net_ros.model.network import DiscreteEmotionCNN
 from ast_net_ros.model.weights import parse_config
 from ast_net_ros.rating_files import DataError
 
@@ -27,14 +28,7 @@ Settings = Mapping[str, Mapping[str, Any]]
 
 
 class Checkpoint:
-    """The state of one run: modules, optimizer and progress, kept in one file.
-
-    Args:
-        path: The file; its folder must exist.
-        settings: A run with other settings is refused.
-        modules: The modules to keep, by name.
-        optimizer: The optimizer whose state is kept.
-    """
+    """The state of one run with these settings: named modules, optimizer and progress, kept in the file `path`."""
 
     def __init__(self, path: Path, settings: Settings, modules: Mapping[str, nn.Module], optimizer: Optimizer):
         self.path, self.settings, self.modules, self.optimizer = path, settings, modules, optimizer

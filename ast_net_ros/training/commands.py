@@ -12,6 +12,7 @@ from ast_net_ros.training.options import (
     FILE,
     FILE_OR_FOLDER,
     FOLDER,
+    SHOW_DEFAULTS,
     RenamedOptionsCommand,
     cache_option,
     clip_options,
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from ast_net_ros.training.data.samplers import ClipSampler
 
 PRECISIONS = ("float32", "bfloat16")
+_DATA = "avec2012:FOLDER, afew-va:FOLDER, aff-wild2:FOLDER or manifest:FILE.csv"
+_SHARE, _NUMBER = click.FloatRange(0, 1), click.IntRange(0)
+_FACES = ".npz with FER+ votes, fer2013.csv with fer2013new.csv beside it, or a folder per class"
 _PART = "Of data that has parts: fer2013.csv, or a folder with train, valid and test."
 _SMILE_PAIRS = "Folder of NAME_neutral.jpg and NAME_smiling.jpg"
 
@@ -48,50 +52,31 @@ def _sizes(option: str, text: str) -> tuple[int, ...]:
     return sizes
 
 
-@click.command("train-attributes", cls=RenamedOptionsCommand, renamed={"--start-from": "--init-from"})
-@click.option(
-    "--train",
-    "train_path",
-    type=FILE_OR_FOLDER,
-    required=True,
-    help="Faces to train on: .npz with FER+ votes, fer2013.csv with fer2013new.csv beside it, or a folder per class.",
+@click.command(
+    "train-attributes",
+    cls=RenamedOptionsCommand,
+    renamed={"--start-from": "--init-from"},
+    context_settings=SHOW_DEFAULTS,
 )
+@click.option("--train", "train_path", type=FILE_OR_FOLDER, required=True, help=f"Faces to train on: {_FACES}.")
 @click.option("--valid", "valid_path", type=FILE_OR_FOLDER, required=True, help="Faces to choose the best epoch by.")
-@click.option(
-    "--output", type=FOLDER, required=True, help="Folder for cnn.safetensors, epochs.csv and the run's checkpoint."
-)
-@click.option("--epochs", type=click.IntRange(1), default=30, show_default=True)
-@click.option("--batch", type=click.IntRange(1), default=128, show_default=True)
-@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.1, show_default=True)
-@click.option("--widths", default="32,64,160,256", show_default=True, help="Channels of each stage of the CNN.")
-@click.option("--depths", default="1,2,2,2", show_default=True, help="Residual blocks of each stage.")
+@click.option("--output", type=FOLDER, required=True, help="Folder for cnn.safetensors, epochs.csv and the checkpoint.")
+@click.option("--epochs", type=click.IntRange(1), default=30)
+@click.option("--batch", type=click.IntRange(1), default=128)
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.1)
+@click.option("--widths", default="32,64,160,256", help="Channels of each stage of the CNN.")
+@click.option("--depths", default="1,2,2,2", help="Residual blocks of each stage.")
 @click.option("--init-from", type=FILE, help="Weights to start from: cnn.safetensors or ast_net.safetensors.")
 @click.option(
-    "--final-strength",
-    type=click.FloatRange(0, 1),
-    default=0.4,
-    show_default=True,
-    help="Strength of the augmentation at the end; it starts at 1.",
+    "--final-strength", type=_SHARE, default=0.4, help="Strength of the augmentation at the end; it starts at 1."
 )
-@click.option(
-    "--rare-exponent",
-    type=click.FloatRange(0, 1),
-    default=0.25,
-    show_default=True,
-    help="How much more often faces of rare emotions are shown; 0 shows all alike.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(PRECISIONS),
-    default="float32",
-    show_default=True,
-    help="bfloat16 is faster where the processor supports it.",
-)
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--rare-exponent", type=_SHARE, default=0.25, help="Show faces of rare emotions more often; 0: alike.")
+@click.option("--precision", type=click.Choice(PRECISIONS), default="float32", help="bfloat16 is faster on some CPUs.")
+@click.option("--seed", default=1)
 @training_device_option
 def train_attributes_command(train_path: Path, valid_path: Path, output: Path, device: str, **given: Any) -> None:
     """Stage 1: train the discrete-emotion CNN. An interrupted run is resumed."""
-    from ast_net_ros.model.network import NetworkConfig
+    from ast_net_ros.model.config import NetworkConfig
     from ast_net_ros.training.data.face_sources import open_faces
     from ast_net_ros.training.stage1 import AttributeTraining, train_attributes
     from ast_net_ros.training.warm_start import init_from_checkpoint
@@ -112,14 +97,17 @@ def train_attributes_command(train_path: Path, valid_path: Path, output: Path, d
     click.echo(f"best FER+ accuracy {best:.4f}: {output / 'cnn.safetensors'}")
 
 
-@click.command("evaluate-attributes", cls=RenamedOptionsCommand, renamed={"--pairs": "--smile-pairs"})
-@click.option("--data", type=FILE_OR_FOLDER, required=True, help="Labelled faces, as for train-attributes.")
-@click.option("--part", type=click.Choice(["train", "valid", "test"]), default="valid", show_default=True, help=_PART)
-@click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="JSON file for the metrics."
+@click.command(
+    "evaluate-attributes",
+    cls=RenamedOptionsCommand,
+    renamed={"--pairs": "--smile-pairs"},
+    context_settings=SHOW_DEFAULTS,
 )
+@click.option("--data", type=FILE_OR_FOLDER, required=True, help=f"Labelled faces: {_FACES}.")
+@click.option("--part", type=click.Choice(["train", "valid", "test"]), default="valid", help=_PART)
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="JSON for the metrics.")
 @click.option("--weights", type=FILE, help="Weights to evaluate.  [default: those of the package]")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N.")
 @click.option("--mirrored", is_flag=True, help="Average each face with its mirror image; the node does not.")
 @click.option("--invariance", is_flag=True, help="Also measure the influence of rotation, shift, blur and light.")
 @click.option("--smile-pairs", type=FOLDER, help=f"Also measure whose valence rises with a smile. {_SMILE_PAIRS}.")
@@ -169,19 +157,11 @@ def _write_json(path: Path, content: dict) -> None:
 @click.command(
     "train-temporal",
     cls=RenamedOptionsCommand,
-    renamed={
-        "--agreement": "--consistency",
-        "--own-looks": "--independent-augmentation",
-        "--pairs": "--smile-pairs",
-    },
+    renamed={"--agreement": "--consistency", "--own-looks": "--independent-augmentation", "--pairs": "--smile-pairs"},
+    context_settings=SHOW_DEFAULTS,
 )
 @cnn_option
-@click.option(
-    "--data",
-    multiple=True,
-    metavar="NAME:PATH",
-    help="Labelled recordings: avec2012:FOLDER, afew-va:FOLDER, aff-wild2:FOLDER or manifest:FILE.csv. Repeatable.",
-)
+@click.option("--data", multiple=True, metavar="NAME:PATH", help=f"Labelled recordings: {_DATA}. Repeatable.")
 @click.option("--train", type=FILE_OR_FOLDER, help="Faces of simulated recordings (as for train-attributes).")
 @click.option("--valid", type=FILE_OR_FOLDER, help="Faces of other people, to measure on.")
 @click.option("--smile-pairs", type=FOLDER, help=f"Also simulate smiles. {_SMILE_PAIRS}.")
@@ -189,44 +169,25 @@ def _write_json(path: Path, content: dict) -> None:
 @cache_option
 @label_delay_option
 @clip_options
-@click.option(
-    "--settle-steps",
-    type=click.IntRange(0),
-    default=5,
-    show_default=True,
-    help="Model steps after a clip's start without the Siamese term.",
-)
-@click.option(
-    "--consistency", type=click.FloatRange(0), default=1.0, show_default=True, help="Weight of the Siamese term."
-)
-@click.option(
-    "--independent-augmentation",
-    is_flag=True,
-    help="Give each Siamese branch jitter, light and blur of its own.",
-)
-@click.option(
-    "--branch-noise",
-    type=click.FloatRange(0),
-    default=0.0,
-    show_default=True,
-    help="Relative noise on the features of each branch.",
-)
+@click.option("--settle-steps", type=_NUMBER, default=5, help="Steps at the start of a clip without the Siamese term.")
+@click.option("--consistency", type=click.FloatRange(0), default=1.0, help="Weight of the Siamese term.")
+@click.option("--independent-augmentation", is_flag=True, help="Augment the clips of both branches independently.")
+@click.option("--branch-noise", type=click.FloatRange(0), default=0.0, help="Relative noise on each branch's features.")
 @click.option(
     "--fine-tune",
     "cnn_share",
-    type=click.FloatRange(0, 1),
+    type=_SHARE,
     default=0.0,
-    show_default=True,
     metavar="SHARE",
     help="Train the CNN along, at this share of the learning rate (with --data only); 0 keeps it frozen.",
 )
-@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=2e-3, show_default=True)
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=2e-3)
 @versions_option
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--seed", default=1)
 @training_device_option
-@click.option("--devices", type=click.IntRange(1), default=1, show_default=True, help="Processes on this machine.")
-@click.option("--nodes", type=click.IntRange(1), default=1, show_default=True, help="Machines.")
-@click.option("--description", default="trained by its user", show_default=True, help="Stored in the weights file.")
+@click.option("--devices", type=click.IntRange(1), default=1, help="Processes on this machine.")
+@click.option("--nodes", type=click.IntRange(1), default=1, help="Machines.")
+@click.option("--description", default="trained by its user", help="Stored in the weights file.")
 def train_temporal_command(cnn_path: Path, output: Path, device: str, **given: Any) -> None:
     """Stage 2: train the stacked LSTM as a Siamese network on shifted clips of real or simulated recordings.
 

@@ -7,7 +7,7 @@ torchrun.
 from __future__ import annotations
 
 import os
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,31 +15,14 @@ from torch import Tensor, nn
 from ast_net_ros.rating_files import DataError
 
 
-class Engine(Protocol):
-    """The processes of one training.
+class Engine:
+    """Trains in this process alone; subclasses train in several.
 
     Attributes:
         rank: Of this process; rank 0 writes the files.
         processes: How many there are.
-        device: Where this process computes.
+        device: Where this process computes: "cpu", "cuda" or "cuda:N".
     """
-
-    rank: int
-    processes: int
-    device: torch.device
-
-    def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Any, Any]:
-        """Return the model to call and the optimizer to step; they share their parameters with the given ones."""
-
-    def step(self, loss: Tensor, model: Any, optimizer: Any, largest_norm: float) -> None:
-        """Apply the gradients of `loss`, averaged over all processes and clipped to the norm `largest_norm`."""
-
-    def wait(self) -> None:
-        """Wait until all processes have reached this call."""
-
-
-class SingleProcess:
-    """Train in this process alone, on `device` ("cpu", "cuda" or "cuda:N")."""
 
     rank, processes = 0, 1
 
@@ -47,22 +30,22 @@ class SingleProcess:
         self.device = torch.device(device)
 
     def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Any, Any]:
-        """See `Engine`."""
+        """Return the model to call and the optimizer to step; they share their parameters with the given ones."""
         return model.to(self.device), optimizer
 
     def step(self, loss: Tensor, model: Any, optimizer: Any, largest_norm: float) -> None:
-        """See `Engine`."""
+        """Apply the gradients of `loss`, averaged over all processes and clipped to the norm `largest_norm`."""
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), largest_norm)
         optimizer.step()
 
     def wait(self) -> None:
-        """See `Engine`."""
+        """Wait until all processes have reached this call."""
 
 
-class FabricEngine:
-    """Train in several processes; each holds a copy of the model, gradients are averaged."""
+class _FabricEngine(Engine):
+    """Trains in several processes; each holds a copy of the model, gradients are averaged."""
 
     def __init__(self, fabric: Any):
         self._fabric = fabric
@@ -70,18 +53,15 @@ class FabricEngine:
         self.device = fabric.device
 
     def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Any, Any]:
-        """See `Engine`."""
         return self._fabric.setup(model, optimizer)
 
     def step(self, loss: Tensor, model: Any, optimizer: Any, largest_norm: float) -> None:
-        """See `Engine`."""
         optimizer.zero_grad(set_to_none=True)
         self._fabric.backward(loss)
         self._fabric.clip_gradients(model, optimizer, max_norm=largest_norm)
         optimizer.step()
 
     def wait(self) -> None:
-        """See `Engine`."""
         self._fabric.barrier()
 
 
@@ -100,7 +80,7 @@ def start_engine(devices: int = 1, nodes: int = 1, device: str = "cpu") -> Engin
         raise DataError(f"device '{device}': this torch sees no CUDA device; use cpu, or install the CUDA build")
     launched = int(os.environ.get("WORLD_SIZE", "1"))
     if devices * nodes == 1 and launched == 1:
-        return SingleProcess(device)
+        return Engine(device)
     try:
         from lightning_fabric import Fabric
     except ImportError as error:
@@ -113,4 +93,4 @@ def start_engine(devices: int = 1, nodes: int = 1, device: str = "cpu") -> Engin
         devices, nodes = local, max(1, launched // local)
     fabric = Fabric(accelerator=device.partition(":")[0], devices=devices, num_nodes=nodes, strategy="ddp")
     fabric.launch()
-    return FabricEngine(fabric)
+    return _FabricEngine(fabric)

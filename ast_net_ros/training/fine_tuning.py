@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ast_net_ros.model.network import AffectOutput, DiscreteEmotionCNN, LSTMState, NetworkConfig, StackedLSTM
+from ast_net_ros.model.config import AffectOutput, LSTMState, NetworkConfig
+from ast_net_ros.model.network import DiscreteEmotionCNN, StackedLSTM
 from ast_net_ros.training.checkpoint import state_digest
 from ast_net_ros.training.data.samplers import ClipSampler
 from ast_net_ros.training.engine import Engine
@@ -24,14 +25,10 @@ _REFIT_CLIPS, _REFIT_STEPS = 64, 30
 
 
 class FineTunedNetwork(nn.Module):
-    """CNN and LSTM as one module, called like a StackedLSTM but with chips.
+    """CNN (copied) and LSTM as one module, called like a StackedLSTM but with chips.
 
     The CNN's normalisation keeps the statistics of stage 1, as the chips of a clip are too similar to estimate them.
     Its emotion head is not trained here (see `refit_emotions`).
-
-    Args:
-        cnn: Copied.
-        network: Sizes of the LSTM.
     """
 
     def __init__(self, cnn: DiscreteEmotionCNN, network: NetworkConfig):
@@ -47,15 +44,7 @@ class FineTunedNetwork(nn.Module):
         return self
 
     def forward(self, chips: Tensor, state: LSTMState | None = None) -> tuple[AffectOutput, LSTMState]:
-        """Estimate affect from chips.
-
-        Args:
-            chips: N x T x S x S.
-            state: State before the first step.
-
-        Returns:
-            Affect and sigma (N x T x 2), and the state after the last step.
-        """
+        """Estimate affect and sigma (N x T x 2) from chips (N x T x S x S); also returns the state after them."""
         parts = chips.flatten(0, 1).unsqueeze(1).split(_CHUNK)
         attributes = torch.cat([self._attributes(part) for part in parts])
         return self.temporal(attributes.unflatten(0, chips.shape[:2]), state)
@@ -81,16 +70,9 @@ def fine_tune(
     valid: ClipSampler | None = None,
     engine: Engine | None = None,
 ) -> FineTunedNetwork:
-    """As `stage2.train_temporal`, with the CNN trained along at `training.cnn_share` of the learning rate.
+    """As `stage2.train_temporal`, with a copy of `cnn` trained along at `training.cnn_share` of the learning rate.
 
-    Args:
-        cnn: To start from; not changed.
-        sampler: Clips of chips to train on.
-        network: Sizes of the network.
-        training: Settings.
-        output: Folder for the log and the state to resume from.
-        valid: Clips of chips of other people, for the log.
-        engine: The processes that train.
+    The samplers give chips.
 
     Raises:
         DataError: `output` holds a run with other settings or from another CNN.
@@ -113,14 +95,9 @@ def fine_tune(
 
 @torch.no_grad()
 def refit_emotions(before: DiscreteEmotionCNN, after: DiscreteEmotionCNN, chips: Tensor) -> None:
-    """Fit the emotion head of `after` so that its logits stay those of `before`.
+    """Fit the emotion head of `after`, in place, so that its logits on N x S x S chips stay those of `before`.
 
     Ridge regression from the new attribute features to the old logits: the features changed, the emotions did not.
-
-    Args:
-        before: The CNN before fine-tuning.
-        after: The CNN after it; its emotion head is changed in place.
-        chips: N x S x S, to fit on.
     """
     old, new = [], []
     for part in chips.unsqueeze(1).split(_CHUNK):

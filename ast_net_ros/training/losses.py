@@ -10,21 +10,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ast_net_ros.model.network import AffectOutput
+from ast_net_ros.model.config import AffectOutput
 
 _LIKELIHOOD_WEIGHT = 0.1
 
 
 def vote_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross-entropy of emotion logits against the raters' vote distributions (Barsoum et al. 2016).
-
-    Args:
-        logits: N x 8.
-        targets: N x 8 probabilities.
-
-    Returns:
-        A scalar.
-    """
+    """Mean cross-entropy of N x 8 logits against N x 8 vote distributions (Barsoum et al. 2016), a scalar."""
     return -(targets * torch.log_softmax(logits.float(), dim=1)).sum(dim=1).mean()
 
 
@@ -48,12 +40,8 @@ def concordance(predicted: Tensor, labels: Tensor) -> Tensor:
 def regression_loss(output: AffectOutput, labels: Tensor) -> Tensor:
     """1 - CCC, plus squared error, plus the Gaussian negative log likelihood that fits sigma to the errors.
 
-    The likelihood's error is detached: otherwise uncertain faces would be learned less well (the weighting that Kendall
-    and Gal 2017 describe).
-
-    Args:
-        output: Affect and sigma, N x T x 2 each.
-        labels: N x T x 2, NaN for none.
+    The likelihood's error is detached: otherwise uncertain faces would be learned less well (the attenuation that
+    Kendall and Gal 2017 describe).
 
     Returns:
         A scalar; zero, with a gradient of zero, where no moment has a label.
@@ -68,16 +56,13 @@ def regression_loss(output: AffectOutput, labels: Tensor) -> Tensor:
 
 
 def consistency_loss(earlier: Tensor, later: Tensor, shift: int, settle_steps: int) -> Tensor:
-    """Mean squared difference between the two branches where their clips overlap.
+    """Mean squared difference between the affect of the two branches where their clips overlap.
 
     Args:
-        earlier: Affect of the first branch, N x T x 2.
-        later: Affect of the second branch, N x T x 2; its clip starts `shift` steps after the first.
-        shift: Model steps between the starts of both clips.
+        earlier: N x T x 2.
+        later: The same shape; its clip starts `shift` model steps after the other.
+        shift: At least 1.
         settle_steps: Steps after the later branch's cold start that do not count yet.
-
-    Returns:
-        A scalar.
     """
     return (earlier[:, shift + settle_steps :] - later[:, settle_steps : later.shape[1] - shift]).square().mean()
 
@@ -93,15 +78,15 @@ class SiameseLoss(NamedTuple):
 def siamese_loss(
     earlier: AffectOutput, later: AffectOutput, labels: Tensor, shift: int, settle_steps: int, weight: float
 ) -> SiameseLoss:
-    """Regression of both branches, and `weight` times their consistency.
+    """Regression of both branches, and `weight` times their consistency (0 keeps it out of the gradient).
 
     Args:
-        earlier: Output of the branch that sees the first T steps, N x T x 2 each.
+        earlier: Output of the branch that sees the first T steps of a clip.
         later: Output of the branch that sees the last T steps.
         labels: Of the whole clip, N x (T + shift) x 2, NaN for none.
-        shift: Model steps between the starts of both clips, at least 1.
+        shift: See `consistency_loss`.
         settle_steps: See `consistency_loss`.
-        weight: Of the consistency term; with 0 it takes no part in the gradient.
+        weight: Of the consistency term.
     """
     regression = (regression_loss(earlier, labels[:, :-shift]) + regression_loss(later, labels[:, shift:])) / 2
     consistency = consistency_loss(earlier.affect, later.affect, shift, settle_steps)

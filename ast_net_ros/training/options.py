@@ -18,39 +18,27 @@ Settings = TypeVar("Settings")
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE_OR_FOLDER = click.Path(exists=True, path_type=Path)
+SHOW_DEFAULTS = {"show_default": True}
+"""The context settings of all training commands."""
 
 cnn_option = click.option(
     "--cnn", "cnn_path", type=FILE, required=True, help="cnn.safetensors of `ast_net train-attributes`."
 )
-cache_option = click.option(
-    "--cache", type=FOLDER, help="Folder of features of the recordings.  [default: OUTPUT/features]"
-)
-label_delay_option = click.option(
-    "--label-delay", type=float, default=0.0, show_default=True, help="Seconds by which the raters' labels lag."
-)
-versions_option = click.option(
-    "--versions", type=click.IntRange(1), default=4, show_default=True, help="Augmented versions of each face."
-)
-training_device_option = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
-
-_CLIP_OPTIONS = (
-    click.option("--iterations", type=click.IntRange(1), default=1500, show_default=True),
-    click.option("--batch", type=click.IntRange(1), default=48, show_default=True, help="Clips of each process."),
-    click.option("--clip-steps", type=click.IntRange(2), default=150, show_default=True, help="Model steps of a clip."),
-    click.option(
-        "--largest-shift",
-        type=click.IntRange(1),
-        default=50,
-        show_default=True,
-        help="Between the starts of both clips, in model steps.",
-    ),
-)
+cache_option = click.option("--cache", type=FOLDER, help="Folder of cached features.  [default: OUTPUT/features]")
+label_delay_option = click.option("--label-delay", default=0.0, help="Seconds by which the raters' labels lag.")
+versions_option = click.option("--versions", type=click.IntRange(1), default=4, help="Augmented versions of each face.")
+training_device_option = click.option("--device", default="cpu", help="cpu, cuda or cuda:N.")
 
 
 def clip_options(command: Command) -> Command:
     """Add the options for how long a Siamese training runs and on what clips: the first fields of TemporalTraining."""
-    for option in reversed(_CLIP_OPTIONS):
-        command = option(command)
+    for name, least, default, text in (
+        ("--largest-shift", 1, 50, "Between the starts of both clips, in model steps."),
+        ("--clip-steps", 2, 150, "Model steps of a clip."),
+        ("--batch", 1, 48, "Clips of each process."),
+        ("--iterations", 1, 1500, "Optimizer steps."),
+    ):
+        command = click.option(name, type=click.IntRange(least), default=default, help=text)(command)
     return command
 
 

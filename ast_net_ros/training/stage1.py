@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from ast_net_ros.model.network import DiscreteEmotionCNN, NetworkConfig
+from ast_net_ros.model.config import NetworkConfig
+from ast_net_ros.model.network import DiscreteEmotionCNN
 from ast_net_ros.training.augmentation import augment
 from ast_net_ros.training.checkpoint import Checkpoint, save_cnn, state_digest
 from ast_net_ros.training.data.faces import Faces, majority_emotion, vote_distribution
 from ast_net_ros.training.data.samplers import rarity_weights, weighted_order
-from ast_net_ros.training.engine import SingleProcess
+from ast_net_ros.training.engine import Engine
 from ast_net_ros.training.losses import vote_cross_entropy
 from ast_net_ros.training.schedule import warmup_cosine
 from ast_net_ros.training.training_log import log_row
@@ -90,7 +91,7 @@ def train_attributes(
     Raises:
         DataError: `output` holds a run with other settings.
     """
-    training, network, engine = training or AttributeTraining(), network or NetworkConfig(), SingleProcess(device)
+    training, network, engine = training or AttributeTraining(), network or NetworkConfig(), Engine(device)
     output.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(training.seed)
     settings = {

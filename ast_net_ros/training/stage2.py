@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ast_net_ros.model.network import AffectOutput, NetworkConfig, StackedLSTM
+from ast_net_ros.model.config import AffectOutput, NetworkConfig
+from ast_net_ros.model.network import StackedLSTM
 from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.checkpoint import Checkpoint, Settings, check_settings
 from ast_net_ros.training.data.samplers import ClipSampler
-from ast_net_ros.training.engine import Engine, SingleProcess
+from ast_net_ros.training.engine import Engine
 from ast_net_ros.training.losses import SiameseLoss, concordance, siamese_loss
 from ast_net_ros.training.schedule import warmup_cosine
 from ast_net_ros.training.training_log import log_row
@@ -129,7 +130,7 @@ def train_siamese(
     Raises:
         DataError: `output` holds a run with other settings or on another CNN.
     """
-    training, engine = training or TemporalTraining(), engine or SingleProcess()
+    training, engine = training or TemporalTraining(), engine or Engine()
     torch.manual_seed(training.seed)
     model = make_model(network).to(engine.device)
     groups = parameter_groups(model, training.learning_rate) if parameter_groups else model.parameters()
@@ -209,14 +210,7 @@ def _log(
 def temporal_metrics(
     model: nn.Module, sampler: ClipSampler, seed: int = 0, count: int = 200, steps: int = 300
 ) -> dict[str, float]:
-    """CCC, RMSE and calibration of sigma on held-out clips, all of them put end to end.
-
-    Args:
-        model: Called with the inputs of the clips.
-        sampler: Clips of held-out people.
-        seed: Of the clips.
-        count: How many.
-        steps: Model steps of each.
+    """CCC, RMSE and calibration of sigma on `count` held-out clips of `steps` model steps, all of them put end to end.
 
     Returns:
         `ccc_`, `rmse_` and `within_one_sigma_` (a share, 0.683 for calibrated normal errors), each of `valence` and

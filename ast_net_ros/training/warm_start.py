@@ -10,7 +10,8 @@ from pathlib import Path
 
 from torch import nn
 
-from ast_net_ros.model.network import DiscreteEmotionCNN, NetworkConfig, load_weights
+from ast_net_ros.model.config import NetworkConfig
+from ast_net_ros.model.network import DiscreteEmotionCNN, load_weights
 from ast_net_ros.model.weights import WeightsError
 from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.checkpoint import load_cnn
@@ -30,14 +31,10 @@ def load_any_cnn(path: Path) -> tuple[NetworkConfig, DiscreteEmotionCNN]:
 
 
 def init_from_checkpoint(path: Path, network: NetworkConfig) -> DiscreteEmotionCNN:
-    """Make a CNN that takes over the stored stem, the first blocks of each stage and the heads, wherever they fit.
-
-    Args:
-        path: A weights file of either kind.
-        network: Sizes of the new CNN.
+    """Make a CNN of the sizes `network` with the stored stem, first blocks of each stage and heads, wherever they fit.
 
     Raises:
-        DataError: The file is of neither kind, or not even the stems have the same size.
+        DataError: The file is no weights file, or not even the stems have the same size.
     """
     sizes, source = load_any_cnn(path)
     if sizes.chip_side != network.chip_side or sizes.widths[0] != network.widths[0]:

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from ast_net_ros.model.config import CONFIDENCE_RADIUS, confidence
-from ast_net_ros.model.network import NetworkConfig, StackedLSTM
+from ast_net_ros.model.config import CONFIDENCE_RADIUS, NetworkConfig, confidence
+from ast_net_ros.model.network import StackedLSTM
 from ast_net_ros.training.calibration import calibrate_sigma
 from ast_net_ros.training.data.samplers import ClipBatch
 from ast_net_ros.training.stage2 import temporal_metrics

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ast_net_ros.model.network import EMOTIONS
+from ast_net_ros.model.config import EMOTIONS
 from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.data.face_sources import open_faces
 from ast_net_ros.training.data.faces import majority_emotion

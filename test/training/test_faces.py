@@ -82,7 +82,7 @@ def test_a_small_crop_gives_nearly_the_chip_of_the_frame(face_image):
     side = max(width, height)
     left, top = max(0, x + (width - side) // 2), max(0, y + (height - side) // 2)
     crop = cv2.resize(grey[top : top + side, left : left + side], (48, 48), interpolation=cv2.INTER_AREA)
-    chips, found = cut_chips(crop[None])
-    assert found.all()
-    correlation = np.corrcoef(chips[0].ravel().astype(float), from_camera.ravel().astype(float))[0, 1]
+    cut = cut_chips(crop[None])
+    assert cut["found"].all()
+    correlation = np.corrcoef(cut["chips"][0].ravel().astype(float), from_camera.ravel().astype(float))[0, 1]
     assert correlation > 0.85

@@ -6,7 +6,8 @@ import torch
 from click.testing import CliRunner
 
 from ast_net_ros.model import load_model
-from ast_net_ros.model.network import ASTNet, DiscreteEmotionCNN, NetworkConfig
+from ast_net_ros.model.config import NetworkConfig
+from ast_net_ros.model.network import ASTNet, DiscreteEmotionCNN
 from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.checkpoint import save_cnn
 from ast_net_ros.training.commands import train_temporal_command

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from ast_net_ros.model.network import AffectOutput, NetworkConfig, StackedLSTM
+from ast_net_ros.model.config import AffectOutput, NetworkConfig
+from ast_net_ros.model.network import StackedLSTM
 from ast_net_ros.training.data.simulation import EMOTION_COORDINATES, SimulatedRecordings, Simulation
 from ast_net_ros.training.losses import concordance, consistency_loss, regression_loss
 from ast_net_ros.training.stage2 import TemporalTraining, temporal_metrics, train_temporal

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from ast_net_ros.model.config import NetworkConfig
 from ast_net_ros.model.inference import build_model
-from ast_net_ros.model.network import ASTNet, DiscreteEmotionCNN, NetworkConfig, weights_of
+from ast_net_ros.model.network import ASTNet, DiscreteEmotionCNN, weights_of
 from ast_net_ros.model.recurrent_state import FaceState, advance
 from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.data.features import (

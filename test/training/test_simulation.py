@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from ast_net_ros.model.network import DiscreteEmotionCNN, NetworkConfig
+from ast_net_ros.model.config import NetworkConfig
+from ast_net_ros.model.network import DiscreteEmotionCNN
 from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.data.faces import Faces
 from ast_net_ros.training.data.recordings import split_by_person

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 from ast_net_ros.model import load_model
-from ast_net_ros.model.network import NetworkConfig
+from ast_net_ros.model.config import NetworkConfig
 from ast_net_ros.rating_files import DataError
 from ast_net_ros.training import stage1
 from ast_net_ros.training.attribute_metrics import (

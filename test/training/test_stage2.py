@@ -12,11 +12,11 @@ import torch
 from safetensors.torch import load_file
 
 import ast_net_ros
-from ast_net_ros.model.network import AffectOutput, NetworkConfig
+from ast_net_ros.model.config import AffectOutput, NetworkConfig
 from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.data.recordings import StepClip
 from ast_net_ros.training.data.samplers import ClipBatch, recorded_clip_sampler
-from ast_net_ros.training.engine import SingleProcess, start_engine
+from ast_net_ros.training.engine import Engine, start_engine
 from ast_net_ros.training.losses import regression_loss
 from ast_net_ros.training.stage2 import (
     TemporalTraining,
@@ -73,9 +73,9 @@ def test_a_run_on_another_cnn_is_not_resumed(tmp_path):
     whole = train_temporal(_sample, SMALL, SHORT, tmp_path, cnn_digest="one")
     again = train_temporal(_sample, SMALL, SHORT, tmp_path, cnn_digest="one")
     torch.testing.assert_close(again.state_dict(), whole.state_dict(), atol=0, rtol=0)
-    check_run(tmp_path / "new", SMALL, SHORT, SingleProcess(), "other")
+    check_run(tmp_path / "new", SMALL, SHORT, Engine(), "other")
     with pytest.raises(DataError, match=r"cnn\.digest was one, now other"):
-        check_run(tmp_path, SMALL, SHORT, SingleProcess(), "other")
+        check_run(tmp_path, SMALL, SHORT, Engine(), "other")
     with pytest.raises(DataError, match=r"cnn\.digest was one, now None"):
         train_temporal(_sample, SMALL, SHORT, tmp_path)
 
@@ -148,7 +148,7 @@ def test_branch_noise_differs_between_the_branches(tmp_path, noise):
 
 
 def test_one_process_needs_no_fabric():
-    assert isinstance(start_engine(), SingleProcess)
+    assert type(start_engine()) is Engine
 
 
 def test_a_missing_gpu_is_named():
@@ -163,7 +163,7 @@ import sys
 from pathlib import Path
 import torch
 from safetensors.torch import save_file
-from ast_net_ros.model.network import NetworkConfig
+from ast_net_ros.model.config import NetworkConfig
 from ast_net_ros.training.data.samplers import ClipBatch
 from ast_net_ros.training.engine import start_engine
 from ast_net_ros.training.stage2 import TemporalTraining, train_temporal

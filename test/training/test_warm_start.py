@@ -4,7 +4,8 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from ast_net_ros.model.network import ASTNet, DiscreteEmotionCNN, NetworkConfig, save_weights
+from ast_net_ros.model.config import NetworkConfig
+from ast_net_ros.model.network import ASTNet, DiscreteEmotionCNN, save_weights
 from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.commands import train_attributes_command
 from ast_net_ros.training.warm_start import init_from_checkpoint, load_any_cnn

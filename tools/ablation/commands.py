@@ -10,20 +10,21 @@ import click
 from ast_net_ros.training.options import (
     FILE_OR_FOLDER,
     FOLDER,
+    SHOW_DEFAULTS,
     clip_options,
     cnn_option,
     versions_option,
 )
 
 
-@click.command("ablate")
+@click.command("ablate", context_settings=SHOW_DEFAULTS)
 @cnn_option
 @click.option(
     "--train", "train_path", type=FILE_OR_FOLDER, required=True, help="Faces of simulated recordings to train on."
 )
 @click.option("--valid", "valid_path", type=FILE_OR_FOLDER, required=True, help="Faces of other people, to measure on.")
 @click.option("--output", type=FOLDER, required=True, help="Folder for ablation.md, .json, .png and the trainings.")
-@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Trainings of each variant.")
+@click.option("--seeds", type=click.IntRange(1), default=3, help="Trainings of each variant.")
 @click.option(
     "--consistency", type=float, multiple=True, default=(1.0,), help="Weight of the Siamese term; repeatable."
 )
@@ -34,7 +35,7 @@ from ast_net_ros.training.options import (
 )
 @clip_options
 @versions_option
-@click.option("--held-out", type=click.IntRange(4), default=120, show_default=True, help="Recordings to measure on.")
+@click.option("--held-out", type=click.IntRange(4), default=120, help="Recordings to measure on.")
 def ablate_command(
     cnn_path: Path,
     train_path: Path,

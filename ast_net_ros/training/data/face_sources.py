@@ -14,21 +14,18 @@ import csv
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
-from ast_net_ros.atomic_files import atomic_file
-from ast_net_ros.model.network import EMOTIONS
+from ast_net_ros.model.config import EMOTIONS
 from ast_net_ros.rating_files import DataError
-from ast_net_ros.training.data.faces import Faces, cached_chips, load_faces
+from ast_net_ros.training.data.array_cache import cached_arrays
+from ast_net_ros.training.data.faces import Faces, cached_chips, cut_chips, load_faces
 from ast_net_ros.training.data.recordings import images_in, read_image
 from ast_net_ros.vision.alignment import CHIP_SIDE
-from ast_net_ros.vision.detection import make_detector
-from ast_net_ros.vision.face_crops import crop_chip
 
 PARTS = ("train", "valid", "test")
 _FER_USAGE = {"train": "Training", "valid": "PublicTest", "test": "PrivateTest"}
@@ -57,7 +54,7 @@ def open_faces(
 
     Args:
         path: An .npz archive, fer2013.csv or its folder, or a folder with a folder per class.
-        part: One of PARTS; of a source that has parts.
+        part: One of PARTS, for sources that have parts.
         cache: Folder in which the chips are kept.
         log: Called with a line about what is skipped.
 
@@ -78,11 +75,6 @@ def open_faces(
 
 def read_fer2013(path: Path, part: str, cache: Path | None = None) -> Faces:
     """Read one part of the original FER2013 table, with the FER+ votes of the fer2013new.csv beside it, row by row.
-
-    Args:
-        path: fer2013.csv.
-        part: One of PARTS.
-        cache: Folder in which the chips are kept.
 
     Raises:
         DataError: A table is missing or damaged, or they do not belong together.
@@ -126,12 +118,7 @@ def read_class_folders(
     """Read images of faces from a folder per class; each image counts as ten votes for its class.
 
     Where the folders are named by numbers, a classes.json beside them must give the emotions: {"1": "surprise", ...}.
-
-    Args:
-        folder: The folder of the class folders, or of the parts.
-        part: One of PARTS.
-        cache: Folder in which the chips are kept.
-        log: Called with the names of images that cannot be decoded; they are skipped.
+    Images that cannot be decoded are skipped and logged.
 
     Raises:
         DataError: A folder stands for no known class, or no image can be decoded.
@@ -143,14 +130,7 @@ def read_class_folders(
     identity = [(str(p.relative_to(folder)), p.stat().st_size, e) for p, e in labelled]
     key = hashlib.sha256(json.dumps([CHIP_SIDE, identity]).encode()).hexdigest()
     stored = cache / f"{folder.name}.{key[:16]}.faces.npz" if cache else None
-    if stored and stored.is_file():
-        with np.load(stored, allow_pickle=False) as kept:
-            arrays = {name: kept[name] for name in kept.files}
-    else:
-        arrays = _read_images(labelled)
-        if stored:
-            with atomic_file(stored) as partial, partial.open("wb") as file:
-                np.savez(file, **arrays)  # type: ignore[arg-type]
+    arrays = cached_arrays(stored, key, lambda: _read_images(labelled))
     broken = arrays["broken"].tolist()
     if broken:
         more = f" and {len(broken) - _NAMED} more" if len(broken) > _NAMED else ""
@@ -214,24 +194,19 @@ def _read_mapping(path: Path) -> dict[str, str]:
 
 def _read_images(labelled: list[tuple[Path, int]]) -> dict[str, np.ndarray]:
     """Arrays images, chips, found, emotions of what can be decoded, and the names of what cannot: broken."""
-    detector = make_detector()
-    images, chips, found, emotions, broken = [], [], [], [], []
-    for path, emotion in tqdm(labelled, desc="aligning faces", unit="face"):
-        image = read_image(path)
-        if image is None:
-            broken.append(f"{path.parent.name}/{path.name}")
-            continue
-        chip, was_found = crop_chip(detector, image)
-        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-        images.append(cv2.resize(grey, (CHIP_SIDE, CHIP_SIDE), interpolation=cv2.INTER_AREA))
-        chips.append(chip)
-        found.append(was_found)
-        emotions.append(emotion)
-    empty = np.zeros((0, CHIP_SIDE, CHIP_SIDE), np.uint8)
-    return {
-        "images": np.stack(images) if images else empty,
-        "chips": np.stack(chips) if chips else empty,
-        "found": np.array(found, bool),
-        "emotions": np.array(emotions, np.int64),
-        "broken": np.array(broken, str),
-    }
+    images, emotions, broken = [], [], []
+
+    def decoded() -> Iterator[np.ndarray]:  # one at a time: a data set may not fit into memory
+        for path, emotion in labelled:
+            image = read_image(path)
+            if image is None:
+                broken.append(f"{path.parent.name}/{path.name}")
+                continue
+            grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+            images.append(cv2.resize(grey, (CHIP_SIDE, CHIP_SIDE), interpolation=cv2.INTER_AREA))
+            emotions.append(emotion)
+            yield image
+
+    cut = cut_chips(decoded())
+    stacked = np.stack(images) if images else cut["chips"]
+    return {**cut, "images": stacked, "emotions": np.array(emotions, int), "broken": np.array(broken, str)}

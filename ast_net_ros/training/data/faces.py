@@ -15,8 +15,8 @@ from zipfile import BadZipFile
 import numpy as np
 from tqdm import tqdm
 
-from ast_net_ros.atomic_files import atomic_file
 from ast_net_ros.rating_files import DataError
+from ast_net_ros.training.data.array_cache import cached_arrays
 from ast_net_ros.vision.alignment import CHIP_SIDE
 from ast_net_ros.vision.detection import make_detector
 from ast_net_ros.vision.face_crops import crop_chip
@@ -49,11 +49,7 @@ class Faces:
 
 
 def load_faces(path: Path, cache: Path | None = None) -> Faces:
-    """Read an archive and cut its chips.
-
-    Args:
-        path: The .npz file.
-        cache: File from which the chips are taken if it holds those of this archive, and else written to.
+    """Read an .npz archive and cut its chips, or take these from the file `cache` if it holds those of this archive.
 
     Raises:
         DataError: The file is not such an archive.
@@ -76,43 +72,26 @@ def load_faces(path: Path, cache: Path | None = None) -> Faces:
 
 
 def cached_chips(images: np.ndarray, cache: Path | None) -> tuple[np.ndarray, np.ndarray]:
-    """As `cut_chips`, taken from the file `cache` if it is complete and holds the chips of these images."""
-    key = f"{zlib.crc32(images.tobytes()):08x}"
-    if cache and cache.is_file():
-        try:
-            with np.load(cache, allow_pickle=False) as stored:
-                same = len(stored["chips"]) == len(images) and stored["chips"].shape[1] == CHIP_SIDE
-                if same and ("key" not in stored.files or str(stored["key"]) == key):
-                    return stored["chips"], stored["found"]
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
-            pass  # damaged: made again
-    chips, found = cut_chips(images)
-    if cache:
-        with atomic_file(cache) as partial, partial.open("wb") as file:
-            np.savez(file, chips=chips, found=found, key=key)
-    return chips, found
+    """As `cut_chips`, taken from the file `cache` if it holds the chips of these images."""
+    arrays = cached_arrays(cache, f"{zlib.crc32(images.tobytes()):08x}", lambda: cut_chips(images))
+    return arrays["chips"], arrays["found"]
 
 
-def cut_chips(images: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Cut the chips of images that a face fills.
-
-    Args:
-        images: N images, H x W grey or H x W x 3 BGR, uint8.
+def cut_chips(images: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
+    """Cut the chips of N images that a face fills (H x W grey or H x W x 3 BGR, uint8).
 
     Returns:
-        N x CHIP_SIDE x CHIP_SIDE uint8 chips, and N bool: whether the face was found.
+        chips: N x CHIP_SIDE x CHIP_SIDE uint8. found: N bool, whether the face was found.
     """
     detector = make_detector()
     cut = [crop_chip(detector, image) for image in tqdm(images, desc="aligning faces", unit="face")]
     empty = np.zeros((0, CHIP_SIDE, CHIP_SIDE), np.uint8)
-    return np.stack([chip for chip, _ in cut]) if cut else empty, np.array([found for _, found in cut], bool)
+    chips = np.stack([chip for chip, _ in cut]) if cut else empty
+    return {"chips": chips, "found": np.array([found for _, found in cut], bool)}
 
 
 def vote_distribution(votes: np.ndarray) -> np.ndarray:
-    """Turn votes into training targets: single votes are dropped as noise (Barsoum et al. 2016).
-
-    Args:
-        votes: N x 10.
+    """Turn N x 10 votes into training targets: single votes are dropped as noise (Barsoum et al. 2016).
 
     Returns:
         N x 8 probabilities; all zero where no vote for an emotion is left.
@@ -122,13 +101,10 @@ def vote_distribution(votes: np.ndarray) -> np.ndarray:
 
 
 def majority_emotion(votes: np.ndarray) -> np.ndarray:
-    """Label faces by the FER+ majority protocol (Barsoum et al. 2016).
+    """Label faces by the FER+ majority protocol (Barsoum et al. 2016) from N x 10 votes.
 
     Single votes are dropped; the class with the most votes must be one of the eight emotions, be the only one with that
     many, and hold more than half of the remaining votes.
-
-    Args:
-        votes: N x 10.
 
     Returns:
         N labels in 0..7, or -1 where the protocol leaves a face out.

@@ -1,8 +1,8 @@
 """The face of a recording as the CNN sees it, cached on disk.
 
 In: a :class:`Recording` and a CNN. Out: a :class:`FaceSequence`: attribute features of the largest face of each frame,
-detected, aligned and encoded as in the running node. The cache is keyed by the CNN's weights and the recording's files;
-an entry is complete or absent. Where the CNN is to be trained along, the chips are kept instead.
+detected, aligned and encoded as in the running node. The cache is keyed by the CNN's weights and the recording's files.
+Where the CNN is to be trained along, the chips are kept instead.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 from tqdm import tqdm
 
-from ast_net_ros.atomic_files import atomic_file
-from ast_net_ros.model.network import DiscreteEmotionCNN, NetworkConfig
+from ast_net_ros.model.config import NetworkConfig
+from ast_net_ros.model.network import DiscreteEmotionCNN
 from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.checkpoint import state_digest
+from ast_net_ros.training.data.array_cache import cached_arrays
 from ast_net_ros.training.data.recordings import (
     FaceSequence,
     InputKind,
@@ -108,53 +107,28 @@ def encoder_key(cnn: DiscreteEmotionCNN | None, network: NetworkConfig) -> str:
 def cached_face_sequence(
     recording: Recording, cnn: DiscreteEmotionCNN | None, network: NetworkConfig, cache: Path, key: str
 ) -> FaceSequence:
-    """Take a recording's face from `cache`, or encode it and store it there.
-
-    Args:
-        recording: The recording.
-        cnn: Encodes the chips; None keeps the chips.
-        network: Sizes of the network.
-        cache: Folder of the cache.
-        key: `encoder_key` of `cnn`.
-    """
+    """As `encode_recording`, kept in the folder `cache` under the recording and `key`, the `encoder_key` of `cnn`."""
     about = json.dumps([key, recording.source, recording.cropped])
     name = re.sub(r"[^A-Za-z0-9_.-]+", "_", recording.name)[:60]
-    path = cache / f"{name}-{hashlib.sha256(about.encode()).hexdigest()[:16]}.safetensors"
+    path = cache / f"{name}-{hashlib.sha256(about.encode()).hexdigest()[:16]}.npz"
+
+    def make() -> dict[str, np.ndarray]:
+        new = encode_recording(recording, cnn, network)
+        undecodable = np.array(new.undecodable, str)
+        return {"stamps": new.stamps, "inputs": new.inputs, "frames": np.array(new.frames), "undecodable": undecodable}
+
+    stored = cached_arrays(path, about, make)
     kind = InputKind.FEATURES if cnn else InputKind.CHIPS
-    stored = _read(path, about, kind)
-    if stored is not None:
-        return stored
-    sequence = encode_recording(recording, cnn, network)
-    described = {"about": about, "frames": str(sequence.frames), "undecodable": json.dumps(sequence.undecodable)}
-    with atomic_file(path) as partial:
-        save_file({"stamps": sequence.stamps, "inputs": sequence.inputs}, partial, described)
-    return sequence
-
-
-def _read(path: Path, about: str, kind: InputKind) -> FaceSequence | None:
-    """None where there is no entry or a damaged one."""
-    try:
-        with safe_open(path, framework="np") as stored:
-            described = stored.metadata() or {}
-            if described.get("about") != about:
-                return None
-            undecodable = tuple(json.loads(described["undecodable"]))
-            stamps, inputs = stored.get_tensor("stamps"), stored.get_tensor("inputs")
-            return FaceSequence(stamps, inputs, kind, int(described["frames"]), undecodable)
-    except (OSError, SafetensorError, KeyError, ValueError):
-        return None
+    return FaceSequence(
+        stored["stamps"], stored["inputs"], kind, int(stored["frames"]), tuple(stored["undecodable"].tolist())
+    )
 
 
 @torch.inference_mode()
 def encode_recording(recording: Recording, cnn: DiscreteEmotionCNN | None, network: NetworkConfig) -> FaceSequence:
-    """Find, align and encode the largest face of every frame.
+    """Find, align and encode the largest face of every frame; without a CNN the chips are kept.
 
     Frames that cannot be decoded or show no face are skipped and counted.
-
-    Args:
-        recording: The recording.
-        cnn: Encodes the chips; None keeps the chips.
-        network: Sizes of the network.
     """
     detector = make_detector()
     stamps: list[float] = []

@@ -95,8 +95,7 @@ class FaceSequence:
 
     Attributes:
         stamps: K seconds, rising.
-        inputs: K x F float32 features, or K x S x S uint8 chips.
-        kind: What `inputs` holds.
+        inputs: K x F float32 features, or K x S x S uint8 chips, as `kind` says.
         frames: Number of frames, with or without a face.
         undecodable: Names of frames that could not be decoded; a few, then a count.
     """
@@ -113,12 +112,10 @@ class StepClip:
     """One uninterrupted sequence of a recorded face, in model steps.
 
     Attributes:
-        recording: Name of the recording.
-        person: Whom it shows.
-        start: Stamp of its first frame, in seconds.
-        inputs: T x F float32 features, or T x S x S uint8 chips.
+        recording, person: Names.
+        start: Stamp of the first frame, in seconds.
+        inputs: T x F float32 features, or T x S x S uint8 chips, as `kind` says.
         labels: T x 2 (valence, arousal), NaN where there is none.
-        kind: What `inputs` holds.
     """
 
     recording: str
@@ -181,11 +178,10 @@ def step_clips(
     """Split a recording where the node would have lost the face, and resample each part to model steps.
 
     Args:
-        recording: Its labels.
-        sequence: Its face.
+        recording: Gives the labels.
+        sequence: Gives the inputs.
         step_seconds: Length of a model step.
-        label_delay: Seconds by which raters lag behind the face: the label of time t is the one given at t +
-            label_delay.
+        label_delay: Seconds by which raters lag: the label of time t is the one given at t + label_delay.
 
     Returns:
         The parts that have any label.
@@ -205,14 +201,9 @@ def step_clips(
 
 
 def features_by_step(stamps: np.ndarray, features: np.ndarray, step_seconds: float) -> np.ndarray:
-    """Average features within each model step; an empty step repeats the one before.
+    """Average K x F features at rising stamps (seconds) within each model step; an empty step repeats the one before.
 
-    The same rule by which model/recurrent_state.py advances the state of a face.
-
-    Args:
-        stamps: K seconds, rising.
-        features: K x F.
-        step_seconds: Length of a model step.
+    This is how model/recurrent_state.py advances the state of a face.
 
     Returns:
         T x F float32.
@@ -241,12 +232,7 @@ def _filled(step: np.ndarray, first: np.ndarray) -> np.ndarray:
 
 
 def labels_at(times: np.ndarray, label_stamps: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Interpolate labels linearly.
-
-    Args:
-        times: T seconds.
-        label_stamps: M seconds, rising.
-        labels: M x 2, NaN for none.
+    """Interpolate M x 2 labels (NaN for none) at rising `label_stamps` to `times`, both in seconds.
 
     Returns:
         T x 2; NaN next to NaN and outside the time of the labels, of which the last one holds for one period.

@@ -19,15 +19,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from ast_net_ros.atomic_files import atomic_file
 from ast_net_ros.model.network import DiscreteEmotionCNN
 from ast_net_ros.training.augmentation import augment
 from ast_net_ros.training.checkpoint import state_digest
+from ast_net_ros.training.data.array_cache import cached_arrays
 from ast_net_ros.training.data.faces import Faces, vote_distribution
 from ast_net_ros.training.data.samplers import AUGMENTATION_STRENGTH, ClipBatch
 
@@ -58,25 +56,19 @@ class Simulation:
 
     Attributes:
         step_seconds: Length of a model step.
-        correlation_seconds: Range of the trajectory's correlation time, until it falls to 1/e (annotation of 236
+        correlation_seconds: Range of the time in which the trajectory's correlation falls to 1/e (annotation of 236
             recordings: 12 to 25).
         mean_spread: Standard deviation of the recordings' means (0.30 measured).
         spread: Standard deviation within a recording (0.14 measured).
         expressive_share: Share of recordings with wide, faster movement, which annotation of mostly calm conversation
-            lacks and a robot meets.
-        expressive_spread: `spread` of these.
-        expressive_correlation_seconds: `correlation_seconds` of these.
+            lacks and a robot meets. `expressive_spread` and `expressive_correlation_seconds` are theirs.
         still_share: Share of steps without change.
-        stretch_seconds: Mean time from one sampled face to the next.
-        nearest: Faces around the trajectory's position to sample from.
-        miss_rate: Misses of the face per second.
-        miss_seconds: Longest miss.
+        stretch_seconds: Mean time from one sampled face to the next, chosen from the `nearest` ones.
+        miss_rate: Misses of the face per second, each of up to `miss_seconds`.
         identity_share: Share of the variation not explained by valence and arousal that stays with a person (measured
-            on 51 people, each neutral and smiling: correlation 0.23).
-        identity_seconds: Mean time until another person comes.
-        held_share: Share of steps that show the version of a slow change (light, blur, pose) instead of a fresh one
-            (jitter).
-        held_seconds: Mean time until the slow change goes on.
+            on 51 people, each neutral and smiling: correlation 0.23), for `identity_seconds` on average.
+        held_share: Share of steps that show the version of a slow change (light, blur, pose), which lasts
+            `held_seconds` on average, instead of a fresh one (jitter).
     """
 
     step_seconds: float = 0.2
@@ -98,13 +90,7 @@ class Simulation:
 
 
 class SimulatedRecordings:
-    """Samples recordings of faces.
-
-    Args:
-        features: N x V x F, V augmented versions of each of N faces.
-        targets: N x 2, valence and arousal of each face.
-        simulation: Statistics of the recordings.
-    """
+    """Samples recordings of N faces: V augmented versions of each (N x V x F), and their targets (N x 2)."""
 
     def __init__(self, features: Tensor, targets: Tensor, simulation: Simulation | None = None):
         self.features, self.targets = features, targets
@@ -211,16 +197,9 @@ class SimulatedRecordings:
 
 
 def unexplained_variation(features: Tensor, targets: Tensor) -> Tensor:
-    """What valence and arousal do not explain of each face's features.
+    """What valence and arousal (N x 2 targets) do not explain of each face's features (N x F): N x F residuals.
 
     The explained part is a polynomial of the fourth degree, fitted by least squares.
-
-    Args:
-        features: N x F.
-        targets: N x 2, valence and arousal.
-
-    Returns:
-        N x F residuals.
     """
     valence, arousal = targets.double().unbind(dim=1)
     terms = torch.stack([valence**i * arousal**j for i in range(5) for j in range(5 - i)], dim=1)
@@ -231,7 +210,7 @@ def unexplained_variation(features: Tensor, targets: Tensor) -> Tensor:
 
 
 def _held(count: int, steps: int, change_rate: float, choices: int, generator: torch.Generator) -> Tensor:
-    """count x steps random indices below `choices`, each held until it changes, at `change_rate` per step."""
+    """Random indices (count x steps) below `choices`, each held until it changes, at `change_rate` per step."""
     sampled = torch.randint(choices, (count, steps), generator=generator)
     changes = torch.rand(count, steps, generator=generator) < change_rate
     changes[:, 0] = True
@@ -247,7 +226,7 @@ def simulate_recordings(
     simulation: Simulation | None = None,
     cache: Path | None = None,
 ) -> SimulatedRecordings:
-    """Encode faces and make simulated recordings of those with votes, found by the detector, without duplicates.
+    """Encode faces with votes that the detector found, without duplicates, and make simulated recordings of them.
 
     Args:
         cnn: Encodes the faces.
@@ -267,32 +246,18 @@ def simulate_recordings(
 def _cached_features(
     cnn: DiscreteEmotionCNN, chips: np.ndarray, versions: int, seed: int, cache: Path | None
 ) -> Tensor:
-    if cache is None:
-        return augmented_features(cnn, chips, versions, seed)
     key = hashlib.sha256(f"{versions} {seed} {state_digest(cnn)}".encode() + chips.tobytes()).hexdigest()
-    path = cache / f"faces-{key[:16]}.safetensors"
-    try:
-        return load_file(path)["features"]
-    except (OSError, KeyError, SafetensorError):
-        pass  # missing or damaged
-    features = augmented_features(cnn, chips, versions, seed)
-    with atomic_file(path) as partial:
-        save_file({"features": features.contiguous()}, partial)
-    return features
+    path = cache / f"faces-{key[:16]}.npz" if cache else None
+    made = cached_arrays(path, key, lambda: {"features": augmented_features(cnn, chips, versions, seed).numpy()})
+    return torch.from_numpy(made["features"])
 
 
 @torch.inference_mode()
 def augmented_features(cnn: DiscreteEmotionCNN, chips: np.ndarray, versions: int, seed: int) -> Tensor:
-    """Encode several augmented versions of each chip, as far apart as those of a tracked face.
-
-    Args:
-        cnn: Encodes the chips, on its own device.
-        chips: N x S x S uint8.
-        versions: V.
-        seed: Of the augmentation.
+    """Encode augmented versions of each of N chips (N x S x S uint8), as far apart as a tracked face jitters.
 
     Returns:
-        N x V x F features, on the CPU.
+        N x versions x F features, on the CPU.
     """
     cnn.eval()
     device = next(cnn.parameters()).device

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ast_net_ros.model.network import EMOTIONS, DiscreteEmotionCNN
+from ast_net_ros.model.config import EMOTIONS
+from ast_net_ros.model.network import DiscreteEmotionCNN
 from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.data.recordings import read_image, split_by_person
 from ast_net_ros.training.data.samplers import ClipBatch
@@ -37,12 +38,7 @@ _WARP_SIDE = 4 * CHIP_SIDE
 
 
 class SmileRecordings:
-    """Samples recordings of smiles.
-
-    Args:
-        features: P x A x V x F: P people, A stages of their smile, V augmented versions of each.
-        simulation: Statistics of the recordings.
-    """
+    """Samples recordings of P people from V augmented versions of A stages of their smile (P x A x V x F)."""
 
     def __init__(self, features: Tensor, simulation: Simulation | None = None):
         self.features = features
@@ -72,15 +68,9 @@ class SmileRecordings:
 def smile_recordings(
     cnn: DiscreteEmotionCNN, folder: Path, split: str, versions: int, seed: int, simulation: Simulation | None = None
 ) -> SmileRecordings:
-    """Make smile recordings of the people of one split.
+    """Make smile recordings of the people of one split ("train" or "valid"), who are assigned by name.
 
-    Args:
-        cnn: Encodes the faces.
-        folder: Holds the images.
-        split: "train" or "valid"; people are assigned by name.
-        versions: Augmented versions of each face.
-        seed: Of the augmentation.
-        simulation: Statistics of the recordings.
+    The other arguments are those of `simulation.simulate_recordings`.
 
     Raises:
         DataError: No pair of this split shows a face in both images, or an image is missing.
@@ -108,13 +98,7 @@ def people_in(folder: Path, split: str | None = None) -> list[str]:
 
 
 def aligned_pair(folder: Path, name: str, detector: Detector, side: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Read a person's neutral and smiling face.
-
-    Args:
-        folder: Holds NAME_neutral.jpg and NAME_smiling.jpg.
-        name: Of the person.
-        detector: Finds the faces.
-        side: Pixels.
+    """Read NAME_neutral.jpg and NAME_smiling.jpg and align both faces.
 
     Returns:
         Two side x side uint8 images, or None where a face is not found.
@@ -136,16 +120,7 @@ def aligned_pair(folder: Path, name: str, detector: Detector, side: int) -> tupl
 
 
 def warp_between(first: np.ndarray, second: np.ndarray, stages: int) -> np.ndarray:
-    """Make the chips between two aligned faces.
-
-    Args:
-        first: S x S uint8, grey.
-        second: The same size.
-        stages: Number of chips, both ends included.
-
-    Returns:
-        stages x CHIP_SIDE x CHIP_SIDE uint8.
-    """
+    """Make `stages` chips (x CHIP_SIDE x CHIP_SIDE uint8) from one aligned face (S x S grey uint8) to the other."""
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     forth, back = flow.calc(first, second, None), flow.calc(second, first, None)
     y, x = np.mgrid[: first.shape[0], : first.shape[1]].astype(np.float32)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from ast_net_ros.model.network import DiscreteEmotionCNN, NetworkConfig
+from ast_net_ros.model.config import NetworkConfig
+from ast_net_ros.model.network import DiscreteEmotionCNN
 from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.data.datasets import open_recordings
 from ast_net_ros.training.data.face_sources import open_faces
@@ -37,15 +38,12 @@ class Sources:
 
     Attributes:
         data: Data sets of real recordings, "NAME:PATH" each.
-        train: Faces of simulated recordings to train on.
-        valid: Faces of other people.
+        train, valid: Faces of simulated recordings to train on, and of other people.
         smile_pairs: Folder of smile pairs.
         cache: Folder of cached features.
-        label_delay: Seconds by which raters lag behind.
-        versions: Augmented versions of each simulated face.
-        seed: Of the augmentation of simulated faces.
-        independent_augmentation: Each Siamese branch sees jitter, light and blur of its own; for simulated faces and
-            for chips.
+        label_delay: Seconds by which raters lag.
+        versions, seed: Of the augmentation of simulated faces.
+        independent_augmentation: Each branch sees jitter, light and blur of its own; for simulated faces and chips.
         chips: Real recordings give chips in place of features, for a CNN that is trained along.
     """
 
@@ -71,14 +69,7 @@ class Samplers(NamedTuple):
 def open_samplers(
     sources: Sources, cnn: DiscreteEmotionCNN, network: NetworkConfig, output: Path, log: Log = lambda _: None
 ) -> Samplers:
-    """Read all sources.
-
-    Args:
-        sources: What to train on.
-        cnn: Encodes faces.
-        network: Sizes of the network.
-        output: Folder in which chips of archives are cached.
-        log: Called with a line for what is found and what is left out.
+    """Read all sources; chips of archives are cached in `output`, and what is found or left out is logged.
 
     Returns:
         Samplers of the mixture to train on, and of real held-out recordings, or of simulated ones where there are none.
@@ -126,17 +117,7 @@ def _check(sources: Sources) -> None:
 def recorded_clips(
     sources: Sources, cnn: DiscreteEmotionCNN, network: NetworkConfig, log: Log = lambda _: None
 ) -> dict[str, list[StepClip]]:
-    """Read the real recordings of all data sets.
-
-    Args:
-        sources: What to train on.
-        cnn: Encodes faces.
-        network: Sizes of the network.
-        log: Called with a line for what is found and what is left out.
-
-    Returns:
-        Clips in model steps, by split.
-    """
+    """Read the real recordings of all data sets: clips in model steps, by split."""
     clips: dict[str, list[StepClip]] = {"train": [], "valid": [], "test": []}
     encoder = None if sources.chips else cnn
     for name_and_path in sources.data:

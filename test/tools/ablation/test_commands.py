@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from ablation.commands import ablate_command
 from ast_net_ros.cli import ast_net
-from ast_net_ros.model.network import DiscreteEmotionCNN, NetworkConfig
+from ast_net_ros.model.config import NetworkConfig
+from ast_net_ros.model.network import DiscreteEmotionCNN
 from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.checkpoint import load_cnn, save_cnn
 from ast_net_ros.vision.detection import make_detector
