@@ -1,8 +1,8 @@
-"""Files of continuous valence and arousal labels, as raters and data sets give them. Pure parsing, no video.
+"""Files of continuous valence and arousal labels, as raters and data sets give them.
 
 In: a CSV (time, valence, arousal), the .dat files of AVEC 2012, the JSON of an AFEW-VA clip. Out: arrays of times and
 of values in [-1, 1], NaN where a label is missing. Training and evaluation read labels here, so that both mean the
-same; but for the tables that a training manifest lists, which are stricter (training/datasets/manifest.py).
+same, except for the tables of a training manifest, which are stricter (training/data/datasets/manifest.py).
 """
 
 from __future__ import annotations
@@ -20,23 +20,26 @@ import numpy as np
 AVEC_LABEL_SECONDS = 0.02
 """Seconds from one value of an AVEC 2012 label file to the next."""
 AFEW_VA_FRAME_RATE = 25.0
-"""Frames a second of the films that AFEW-VA's clips come from."""
+"""Frames per second of the films that AFEW-VA's clips come from."""
 _AFEW_VA_SCALE = 10.0
 
 _TIME_COLUMNS = ("time", "timestamp", "stamp", "t")
-_LARGEST_BELIEVABLE = 1.5  # beyond it, values are of another scale rather than a little out of range
+_LARGEST_PLAUSIBLE = 1.5  # beyond it, values are of another scale rather than a little out of range
 
 
 class DataError(ValueError):
-    """A data file that cannot be used; the text names the file, what is wrong and the mend."""
+    """A data file that cannot be used; the text names the file, what is wrong and the fix."""
 
 
 @dataclass(frozen=True, eq=False)
 class LabelRows:
-    """The rows of a label file, all of one face.
+    """The rows of a label file that belong to one face.
 
-    face_id: whose labels they are, "" where the file does not say. times: M seconds as the file has them, rising.
-    values: M x 2 (valence, arousal) in [-1, 1], NaN for none. remarks: what was found odd while reading.
+    Attributes:
+        face_id: Whose labels they are; "" where the file does not name faces.
+        times: M seconds as in the file, rising.
+        values: M x 2 (valence, arousal) in [-1, 1], NaN for none.
+        remarks: What was noticed while reading.
     """
 
     face_id: str
@@ -46,20 +49,28 @@ class LabelRows:
 
 
 def bounded_labels(values: np.ndarray, what: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """`values` clipped to [-1, 1], and a remark where that changed any. Infinite values become NaN.
+    """Clip labels to [-1, 1]; infinite values become NaN.
 
-    Raises DataError when they are plainly of another scale.
+    Returns:
+        The labels, and a remark where any was clipped.
+
+    Raises:
+        DataError: The values are clearly of another scale.
     """
     values = np.where(np.isinf(values), np.nan, values)
     largest = float(np.nanmax(np.abs(values), initial=0.0)) if np.isfinite(values).any() else 0.0
-    if largest > _LARGEST_BELIEVABLE:
-        raise DataError(f"{what}: holds {largest:g}; wanted valence and arousal in [-1, 1]")
+    if largest > _LARGEST_PLAUSIBLE:
+        raise DataError(f"{what}: contains {largest:g}; expected valence and arousal in [-1, 1]")
     outside = int((np.abs(values) > 1).sum())
     return np.clip(values, -1, 1), (f"{what}: {outside} values outside [-1, 1] clipped",) if outside else ()
 
 
 def read_avec2012_values(path: Path) -> np.ndarray:
-    """One value a line; NaN stays NaN."""
+    """Read a .dat file of AVEC 2012: one value per line, NaN for none.
+
+    Raises:
+        DataError: A line is not a number, or there is none.
+    """
     values = []
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         if not line.strip():
@@ -67,14 +78,16 @@ def read_avec2012_values(path: Path) -> np.ndarray:
         try:
             values.append(float(line))
         except ValueError:
-            raise DataError(f"{path}, line {number}: '{line.strip()[:40]}' is no number; is the file whole?") from None
+            raise DataError(
+                f"{path}, line {number}: '{line.strip()[:40]}' is not a number; is the file complete?"
+            ) from None
     if not values:
-        raise DataError(f"{path}: holds no value")
+        raise DataError(f"{path}: contains no value")
     return np.array(values)
 
 
 def read_avec2012_pair(valence: Path, arousal: Path, name: str) -> LabelRows:
-    """The two .dat files of one session. Where one is longer, what it has more is left out, and a remark says so."""
+    """Read the two .dat files of one session; where one is longer, its surplus is left out with a remark."""
     columns = [read_avec2012_values(path) for path in (valence, arousal)]
     length = min(map(len, columns))
     remarks: tuple[str, ...] = ()
@@ -87,7 +100,14 @@ def read_avec2012_pair(valence: Path, arousal: Path, name: str) -> LabelRows:
 
 
 def read_afew_va_frames(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """(frame numbers, rising; values M x 2 divided by 10, not yet bounded; the whole content) of a clip's JSON file."""
+    """Read the JSON file of an AFEW-VA clip.
+
+    Returns:
+        M frame numbers, rising; M x 2 values divided by 10, not yet bounded; the content of the file.
+
+    Raises:
+        DataError: The file is not such a file.
+    """
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         frames = {int(name): (one["valence"], one["arousal"]) for name, one in stored["frames"].items()}
@@ -99,21 +119,23 @@ def read_afew_va_frames(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, A
 
 
 def read_afew_va(path: Path) -> LabelRows:
-    """The JSON file of an AFEW-VA clip; frame k was shown k / 25 seconds after the first."""
+    """Read the JSON file of an AFEW-VA clip; the time of frame k is k / 25 seconds."""
     numbers, values, _ = read_afew_va_frames(path)
     if len(numbers) == 0:
-        raise DataError(f"{path}: holds no labelled frame")
+        raise DataError(f"{path}: contains no labelled frame")
     bounded, remarks = bounded_labels(values, str(path))
     return LabelRows("", numbers / AFEW_VA_FRAME_RATE, bounded, remarks)
 
 
 def read_label_csv(path: Path) -> tuple[LabelRows, ...]:
-    """A table with a header: time, valence, arousal and, where several people are labelled, face_id.
+    """Read a table with the columns time, valence, arousal and, where several people are labelled, face_id.
 
-    The time may be headed timestamp, stamp or t as well; other columns are left alone; fields are parted by commas,
-    semicolons or tabs. An empty or NaN value is a missing label. Rows are put into the order of their times; of two
-    rows of one face at one time the first counts. Raises DataError for another header, for text where a number
-    belongs, and for values of another scale.
+    The time column may be named timestamp, stamp or t as well; other columns are ignored; fields are separated by
+    commas, semicolons or tabs. An empty or NaN value is a missing label. Rows are sorted by time; of two rows of one
+    face with the same time the first counts.
+
+    Raises:
+        DataError: The header is another one, a number is expected where there is text, or values are of another scale.
     """
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         first = file.readline()
@@ -130,7 +152,7 @@ def read_label_csv(path: Path) -> tuple[LabelRows, ...]:
         except csv.Error as error:
             raise DataError(f"{path}, line {rows.line_num}: not a CSV file ({error})") from error
     if not faces:
-        raise DataError(f"{path}: holds no label")
+        raise DataError(f"{path}: contains no label")
     return tuple(_ordered(face_id, np.array(numbers), path) for face_id, numbers in faces.items())
 
 
@@ -141,7 +163,7 @@ def _label_columns(path: Path, header: Sequence[str]) -> dict[str, int]:
     time = next((name for name in _TIME_COLUMNS if name in names), None)
     if time is None or not {"valence", "arousal"} <= set(found):
         raise DataError(
-            f"{path}: begins with '{','.join(header)[:60]}'; wanted a header time,valence,arousal[,face_id]"
+            f"{path}: begins with '{','.join(header)[:60]}'; expected a header time,valence,arousal[,face_id]"
         )
     return found | {"time": names.index(time)}
 
@@ -150,14 +172,14 @@ def _label_row(
     path: Path, line: int, row: Sequence[str], columns: dict[str, int]
 ) -> tuple[str, tuple[float, float, float]]:
     if len(row) <= max(columns.values()):
-        raise DataError(f"{path}, line {line}: {len(row)} fields, fewer than its header has; is the file whole?")
+        raise DataError(f"{path}, line {line}: {len(row)} fields, fewer than its header has; is the file complete?")
     time, valence, arousal = (row[columns[name]].strip() for name in ("time", "valence", "arousal"))
     try:
         numbers = float(time), float(valence or "nan"), float(arousal or "nan")
     except ValueError:
-        raise DataError(f"{path}, line {line}: '{','.join(row)[:60]}' holds text where a number belongs") from None
+        raise DataError(f"{path}, line {line}: '{','.join(row)[:60]}' has text where a number is expected") from None
     if not math.isfinite(numbers[0]):
-        raise DataError(f"{path}, line {line}: the time is '{time}'; wanted seconds")
+        raise DataError(f"{path}, line {line}: the time is '{time}'; expected seconds")
     return (row[columns["face_id"]].strip() if "face_id" in columns else ""), numbers
 
 
@@ -167,7 +189,7 @@ def _ordered(face_id: str, table: np.ndarray, path: Path) -> LabelRows:
     what = f"{path.name}, face '{face_id}'" if face_id else path.name
     remarks: tuple[str, ...] = ()
     if (np.diff(table[:, 0]) < 0).any():
-        remarks += (f"{what}: its times do not rise; put into order",)
+        remarks += (f"{what}: its times are not increasing; sorted",)
     if len(times) < len(table):
         remarks += (f"{what}: {len(table) - len(times)} rows repeat a time; the first of each counts",)
     values, clipped = bounded_labels(table[first, 1:], what)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -83,19 +84,6 @@ class TemporalTraining:
             )
 
 
-def train_temporal(
-    sampler: ClipSampler,
-    network: NetworkConfig,
-    training: TemporalTraining | None = None,
-    output: Path | None = None,
-    valid: ClipSampler | None = None,
-    engine: Engine | None = None,
-    cnn_digest: str | None = None,
-) -> StackedLSTM:
-    """Train a stacked LSTM on features; see `train_siamese`."""
-    return train_siamese(StackedLSTM, sampler, network, training, output, valid, engine, cnn_digest)
-
-
 def train_siamese(
     make_model: Callable[[NetworkConfig], Trained],
     sampler: ClipSampler,
@@ -158,6 +146,10 @@ def train_siamese(
             losses.clear()
             engine.wait()
     return model.eval()
+
+
+train_temporal = partial(train_siamese, StackedLSTM)
+"""`train_siamese` for a stacked LSTM on features of a frozen CNN."""
 
 
 def _batch_loss(

@@ -169,12 +169,12 @@ def test_templates_folders_and_none_say_where_labels_are(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("seconds,valence,arousal\n0,0,0\n", "wanted a header time,valence,arousal"),
-        ("time,valence,arousal\n", "holds no label"),
+        ("seconds,valence,arousal\n0,0,0\n", "expected a header time,valence,arousal"),
+        ("time,valence,arousal\n", "contains no label"),
         ("time,valence,arousal\n0,0.1\n", "line 2: 2 fields"),
-        ("time,valence,arousal\n0,high,0\n", "holds text where a number belongs"),
+        ("time,valence,arousal\n0,high,0\n", "has text where a number is expected"),
         ("time,valence,arousal\nnan,0,0\n", "the time is 'nan'"),
-        ("time,valence,arousal\n0,5,0\n", "wanted valence and arousal in \\[-1, 1\\]"),
+        ("time,valence,arousal\n0,5,0\n", "expected valence and arousal in \\[-1, 1\\]"),
     ],
 )
 def test_a_damaged_csv_is_refused_by_place_and_reason(tmp_path, text, words):
@@ -187,7 +187,7 @@ def test_unsorted_and_repeated_rows_are_repaired_and_named(tmp_path):
     (rows,) = read_label_csv(tmp_path / "l.csv")
     assert rows.times.tolist() == [0, 1, 2]
     np.testing.assert_array_equal(rows.values, [[0.3, 0.4], [0.1, 0.2], [0.5, np.nan]])
-    assert len(rows.remarks) == 2 and "do not rise" in rows.remarks[0] and "1 rows repeat a time" in rows.remarks[1]
+    assert len(rows.remarks) == 2 and "not increasing" in rows.remarks[0] and "1 rows repeat a time" in rows.remarks[1]
 
 
 @pytest.mark.parametrize(

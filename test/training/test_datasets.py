@@ -30,7 +30,7 @@ def _write_avec2012(folder, media):
     return folder
 
 
-def test_avec2012_labels_meet_their_videos(tmp_path, media):
+def test_avec2012_labels_match_their_videos(tmp_path, media):
     recordings, left_out = _by_name(f"avec2012:{_write_avec2012(tmp_path, media)}")
     assert {name: r.split for name, r in recordings.items()} == {
         "train001": "train",
@@ -45,14 +45,14 @@ def test_avec2012_labels_meet_their_videos(tmp_path, media):
     assert len(stamps) == 72 and stamps[0] == 0
 
 
-def test_avec2012_sessions_that_lack_something_are_left_out_by_name(tmp_path, media):
+def test_incomplete_avec2012_sessions_are_left_out(tmp_path, media):
     folder = _write_avec2012(tmp_path, media)
     (folder / "video" / "train" / "train_video001.avi").unlink()
     labels = folder / "emotion labels"
     (labels / "test" / "FC_test_labels" / "labels_continuous_tests003_arousal.dat").unlink()
     recordings, left_out = _by_name(f"avec2012:{folder}")
     assert set(recordings) == {"devel002"}
-    assert any("train001: wanted one video" in reason and "found none" in reason for reason in left_out)
+    assert any("train001: expected one video" in reason and "found none" in reason for reason in left_out)
     assert any("test003: no arousal labels" in reason for reason in left_out)
     shutil.copy(folder / "video" / "devel" / "devel_video002.avi", folder / "video" / "devel" / "devel_002_copy2.avi")
     shutil.copy(folder / "video" / "devel" / "devel_video002.avi", folder / "video" / "devel" / "devel_other002.avi")
@@ -60,7 +60,7 @@ def test_avec2012_sessions_that_lack_something_are_left_out_by_name(tmp_path, me
         open_recordings(f"avec2012:{folder}")
 
 
-def test_avec2012_labels_of_different_length_nan_and_rubbish(tmp_path, media):
+def test_damaged_avec2012_labels_are_reported(tmp_path, media):
     folder = _write_avec2012(tmp_path, media)
     path = folder / "emotion labels" / "train" / "FC_train_labels" / "labels_continuous_train001_valence.dat"
     path.write_text("0.1\nNaN\n0.3\n")
@@ -70,13 +70,13 @@ def test_avec2012_labels_of_different_length_nan_and_rubbish(tmp_path, media):
     assert "3 valence and 150 arousal labels" in recordings["train001"].remarks[0]
     path.write_text("0.1\nabc\n")
     _, left_out = _by_name(f"avec2012:{folder}")
-    assert "line 2: 'abc' is no number" in left_out[0]
+    assert "line 2: 'abc' is not a number" in left_out[0]
     path.write_text("")
     _, left_out = _by_name(f"avec2012:{folder}")
-    assert "holds no value" in left_out[0]
+    assert "contains no value" in left_out[0]
 
 
-def test_avec2012_says_what_a_wrong_folder_misses(tmp_path, media):
+def test_a_folder_that_is_not_avec2012_is_refused(tmp_path, media):
     with pytest.raises(DataError, match="no 'emotion labels/"):
         open_recordings(f"avec2012:{tmp_path}")
     _write_avec2012(tmp_path, media)
@@ -87,9 +87,9 @@ def test_avec2012_says_what_a_wrong_folder_misses(tmp_path, media):
 
 def _write_frames(folder, names):
     folder.mkdir(parents=True)
-    picture = np.full((12, 16, 3), 128, np.uint8)
+    image = np.full((12, 16, 3), 128, np.uint8)
     for name in names:
-        cv2.imwrite(str(folder / name), picture)
+        cv2.imwrite(str(folder / name), image)
 
 
 def _write_afew_va(folder, media):
@@ -101,7 +101,7 @@ def _write_afew_va(folder, media):
     return folder
 
 
-def test_afew_va_scales_its_labels_and_keeps_actors(tmp_path, media):
+def test_afew_va_labels_are_scaled(tmp_path, media):
     recordings, left_out = _by_name(f"afew-va:{_write_afew_va(tmp_path, media)}")
     assert set(recordings) == {"001", "002"} and left_out == ()
     one = recordings["001"]
@@ -111,7 +111,7 @@ def test_afew_va_scales_its_labels_and_keeps_actors(tmp_path, media):
     assert [round(stamp, 3) for stamp, _, frame in one.frames() if frame is not None][:3] == [0, 0.04, 0.08]
 
 
-def test_afew_va_damage_is_named_and_the_rest_kept(tmp_path, media):
+def test_damaged_afew_va_clips_are_left_out(tmp_path, media):
     folder = _write_afew_va(tmp_path, media)
     (folder / "00" / "001" / "00003.png").unlink()
     (folder / "00" / "002" / "002.json").write_text('{"frames": {"00000": {"valence": 1}}}')
@@ -125,8 +125,8 @@ def test_afew_va_damage_is_named_and_the_rest_kept(tmp_path, media):
 
 def test_afew_va_clips_without_frames_are_left_out(tmp_path, media):
     folder = _write_afew_va(tmp_path, media)
-    for picture in (folder / "00" / "001").glob("*.png"):
-        picture.unlink()
+    for image in (folder / "00" / "001").glob("*.png"):
+        image.unlink()
     _, left_out = _by_name(f"afew-va:{folder}")
     assert "8 labels and 0 frames" in left_out[0]
 
@@ -142,27 +142,27 @@ def _write_aff_wild2(folder, media):
     return folder
 
 
-def test_aff_wild2_frames_meet_their_lines(tmp_path, media):
+def test_aff_wild2_frames_match_their_lines(tmp_path, media):
     folder = _write_aff_wild2(tmp_path, media)
     shutil.copy(media / "single_face.mp4", folder / "video7.mp4")
     recordings, left_out = _by_name(f"aff-wild2:{folder}")
     train, valid = recordings["12-24-1920x1080"], recordings["video7_left"]
     assert (train.split, valid.split, left_out) == ("train", "valid", ())
     assert np.isnan(train.labels[4]).all() and train.labels[3] == pytest.approx([0.3, -0.3])
-    assert train.label_stamps[1] == pytest.approx(1 / 30) and "30 frames a second assumed" in train.remarks[0]
+    assert train.label_stamps[1] == pytest.approx(1 / 30) and "30 frames per second assumed" in train.remarks[0]
     assert valid.label_stamps[1] == pytest.approx(1 / 25, abs=0.02) and not valid.remarks
     stamps = [stamp for stamp, _, _ in train.frames()]
     assert stamps[:3] == pytest.approx([0, 1 / 30, 3 / 30]), "frame 00003 is missing, frame 00004 belongs to line 4"
     assert train.cropped
 
 
-def test_aff_wild2_says_what_is_missing_or_wrong(tmp_path, media):
+def test_a_folder_that_is_not_aff_wild2_is_refused(tmp_path, media):
     with pytest.raises(DataError, match="no VA_Estimation_Challenge"):
         open_recordings(f"aff-wild2:{tmp_path}")
     folder = _write_aff_wild2(tmp_path, media)
     (folder / "annotations/VA_Estimation_Challenge/Train_Set/12-24-1920x1080.txt").write_text("0.1,0.2\n")
     shutil.rmtree(folder / "cropped_aligned" / "video7_left")
-    with pytest.raises(DataError, match=r"wanted the header 'valence,arousal'.*no folder cropped"):
+    with pytest.raises(DataError, match=r"expected the header 'valence,arousal'.*no folder cropped"):
         open_recordings(f"aff-wild2:{folder}")
     shutil.rmtree(folder / "cropped_aligned")
     with pytest.raises(DataError, match=r"no folder 'cropped\*'"):
@@ -171,15 +171,15 @@ def test_aff_wild2_says_what_is_missing_or_wrong(tmp_path, media):
 
 def _write_manifest(folder, media, rows, header="frames,labels,split,person,name,rate"):
     shutil.copy(media / "single_face.mp4", folder / "a.mp4")
-    if not (folder / "pictures").exists():
-        _write_frames(folder / "pictures", ["2.jpg", "1.jpg"])
+    if not (folder / "images").exists():
+        _write_frames(folder / "images", ["2.jpg", "1.jpg"])
     (folder / "a.csv").write_text("time,valence,arousal\n0,0.1,-0.1\n1,,0.2\n2,0.3,nan\n3,0.5,0.5\n")
     (folder / "list.csv").write_text("\n".join([header, *rows]) + "\n")
     return f"manifest:{folder / 'list.csv'}"
 
 
 def test_a_manifest_lists_videos_and_folders(tmp_path, media):
-    rows = ["a.mp4,a.csv,train,anna,,", "pictures, a.csv, devel, ben, second, 2"]
+    rows = ["a.mp4,a.csv,train,anna,,", "images, a.csv, devel, ben, second, 2"]
     recordings, left_out = _by_name(_write_manifest(tmp_path, media, rows))
     assert left_out == ()
     assert (recordings["a"].split, recordings["a"].person) == ("train", "anna")
@@ -195,15 +195,15 @@ def test_a_manifest_lists_videos_and_folders(tmp_path, media):
         ("missing.mp4,a.csv,train,anna,,", "frames 'missing.mp4': no such file"),
         ("a.mp4,missing.csv,train,anna,,", "missing.csv': no such file"),
         ("a.mp4,a.csv,learn,anna,,", "split is 'learn'"),
-        ("pictures,a.csv,train,anna,,", "its rate is ''"),
+        ("images,a.csv,train,anna,,", "its rate is ''"),
         ("a.mp4,list.csv,train,anna,,", "lacks the columns arousal, time, valence"),
         ("a.mp4,bad.csv,train,anna,,", "could not convert"),
         ("a.mp4,falling.csv,train,anna,,", "are not increasing"),
-        ("a.mp4,scale.csv,train,anna,,", r"holds 7; wanted valence and arousal in \[-1, 1\]"),
-        ("a.mp4,empty.csv,train,anna,,", "holds no label"),
+        ("a.mp4,scale.csv,train,anna,,", r"contains 7; expected valence and arousal in \[-1, 1\]"),
+        ("a.mp4,empty.csv,train,anna,,", "contains no label"),
     ],
 )
-def test_a_bad_row_is_left_out_with_its_line_and_reason(tmp_path, media, row, complaint):
+def test_a_bad_manifest_row_is_left_out(tmp_path, media, row, complaint):
     for name, text in (("bad", "x,1,1"), ("falling", "1,0,0\n0,0,0"), ("scale", "0,7,1"), ("empty", "")):
         (tmp_path / f"{name}.csv").write_text(f"time,valence,arousal\n{text}\n")
     which = _write_manifest(tmp_path, media, [row, "a.mp4,a.csv,valid,anna,good,"])
@@ -225,6 +225,6 @@ def test_a_manifest_of_another_form_is_refused(tmp_path, media):
 
 
 @pytest.mark.parametrize("which", ["semaine:/tmp", "/tmp", "manifest:/does/not/exist"])
-def test_data_is_named_by_kind_and_path(which):
-    with pytest.raises(DataError, match="wanted NAME:PATH|does not exist"):
+def test_data_without_kind_and_path_is_refused(which):
+    with pytest.raises(DataError, match="expected NAME:PATH|does not exist"):
         open_recordings(which)

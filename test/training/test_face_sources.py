@@ -7,10 +7,12 @@ import cv2
 import numpy as np
 import pytest
 
-from ast_net_ros.model.config import EMOTIONS
+from ast_net_ros.model.config import EMOTIONS, NetworkConfig
 from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.data.face_sources import open_faces
 from ast_net_ros.training.data.faces import majority_emotion
+from ast_net_ros.training.data.features import encode_recording
+from ast_net_ros.training.data.recordings import Recording
 from ast_net_ros.vision.detection import make_detector
 
 VOTE_COLUMNS = ["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF"]
@@ -165,3 +167,17 @@ def test_chips_of_other_images_are_not_taken_from_cache(tmp_path):
     cache = tmp_path / "faces.chips.npz"
     cache.write_bytes(cache.read_bytes()[:200])
     assert (open_faces(tmp_path / "b" / "faces.npz", cache=tmp_path).chips == 255 - images).all()
+
+
+def test_a_face_gives_one_chip_in_every_format(tmp_path, face):
+    image = cv2.resize(cv2.cvtColor(face, cv2.COLOR_BGR2GRAY), (48, 48), interpolation=cv2.INTER_AREA)
+    _write_folders(tmp_path / "folders", ["happy"], image, 1)
+    np.savez(tmp_path / "faces.npz", images=image[None], votes=np.eye(1, 10, 1, dtype=np.uint8) * 10)
+    labels = np.zeros((1, 2))
+    frame = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    recording = Recording("a", "train", "a", lambda: iter([(0.0, "1", frame)]), (), np.zeros(1), labels, cropped=True)
+    chips = [open_faces(path).chips[0] for path in (tmp_path / "faces.npz", tmp_path / "folders")]
+    chips.append(encode_recording(recording, None, NetworkConfig()).inputs[0])
+    assert not np.array_equal(chips[0], image), "the face is aligned"
+    for chip in chips[1:]:
+        np.testing.assert_allclose(chip.astype(int), chips[0].astype(int), atol=1)

@@ -27,8 +27,8 @@ def test_concordance_by_its_definition():
     x, y = p[..., 0].flatten().double(), t[..., 0].flatten().double()
     r = torch.corrcoef(torch.stack([x, y]))[0, 1]
     sx, sy = x.std(correction=0), y.std(correction=0)
-    wanted = 2 * r * sx * sy / (sx**2 + sy**2 + (x.mean() - y.mean()) ** 2)
-    assert float(concordance(p, t)[0]) == pytest.approx(float(wanted), abs=1e-5)
+    expected = 2 * r * sx * sy / (sx**2 + sy**2 + (x.mean() - y.mean()) ** 2)
+    assert float(concordance(p, t)[0]) == pytest.approx(float(expected), abs=1e-5)
     assert concordance(t, t).tolist() == pytest.approx([1, 1])
     assert concordance(torch.zeros(2, 5, 2), t[:2, :5]).tolist() == pytest.approx([0, 0], abs=1e-5)
 
@@ -78,9 +78,9 @@ def test_simulated_features_match_their_labels():
 def test_calm_recordings_move_like_real_annotation():
     """Mean spread near 0.30, spread inside a recording near 0.14, correlation time between 8 and 30 s."""
     recordings = _recordings(simulation=Simulation(expressive_share=0.0))
-    wanted = recordings.trajectories(400, 1500, torch.Generator().manual_seed(0))
-    assert float(wanted.mean(dim=1).std()) == pytest.approx(0.30, abs=0.05)
-    inside = wanted - wanted.mean(dim=1, keepdim=True)
+    expected = recordings.trajectories(400, 1500, torch.Generator().manual_seed(0))
+    assert float(expected.mean(dim=1).std()) == pytest.approx(0.30, abs=0.05)
+    inside = expected - expected.mean(dim=1, keepdim=True)
     assert float(inside.std(dim=1).mean()) == pytest.approx(0.14, abs=0.02)
     for lag, low, high in ((round(8 / 0.2), 0.4, 1.0), (round(30 / 0.2), -0.5, 0.37)):
         correlation = (inside[:, lag:] * inside[:, :-lag]).mean() / inside.square().mean()

@@ -63,10 +63,10 @@ def test_the_lstm_over_a_clip_ends_where_the_node_ends(rate):
     steps = features_by_step(stamps, features, SMALL.step_seconds)
     state = FaceState(float(stamps[0]))
     for stamp, one in zip(stamps, features):
-        wanted = advance(model, [state], one[None], [float(stamp)])
+        expected = advance(model, [state], one[None], [float(stamp)])
     with torch.inference_mode():
         output, _ = temporal(torch.from_numpy(steps[None]))
-    np.testing.assert_allclose(output.affect[0, -1].numpy(), wanted.affect[0], atol=1e-5, rtol=0)
+    np.testing.assert_allclose(output.affect[0, -1].numpy(), expected.affect[0], atol=1e-5, rtol=0)
 
 
 def test_labels_are_those_of_the_step_end_plus_delay():

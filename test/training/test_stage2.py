@@ -86,8 +86,8 @@ def test_moments_without_a_label_have_no_loss():
     sigma = torch.full_like(affect, 0.3)
     holed = truth.clone()
     holed[:, 5:, 0] = torch.nan
-    wanted = regression_loss(AffectOutput(affect[:, :5], sigma[:, :5]), truth[:, :5])
-    assert float(regression_loss(AffectOutput(affect, sigma), holed)) == pytest.approx(float(wanted))
+    expected = regression_loss(AffectOutput(affect[:, :5], sigma[:, :5]), truth[:, :5])
+    assert float(regression_loss(AffectOutput(affect, sigma), holed)) == pytest.approx(float(expected))
     affect.requires_grad_()
     nothing = regression_loss(AffectOutput(affect, sigma), torch.full_like(truth, torch.nan))
     nothing.backward()

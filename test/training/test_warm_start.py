@@ -32,9 +32,9 @@ def test_a_cnn_of_the_same_sizes_equals_the_stored_one(stored):
 
 def test_a_larger_cnn_keeps_the_first_blocks_of_each_stage(stored):
     path, cnn = stored
-    wanted = NetworkConfig(widths=(8, 16, 24), depths=(1, 2, 1), attributes=8, hidden=4)
-    fresh = DiscreteEmotionCNN(wanted).state_dict()
-    started = init_from_checkpoint(path, wanted).state_dict()
+    expected = NetworkConfig(widths=(8, 16, 24), depths=(1, 2, 1), attributes=8, hidden=4)
+    fresh = DiscreteEmotionCNN(expected).state_dict()
+    started = init_from_checkpoint(path, expected).state_dict()
     taken = {"stem.weight": "stem.weight", "blocks.0.first.weight": "blocks.0.first.weight"}
     taken["blocks.1.second.weight"] = "blocks.2.second.weight"  # the second stage begins a block earlier
     taken["emotions.weight"] = "emotions.weight"
@@ -62,3 +62,14 @@ def test_widths_that_are_not_numbers_are_refused(tmp_path):
     result = CliRunner().invoke(train_attributes_command, [*map(str, arguments), "--widths", "32,x"])
     assert result.exit_code == 2
     assert "'32,x': expected whole numbers" in result.output
+
+
+def test_former_option_names_are_accepted_with_a_warning(stored, tmp_path):
+    (tmp_path / "x.npz").write_bytes(b"")
+    arguments = ["--train", tmp_path / "x.npz", "--valid", tmp_path / "x.npz", "--output", tmp_path / "out"]
+    for former in (["--start-from", str(stored[0])], [f"--start-from={stored[0]}"]):
+        result = CliRunner().invoke(
+            train_attributes_command, [*map(str, arguments), *former, "--widths", "12,16,16,16"]
+        )
+        assert "--start-from is now --init-from" in result.output
+        assert "stem of 8 channels" in str(result.exception), "the weights are read"

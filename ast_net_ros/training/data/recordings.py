@@ -7,7 +7,7 @@ steps made from it: features averaged within a step, the label at its end, as in
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -87,6 +87,17 @@ class RecordingSet:
 
     recordings: tuple[Recording, ...]
     left_out: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, readers: Iterable[Callable[[], Recording]]) -> RecordingSet:
+        """Read recordings one by one; those that raise DataError are left out with its text."""
+        recordings, left_out = [], []
+        for reader in readers:
+            try:
+                recordings.append(reader())
+            except DataError as error:
+                left_out.append(str(error))
+        return cls(tuple(recordings), tuple(left_out))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Data sets of labelled recordings, one module each; :func:`open_recordings` picks by name."""
+"""Data sets of labelled recordings, one module each; :func:`open_recordings` selects one by name."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ DATA_SETS: dict[str, Callable[[Path], RecordingSet]] = {
 
 
 def open_recordings(which: str) -> RecordingSet:
-    """The recordings of "NAME:PATH", NAME being one of DATA_SETS.
+    """Open the recordings of "NAME:PATH", where NAME is one of DATA_SETS.
 
-    Raises DataError for an unknown name, a missing path, and a folder in which nothing usable lies.
+    Raises:
+        DataError: The name is unknown, the path is missing, or it contains no usable recording.
     """
     name, colon, path = which.partition(":")
     if not colon or name not in DATA_SETS:
-        raise DataError(f"data '{which}': wanted NAME:PATH with NAME one of {', '.join(DATA_SETS)}")
+        raise DataError(f"data '{which}': expected NAME:PATH with NAME one of {', '.join(DATA_SETS)}")
     if not Path(path).exists():
         raise DataError(f"data '{which}': {path} does not exist")
     opened = DATA_SETS[name](Path(path))

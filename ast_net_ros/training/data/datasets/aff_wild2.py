@@ -1,19 +1,20 @@
 """Aff-Wild2: the text files of the valence-arousal challenge and the cropped frames.
 
-In: a folder below which lie
+In: a folder with, anywhere below it,
 
-    .../VA_Estimation_Challenge/{Train_Set,Validation_Set}/NAME.txt   "valence,arousal", then one "0.1,-0.2" a frame
-    .../cropped*/NAME/00001.jpg 00002.jpg ...                         face cut-outs; frame k belongs to the k-th line
+    .../VA_Estimation_Challenge/{Train_Set,Validation_Set}/NAME.txt   "valence,arousal", then "0.1,-0.2" per frame
+    .../cropped*/NAME/00001.jpg 00002.jpg ...                         face crops; frame k belongs to the k-th line
     .../NAME.mp4 or .avi                                              optional: gives the frame rate
 
 -5 marks a frame to leave out. NAME may end in _left or _right where a video shows two people.
-Out: a RecordingSet. Frames have no times of their own: the rate is the video's where it lies there too, else 30 a
-second.
+Out: a RecordingSet. Frames have no stamps of their own: the rate is that of the video, or 30 per second where it is
+missing.
 """
 
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +36,10 @@ _SETS = {"Train_Set": "train", "Training_Set": "train", "Validation_Set": "valid
 
 
 def read_aff_wild2(folder: Path) -> RecordingSet:
-    """The annotated videos under `folder`; those without cropped frames are left out by name.
+    """Read the annotated videos under `folder`; those without cropped frames are left out by name.
 
-    Raises DataError when the annotations or every folder of frames is missing.
+    Raises:
+        DataError: The annotations or all folders of frames are missing.
     """
     everything = sorted(folder.rglob("*"))
     annotations = [
@@ -51,34 +53,28 @@ def read_aff_wild2(folder: Path) -> RecordingSet:
     if not crops:
         raise DataError(f"{folder}: no folder 'cropped*' with a folder of frames for each video anywhere below it")
     videos = {path.stem: path for path in everything if path.suffix.lower() in VIDEO_SUFFIXES}
-    recordings, left_out = [], []
-    for path in annotations:
-        try:
-            recordings.append(_recording(path, crops.get(path.stem), videos))
-        except DataError as error:
-            left_out.append(str(error))
-    return RecordingSet(tuple(recordings), tuple(left_out))
+    return RecordingSet.read(partial(_recording, path, crops.get(path.stem), videos) for path in annotations)
 
 
 def _recording(path: Path, crop: Path | None, videos: dict[str, Path]) -> Recording:
     if crop is None:
         raise DataError(f"{path.name}: no folder cropped*/{path.stem} with its frames")
-    pictures = [picture for picture in images_in(crop) if picture.stem.isdecimal()]
-    if not pictures:
-        raise DataError(f"{crop}: holds no frame such as 00001.jpg")
+    images = [image for image in images_in(crop) if image.stem.isdecimal()]
+    if not images:
+        raise DataError(f"{crop}: contains no frame such as 00001.jpg")
     values = _read_annotation(path)
     values[(values == _LEFT_OUT).any(axis=1)] = np.nan
     labels, remarks = bounded_labels(values, path.name)
     rate, assumed = _frame_rate(path.stem, videos)
-    beyond = sum(int(picture.stem) > len(labels) for picture in pictures)
+    beyond = sum(int(image.stem) > len(labels) for image in images)
     if beyond:
         remarks += (f"{path.name}: {beyond} frames beyond its {len(labels)} lines have no label",)
     return Recording(
         name=path.stem,
         split=_SETS[path.parent.name],
         person=path.stem,
-        frames=image_frames(pictures, [(int(picture.stem) - 1) / rate for picture in pictures]),
-        source=source_identity(pictures),
+        frames=image_frames(images, [(int(image.stem) - 1) / rate for image in images]),
+        source=source_identity(images),
         label_stamps=np.arange(len(labels)) / rate,
         labels=labels,
         cropped=True,
@@ -89,7 +85,7 @@ def _recording(path: Path, crop: Path | None, videos: dict[str, Path]) -> Record
 def _read_annotation(path: Path) -> np.ndarray:
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     if [name.strip() for name in lines[0].lower().split(",")] != ["valence", "arousal"]:
-        raise DataError(f"{path}: begins with '{lines[0][:40]}'; wanted the header 'valence,arousal'")
+        raise DataError(f"{path}: begins with '{lines[0][:40]}'; expected the header 'valence,arousal'")
     values = []
     for number, line in enumerate(lines[1:], 2):
         if not line.strip():
@@ -100,17 +96,17 @@ def _read_annotation(path: Path) -> np.ndarray:
             raise DataError(f"{path}, line {number}: '{line.strip()[:40]}' is not 'valence,arousal'") from None
         values.append((valence, arousal))
     if not values:
-        raise DataError(f"{path}: holds no label")
+        raise DataError(f"{path}: contains no label")
     return np.array(values)
 
 
 def _frame_rate(name: str, videos: dict[str, Path]) -> tuple[float, tuple[str, ...]]:
-    """The rate of NAME's video, and a remark where it had to be assumed."""
+    """The rate of NAME's video in frames per second, and a remark where it had to be assumed."""
     path = videos.get(name) or videos.get(re.sub(r"_(left|right)$", "", name))
     if path:
         try:
             with open_video(path) as video:
                 return video.fps, ()
         except VideoError as error:
-            return ASSUMED_RATE, (f"{name}: {ASSUMED_RATE:g} frames a second assumed ({error})",)
-    return ASSUMED_RATE, (f"{name}: {ASSUMED_RATE:g} frames a second assumed, for its video is not there",)
+            return ASSUMED_RATE, (f"{name}: {ASSUMED_RATE:g} frames per second assumed ({error})",)
+    return ASSUMED_RATE, (f"{name}: {ASSUMED_RATE:g} frames per second assumed, as its video is missing",)

@@ -5,20 +5,21 @@ In: a folder laid out as the challenge's archives unpack:
     emotion labels/SET/FC_SET_labels/labels_continuous_SET001_valence.dat  and  ..._arousal.dat
     anywhere below the folder: train_video001.avi, devel_video001.avi, tests_video001.avi
 
-SET is train, devel or test; in the names of files test is written `tests`.
+SET is train, devel or test; file names have `tests` for test.
 
-Out: a RecordingSet; `devel` becomes `valid`. A label file has one value a line, 0.02 s apart; a video runs at 49.979
-frames a second and keeps its own times, so that labels are met by time and not by counting frames.
+Out: a RecordingSet; `devel` becomes `valid`. A label file has one value per line, 0.02 s apart; a video has 49.979
+frames per second and keeps its own stamps, so labels and frames are matched by time, not by counting.
 
-The layout of the labels is documented by their users. How videos are named is assumed from the audio of
-the same release (`train_audio002`, `tests_audio011`): a video belongs to the labels whose set stands in its name, or in
-that of a folder above it, and whose number is the last number in its name. Persons are not named in the files; the
-challenge's sets share none, so each session counts as a person of its own.
+The layout of the labels is documented by their users. The names of the videos are assumed from the audio of the same
+release (`train_audio002`, `tests_audio011`): a video belongs to the labels whose set is in its name, or in that of a
+folder above it, and whose number is the last number in its name. The files do not name the people; the challenge's sets
+share none, so each session counts as a person of its own.
 """
 
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 from ast_net_ros.rating_files import DataError, read_avec2012_pair
@@ -35,9 +36,10 @@ _LABEL_FILE = re.compile(r"labels_continuous_(train|devel|tests?)_?(\d+)_(valenc
 
 
 def read_avec2012(folder: Path) -> RecordingSet:
-    """The sessions under `folder`; those that lack a label file or their video are left out by name.
+    """Read the sessions under `folder`; those without a label file or their video are left out by name.
 
-    Raises DataError when the folder has no label files where the challenge puts them, or no video at all.
+    Raises:
+        DataError: The folder has no label files where the challenge puts them, or no video at all.
     """
     label_files = _label_files(folder)
     if not label_files:
@@ -48,14 +50,10 @@ def read_avec2012(folder: Path) -> RecordingSet:
     videos = _videos(folder)
     if not videos:
         raise DataError(f"{folder}: label files but no video ({', '.join(VIDEO_SUFFIXES[:3])}, ...) anywhere below it")
-    recordings, left_out = [], []
-    for (part, number), files in sorted(label_files.items()):
-        name = f"{part}{number:03d}"
-        try:
-            recordings.append(_recording(name, part, files, videos.get((part, number), [])))
-        except DataError as error:
-            left_out.append(str(error))
-    return RecordingSet(tuple(recordings), tuple(left_out))
+    return RecordingSet.read(
+        partial(_recording, f"{part}{number:03d}", part, files, videos.get((part, number), []))
+        for (part, number), files in sorted(label_files.items())
+    )
 
 
 def _label_files(folder: Path) -> dict[tuple[str, int], dict[str, Path]]:
@@ -70,7 +68,7 @@ def _label_files(folder: Path) -> dict[tuple[str, int], dict[str, Path]]:
 
 
 def _videos(folder: Path) -> dict[tuple[str, int], list[Path]]:
-    """(set, number) -> videos that say so in their names."""
+    """(set, number) -> videos with both in their names."""
     found: dict[tuple[str, int], list[Path]] = {}
     for path in sorted(folder.rglob("*")):
         numbers = re.findall(r"\d+", path.stem)
@@ -91,7 +89,7 @@ def _recording(name: str, part: str, files: dict[str, Path], videos: list[Path])
     if len(videos) != 1:
         what = ", ".join(str(path) for path in videos) if videos else "none"
         raise DataError(
-            f"{name}: wanted one video such as {part}{'s' * (part == 'test')}_video{name[-3:]}.avi, found {what}"
+            f"{name}: expected one video such as {part}{'s' * (part == 'test')}_video{name[-3:]}.avi, found {what}"
         )
     rows = read_avec2012_pair(files["valence"], files["arousal"], name)
     return Recording(

@@ -1,12 +1,12 @@
-"""One's own recordings, listed in a CSV file.
+"""Your own recordings, listed in a CSV file.
 
-In: a CSV file with a header and one recording a row; paths are relative to it:
+In: a CSV file with a header and one recording per row; paths are relative to it:
 
     frames,labels,split,person[,name][,rate]
     session1.mp4,session1.csv,train,anna
     frames/session2,session2.csv,valid,ben,second,25
 
-frames: a video, or a folder of pictures, which needs `rate` (a second; the first picture is at 0 s). labels: a CSV file
+frames: a video, or a folder of images, which needs `rate` (per second; the first image is at 0 s). labels: a CSV file
 with the columns time (seconds from the first frame), valence, arousal in [-1, 1]; an empty value or `nan` is no label.
 split: train, valid or test. Out: a RecordingSet.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import csv
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,43 +30,44 @@ from ast_net_ros.training.data.recordings import (
     video_frames,
 )
 
-_LOWEST_RATE, _HIGHEST_RATE = 0.001, 100_000.0  # pictures a second; beyond them stamps lose their meaning
+_LOWEST_RATE, _HIGHEST_RATE = 0.001, 100_000.0  # images per second; beyond them stamps are meaningless
 _COLUMNS = {"frames", "labels", "split", "person"}
 _SPLIT_NAMES = {"dev": "valid", "devel": "valid", "val": "valid", "validation": "valid", "tests": "test"}
 
 
 def read_manifest(path: Path) -> RecordingSet:
-    """The recordings that `path` lists; those that cannot be used are left out by row and reason.
+    """Read the recordings listed in `path`; those that cannot be used are left out with line and reason.
 
-    Raises DataError when the file is no such list, or a name occurs twice.
+    Raises:
+        DataError: The file is not such a list, or a name occurs twice.
     """
-    rows = _read_table(path, _COLUMNS)
-    recordings: list[Recording] = []
-    left_out = []
-    for line, row in rows:
-        try:
-            recordings.append(_recording(path, row))
-        except DataError as error:
-            left_out.append(f"{path}, line {line}: {error}")
-    names = [recording.name for recording in recordings]
+    opened = RecordingSet.read(partial(_recording, path, line, row) for line, row in _read_table(path, _COLUMNS))
+    names = [recording.name for recording in opened.recordings]
     double = next((name for name in names if names.count(name) > 1), None)
     if double:
         raise DataError(f"{path}: two recordings are named '{double}'; give them different `name`s")
-    return RecordingSet(tuple(recordings), tuple(left_out))
+    return opened
 
 
-def _recording(manifest: Path, row: dict[str, str]) -> Recording:
+def _recording(manifest: Path, line: int, row: dict[str, str]) -> Recording:
+    try:
+        return _parse(manifest, row)
+    except DataError as error:
+        raise DataError(f"{manifest}, line {line}: {error}") from error
+
+
+def _parse(manifest: Path, row: dict[str, str]) -> Recording:
     frames, labels = (manifest.parent / row[column] for column in ("frames", "labels"))
     if not _is_there(frames):
         raise DataError(f"frames '{row['frames']}': no such file or folder beside {manifest.name}")
     name = row.get("name") or Path(row["frames"]).stem
     stamps, values, remarks = read_labels(labels)
     if frames.is_dir():
-        pictures = images_in(frames)
-        if not pictures:
-            raise DataError(f"frames '{row['frames']}': the folder holds no picture")
+        images = images_in(frames)
+        if not images:
+            raise DataError(f"frames '{row['frames']}': the folder contains no image")
         rate = _rate(row)
-        opened, source = image_frames(pictures, [i / rate for i in range(len(pictures))]), source_identity(pictures)
+        opened, source = image_frames(images, [i / rate for i in range(len(images))]), source_identity(images)
     else:
         opened, source = video_frames(frames), source_identity([frames])
     split = row["split"].lower()
@@ -75,7 +77,7 @@ def _recording(manifest: Path, row: dict[str, str]) -> Recording:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether there is such a file or folder; a name that cannot be one (too long, say) is not there."""
+    """Whether the file or folder exists; a name that no file can have (such as one that is too long) does not."""
     try:
         return path.exists()
     except (OSError, ValueError):
@@ -89,18 +91,22 @@ def _rate(row: dict[str, str]) -> float:
         rate = math.nan
     if not _LOWEST_RATE <= rate <= _HIGHEST_RATE:
         raise DataError(
-            f"frames '{row['frames']}' is a folder, and its rate is '{row.get('rate', '')}'; give pictures a second"
+            f"frames '{row['frames']}' is a folder, and its rate is '{row.get('rate', '')}'; give images per second"
         )
     return rate
 
 
 def read_labels(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Times (M seconds), labels (M x 2, NaN for none) and remarks of a CSV file with time, valence, arousal."""
+    """Read times (M seconds), labels (M x 2, NaN for none) and remarks from a CSV file with time, valence, arousal.
+
+    Raises:
+        DataError: The file is missing or not such a table, or its values are of another scale.
+    """
     if not _is_there(path) or not path.is_file():
         raise DataError(f"labels '{path}': no such file")
     rows = _read_table(path, {"time", "valence", "arousal"})
     if not rows:
-        raise DataError(f"labels '{path}': holds no label")
+        raise DataError(f"labels '{path}': contains no label")
     try:
         table = np.array([[float(row[c] or "nan") for c in ("time", "valence", "arousal")] for _, row in rows])
     except ValueError as error:
@@ -113,15 +119,15 @@ def read_labels(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     return table[:, 0], values, remarks
 
 
-def _read_table(path: Path, wanted: set[str]) -> list[tuple[int, dict[str, str]]]:
+def _read_table(path: Path, required: set[str]) -> list[tuple[int, dict[str, str]]]:
     """(line, {column: value}) of each row; a missing value is ''."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, restval="", skipinitialspace=True)
             columns = {(name or "").strip().lower() for name in reader.fieldnames or ()}
-            if not wanted <= columns:
+            if not required <= columns:
                 raise DataError(
-                    f"{path}: lacks the columns {', '.join(sorted(wanted - columns))}; it has {sorted(columns)}"
+                    f"{path}: lacks the columns {', '.join(sorted(required - columns))}; it has {sorted(columns)}"
                 )
             return [
                 (
