@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Builds the documentation and checks it: spelling, the Dockerfiles, MkDocs' own warnings as errors, links in the built pages.
-# Called by `make docs` in the environment of env.sh, with the folder to build into.
+# Builds the documentation and checks it: generated parts of the README, spelling, Dockerfiles, MkDocs' warnings as errors, links.
+# `make docs` calls it in the environment of env.sh, with the output folder.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 site=${1:?usage: build.sh FOLDER}
-case $site in /*) ;; *) site=$PWD/$site ;; esac # MkDocs takes relative ones from elsewhere
+case $site in /*) ;; *) site=$PWD/$site ;; esac # MkDocs resolves relative ones elsewhere
 
+python tools/docs/readme.py --check
 git ls-files -z --cached --others --exclude-standard '*.md' '*.rst' '*.py' '*.sh' '*.yml' '*.yaml' '*.msg' '*.txt' Makefile |
     xargs -0 ls -d 2>/dev/null | xargs codespell --ignore-words tools/docs/spelling.txt
 find . -maxdepth 2 -name 'Dockerfile*' -not -path './.venv*' -not -path './out/*' -print0 | xargs -0 -r hadolint

@@ -1,7 +1,7 @@
-"""Checks the built documentation: every link inside it leads somewhere, and no page fetches anything from elsewhere.
+"""Checks the built documentation: every internal link has a target, and no page loads anything from other hosts.
 
-In: the folder of the built site. Out: exit code 0 and a line of counts, or 1 and a line for each fault. MkDocs checks
-the links in the pages' sources; this one sees the built pages, with generated tables and the search index.
+Prints one line per fault and exits with 1 if there are any. MkDocs checks the links in the pages' sources; this
+sees the built pages, with generated tables and the search index.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-# What a page loads by itself when it is opened; an <a> only leads away when somebody clicks.
+# What a page loads when it is opened; an <a> is followed only on a click.
 _LOADED = {("img", "src"), ("script", "src"), ("iframe", "src"), ("source", "src"), ("link", "href")}
 
 
 class _Page(HTMLParser):
-    """ids: what a link may point to. links: (tag, address) of everything that the page links or loads."""
+    """A parsed page. ids: possible link targets. links: (tag, address) of everything the page links or loads."""
 
     def __init__(self, text: str):
         super().__init__()
@@ -34,11 +34,11 @@ class _Page(HTMLParser):
 
 
 def faults(site: Path) -> tuple[list[str], int]:
-    """What is wrong, and how many links were looked at."""
+    """Return what is wrong, and the number of links checked."""
     pages = {path: _Page(path.read_text(encoding="utf-8")) for path in sorted(site.rglob("*.html"))}
     found, count = [], 0
     for path, page in pages.items():
-        if path.name == "404.html":  # its addresses begin at the root of a server
+        if path.name == "404.html":  # its addresses start at the root of a server
             continue
         for tag, address in page.links:
             count += 1
@@ -57,17 +57,18 @@ def _fault(path: Path, tag: str, address: str, pages: dict[Path, _Page]) -> str:
     if parts.scheme in ("mailto", "data", "javascript"):
         return ""
     if parts.scheme or parts.netloc:
-        return "" if tag == "a" else "is loaded from elsewhere when the page is opened"
+        return "" if tag == "a" else "is loaded from another host when the page is opened"
     target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
     target = target / "index.html" if target.is_dir() else target
     if not target.is_file():
-        return "leads nowhere"
+        return "has no target"
     if tag == "a" and parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].ids:
-        return "no such place on that page"
+        return "no such anchor on that page"
     return ""
 
 
 def main() -> int:
+    """Check the site in the folder given on the command line."""
     site = Path(sys.argv[1]).resolve()
     found, count = faults(site)
     for fault in found:

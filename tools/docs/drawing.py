@@ -1,6 +1,6 @@
-"""A few shapes from which the figures of the documentation are put together as SVG.
+"""A few shapes that the figures of the documentation are composed of, as SVG.
 
-In: positions in pixels of the figure. Out: one `<svg>` element on one line, to stand inside a page. Colours come from
+The result is one `<svg>` element on one line, so that it can be placed in a page. Colours come from
 docs/stylesheets/site.css by class, so that a figure follows the page's light or dark theme.
 """
 
@@ -12,7 +12,7 @@ from html import escape
 
 @dataclass
 class Drawing:
-    """Collects shapes. title is what a screen reader says of the figure."""
+    """Collects shapes. `title` is read by screen readers."""
 
     width: int
     height: int
@@ -20,13 +20,13 @@ class Drawing:
     _shapes: list[str] = field(default_factory=list)
 
     def box(self, x: float, y: float, width: float, height: float, kind: str = "plain", radius: float = 8) -> None:
-        """A rounded rectangle. kind: plain, accent, warm, cool, quiet or lane."""
+        """Add a rounded rectangle. kind: plain, accent, warm, cool, quiet or lane."""
         self._shapes.append(
             f'<rect class="d-{kind}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="{radius:g}"/>'
         )
 
     def text(self, x: float, y: float, words: str, kind: str = "label", anchor: str = "middle") -> None:
-        """One line of text. kind: label, strong, small, code or head."""
+        """Add one line of text. kind: label, strong, small, code or head."""
         self._shapes.append(f'<text class="d-{kind}" x="{x:g}" y="{y:g}" text-anchor="{anchor}">{escape(words)}</text>')
 
     def labelled(
@@ -39,7 +39,7 @@ class Drawing:
         lines: tuple[str, ...] = (),
         kind: str = "plain",
     ) -> None:
-        """A box with a name and smaller lines below it; a line that ends in .py or / is set as code."""
+        """Add a box with a name and smaller lines below it; a line that ends in .py or / is set as code."""
         self.box(x, y, width, height, kind)
         top = y + height / 2 - 8 * len(lines) + 4
         self.text(x + width / 2, top, name, "strong")
@@ -48,28 +48,28 @@ class Drawing:
             self.text(x + width / 2, top + 16 * (index + 1), line, "code" if of_code else "small")
 
     def polygon(self, points: tuple[tuple[float, float], ...], kind: str = "plain") -> None:
-        """A closed shape."""
+        """Add a closed shape."""
         corners = " ".join(f"{x:g},{y:g}" for x, y in points)
         self._shapes.append(f'<polygon class="d-{kind}" points="{corners}"/>')
 
     def circle(self, x: float, y: float, radius: float, kind: str = "dot") -> None:
-        """A filled circle."""
+        """Add a filled circle."""
         self._shapes.append(f'<circle class="d-{kind}" cx="{x:g}" cy="{y:g}" r="{radius:g}"/>')
 
     def line(self, *points: tuple[float, float], kind: str = "line") -> None:
-        """A line through the points, without an arrow."""
+        """Add a line through the points, without an arrow."""
         self._shapes.append(f'<path class="d-{kind}" d="{_path(points)}"/>')
 
     def arrow(self, *points: tuple[float, float], kind: str = "arrow") -> None:
-        """A line through the points with an arrow at its end."""
+        """Add a line through the points with an arrow at its end."""
         self._shapes.append(f'<path class="d-{kind}" d="{_path(points)}" marker-end="url(#d-tip)"/>')
 
     def curve(self, d: str) -> None:
-        """An SVG path with an arrow at its end."""
+        """Add an SVG path with an arrow at its end."""
         self._shapes.append(f'<path class="d-arrow" d="{d}" marker-end="url(#d-tip)"/>')
 
     def svg(self) -> str:
-        """The figure, as one line."""
+        """Return the figure, as one line."""
         tip = (
             '<defs><marker id="d-tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
             'orient="auto">'

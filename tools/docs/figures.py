@@ -1,67 +1,122 @@
-"""The drawn figures of the documentation, made from what they show.
+"""Draws the figures of the documentation as SVG, from what they show.
 
-In: the packaged weights' own configuration, and the import rules that test/test_package.py holds. Out: SVG. A figure
-therefore cannot differ from the code: new weights or a new part of the package change it at the next build.
+The sizes in the network's figure come from the packaged weights, the import table from the package's own imports, and
+the files in the two path figures must exist, so that a figure cannot silently differ from the code.
 """
 
 from __future__ import annotations
 
 import ast
 import json
+import re
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from drawing import Drawing
 
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "ast_net_ros"
 
-# What each part is for, in a few words.
 PURPOSES = {
-    "onnx_sessions": "runs graphs, silently",
+    "settings and files": "defaults, FaceAffect, file and process helpers",
     "model": "network, weights, recurrent state",
     "vision": "detect, align, track, draw, decode",
-    "labels": "rated values, from files",
-    "pipeline": "frames in, affect out",
+    "bags": "rosbag2 files, without ROS",
+    "pipeline": "frames in, estimates out",
     "training": "both stages, data sets, simulation",
-    "benchmark": "speed, as data and as a table",
-    "evaluation": "recordings, measures, reports",
-    "experiments": "what each part is worth",
-    "ros": "node, replay, demo, viewer",
+    "evaluation": "recordings, metrics, labels, report",
+    "temporal_evaluation": "metrics of weights on recordings",
+    "ros": "node, replay, viewer, ROS4HRI",
     "cli": "the command ast_net",
 }
+"""What each part of the package is for, in a few words."""
 LIBRARIES = {"torch": "torch", "cv2": "OpenCV", "onnxruntime": "ONNX Rt.", "rclpy": "rclpy"}
+SHARED = "settings and files"
+"""The single modules at the package's root that import nothing else of it."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One station of a path figure: its name, what happens there, and the file in the package."""
+
+    name: str
+    what: str
+    file: str
+
+
+IMAGE_PATH = (
+    Step("receive", "the callback of one camera", "ros/camera.py"),
+    Step("wait", "one slot per camera, newest wins", "ros/latest_images.py"),
+    Step("take", "the newest of all cameras", "ros/inference_thread.py"),
+    Step("decode", "any encoding to BGR", "vision/image_decoding.py"),
+    Step("process", "one batch of frames", "pipeline.py"),
+    Step("detect", "faces, five landmarks", "vision/detection.py"),
+    Step("track and align", "same face as before? its chip", "vision/tracking.py"),
+    Step("estimate", "CNN, then each face's LSTM step", "model/inference.py"),
+    Step("convert and publish", "ValenceArousalArray", "ros/conversions.py"),
+)
+"""What one image passes from the subscription's callback to the published message."""
+CLIP_PATH = (
+    Step("list", "recordings, labels, people", "training/data/datasets/manifest.py"),
+    Step("read", "frames with their stamps", "training/data/recordings.py"),
+    Step("encode", "features per model step, cached", "training/data/features.py"),
+    Step("sample", "two shifted clips of one recording", "training/data/samplers.py"),
+    Step("forward", "both clips, shared weights", "training/stage2.py"),
+    Step("network", "stacked LSTM", "model/network.py"),
+    Step("loss", "regression + consistency", "training/losses.py"),
+)
+"""What one training clip of stage 2 passes from the data set to the loss."""
 
 
 def network_sizes() -> dict[str, Any]:
-    """The configuration in the header of the packaged weights, read without torch."""
-    with (ROOT / "ast_net_ros" / "weights" / "ast_net.safetensors").open("rb") as file:
+    """Return the configuration in the header of the packaged weights, read without torch."""
+    with (PACKAGE / "weights" / "ast_net.safetensors").open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))
     return json.loads(header["__metadata__"]["config"])
 
 
-def import_rules() -> tuple[dict[str, set[str]], dict[str, set[str]]]:
-    """ALLOWED and RESERVED of test/test_package.py: what each part, and who of the libraries' users, may import."""
-    tree = ast.parse((ROOT / "test" / "test_package.py").read_text(encoding="utf-8"))
-    names: dict[str, Any] = {"set": set}
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in (
-            "ALLOWED",
-            "ROS_LIBRARIES",
-            "RESERVED",
-        ):
-            exec(compile(ast.Module([node], []), "test_package.py", "exec"), names)
-    return names["ALLOWED"], names["RESERVED"]
+def imports() -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+    """Return what each part of the package imports: other parts, and which of LIBRARIES."""
+    found = {_part(path): set[str]() for path in sorted(PACKAGE.rglob("*.py"))}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found[_part(path)] |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module == "ast_net_ros":
+                found[_part(path)] |= {f"ast_net_ros.{alias.name}" for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found[_part(path)].add(node.module)
+            elif isinstance(node, ast.Constant) and re.fullmatch(r"ast_net_ros(\.\w+)+", str(node.value)):
+                found[_part(path)].add(str(node.value))  # cli.py imports the commands by name
+    found.pop("", None)
+    parts, libraries = {}, {}
+    for part, names in found.items():
+        own = {name.split(".")[1] for name in names if name.startswith("ast_net_ros.")}
+        parts[part] = own & set(found) - {part}
+        libraries[part] = {name.split(".")[0] for name in names} & set(LIBRARIES)
+    shared = {part for part in parts if part not in PURPOSES and not (PACKAGE / part).is_dir()}
+    parts[SHARED] = set.union(*(parts.pop(part) for part in shared)) - shared
+    libraries[SHARED] = set.union(*(libraries.pop(part) for part in shared))
+    if unknown := set(parts) - set(PURPOSES):
+        raise ValueError(f"tools/docs/figures.py: describe {sorted(unknown)} in PURPOSES")
+    return {p: {SHARED if o in shared else o for o in others} for p, others in parts.items()}, libraries
+
+
+def _part(path: Path) -> str:
+    """Return `model` for ast_net_ros/model/network.py, `cli` for ast_net_ros/cli.py, "" for the package itself."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py").removeprefix("__init__")
 
 
 def network() -> str:
-    """AST-Net: chips through the CNN, their features through time, and what comes out."""
+    """Draw AST-Net: chips through the CNN, features through time, and the outputs."""
     sizes = network_sizes()
     side, widths, depths = sizes["chip_side"], sizes["widths"], sizes["depths"]
     d = Drawing(960, 462, "AST-Net: a discrete-emotion CNN feeds a stacked LSTM that keeps one state for each face")
     d.box(176, 14, 366, 262, "lane", 12)
-    d.text(192, 38, "Discrete-emotion CNN, once for every frame", "head", "start")
+    d.text(192, 38, "Discrete-emotion CNN, once per frame", "head", "start")
     d.box(176, 316, 766, 136, "lane", 12)
     d.text(192, 340, f"Stacked LSTM, one step every {sizes['step_seconds']:g} s of image time", "head", "start")
     for offset in (16, 8, 0):
@@ -78,14 +133,14 @@ def network() -> str:
         112,
         92,
         "attributes",
-        (f"{sizes['attributes']} features", "pose and person", "matter little"),
+        (f"{sizes['attributes']} features", "little dependent on", "pose and identity"),
         "accent",
     )
     d.arrow((540, 166), (566, 166))
-    d.labelled(744, 120, 190, 92, "eight emotions", ("softmax: what this one", "picture shows, no memory"), "warm")
+    d.labelled(744, 120, 190, 92, "eight emotions", ("softmax: this image", "alone, without memory"), "warm")
     d.arrow((678, 166), (744, 166))
     d.arrow((622, 212), (622, 296), (100, 296), (100, 362))
-    d.labelled(36, 362, 128, 62, "step's mean", ("of all its frames",), "accent")
+    d.labelled(36, 362, 128, 62, "mean of the step", ("over its frames",), "accent")
     d.arrow((164, 393), (206, 393))
     x = 206
     for layer in range(sizes["layers"]):
@@ -100,7 +155,7 @@ def network() -> str:
 
 
 def _stages(d: Drawing, side: int, widths: list[int], depths: list[int]) -> None:
-    """The stages of the CNN as slabs that grow narrower and deeper."""
+    """Draw the stages of the CNN as slabs that become smaller and deeper."""
     pixels = side // 2
     slabs = [26 + 13 * (depth - 1) for depth in depths]
     gap = (334 - sum(slabs)) / len(widths)
@@ -118,104 +173,66 @@ def _stages(d: Drawing, side: int, widths: list[int], depths: list[int]) -> None
         if stage:
             d.arrow((left - gap + 6, 160), (left - 6, 160))
         left += slabs[stage] + gap
-    d.text(359, 265, "residual blocks, then the mean over the picture", "small")
+    d.text(359, 265, "residual blocks, then global average pooling", "small")
 
 
-def data_way() -> str:
-    """The way of the data, from a camera to a behaviour."""
-    d = Drawing(960, 560, "The way of the data from camera to behaviour, with threads and files")
-    d.text(24, 28, "Cameras", "head", "start")
-    for index, name in enumerate(("camera 1", "camera 2", "camera N")):
-        d.labelled(24, 68 + index * 50, 128, 42, name, ("sensor_msgs/Image",), "quiet")
-        d.arrow((152, 89 + index * 50), (242, 89 + index * 50))
-    d.text(189, 230, "best effort", "small")
-    d.box(226, 16, 446, 402, "lane", 12)
-    d.text(242, 40, "ast_net_node", "head", "start")
-    d.text(242, 58, "executor's thread: only puts images down", "small", "start")
-    for index in range(3):
-        d.labelled(242, 68 + index * 50, 158, 42, "slot of one", ("a newer image replaces",), "plain")
-        d.arrow((400, 89 + index * 50), (436, 89 + index * 50), (436, 139), (470, 139))
-    d.labelled(470, 95, 186, 88, "newest of each", ("of all cameras", "as one batch", "ros/camera.py"), "accent")
-    d.text(318, 236, "estimation's thread", "small", "start")
-    d.arrow((563, 183), (563, 222), (306, 222), (306, 250))
-    steps = (
-        ("decode", "any encoding to BGR", "image_message.py"),
-        ("detect", "faces, five landmarks", "vision/detection.py"),
-        ("align", "the one crop", "vision/alignment.py"),
-        ("track", "who is who", "vision/tracking.py"),
-        ("encode", "all faces in one pass", "model/runtime.py"),
-        ("step", "each face's own state", "model/temporal.py"),
-    )
-    for index, (name, what, where) in enumerate(steps):
-        row, column = divmod(index, 3)
-        x, y = 234 + column * 145, 250 + row * 86
-        d.labelled(x, y, 140, 68, name, (what, where), "cool")
-        if column < 2:
-            d.line((x + 140, y + 34), (x + 145, y + 34))
-    d.arrow((594, 318), (594, 327), (304, 327), (304, 336))
-    d.arrow((664, 370), (716, 370), (716, 70), (740, 70))
-    outputs = (
-        ("~/faces", "one for every image"),
-        ("~/valence_arousal", "the largest face"),
-        ("~/debug_image", "while somebody looks"),
-        ("/diagnostics", "once a second"),
-    )
-    for index, (topic, what) in enumerate(outputs):
-        d.labelled(740, 44 + index * 64, 196, 52, topic, (what,), "warm")
-        if index:
-            d.arrow((716, 70 + index * 64), (740, 70 + index * 64))
-    d.text(838, 28, "Topics, the image's stamp", "head")
-    d.arrow((936, 70), (950, 70), (950, 470), (890, 470))
-    d.labelled(740, 440, 150, 60, "behaviour", ("ros/behavior_example.py",), "accent")
-    d.arrow((740, 470), (676, 470))
-    d.labelled(470, 440, 206, 60, "robot's act", ("ask, slow down, step back",), "quiet")
-    d.box(24, 430, 376, 114, "lane", 12)
-    d.text(40, 454, "Without ROS, the same pipeline", "head", "start")
-    d.labelled(40, 466, 160, 60, "video, bag", ("vision/video.py",), "quiet")
-    d.labelled(226, 466, 160, 60, "AffectPipeline", ("pipeline.py",), "cool")
-    d.arrow((200, 496), (226, 496))
+def image_path() -> str:
+    """Draw the path of one image from the subscription's callback to the published message."""
+    return _path(IMAGE_PATH, "The path of one image from callback to message, with files")
+
+
+def clip_path() -> str:
+    """Draw the path of one training clip from the data set to the loss."""
+    return _path(CLIP_PATH, "The path of one training clip from data set to loss, with files")
+
+
+def _path(steps: tuple[Step, ...], title: str) -> str:
+    """Draw the steps in rows of three."""
+    width, height, gap, columns = 286, 78, 28, 3
+    rows = -(-len(steps) // columns)
+    d = Drawing(columns * width + (columns + 1) * gap, rows * (height + gap) + gap, title)
+    for index, step in enumerate(steps):
+        row, column = divmod(index, columns)
+        x, y = gap + column * (width + gap), gap + row * (height + gap)
+        kind = "accent" if step.file.startswith("ros/") else "cool"
+        d.labelled(x, y, width, height, f"{index + 1}. {step.name}", (step.what, step.file), kind)
+        if index + 1 == len(steps):
+            break
+        if column + 1 < columns:
+            d.arrow((x + width, y + height / 2), (x + width + gap, y + height / 2))
+        else:
+            middle = y + height + gap / 2
+            left = gap + width / 2
+            d.arrow((x + width / 2, y + height), (x + width / 2, middle), (left, middle), (left, y + height + gap))
     return d.svg()
 
 
 def modules() -> str:
-    """The parts of the package as a table: a dot where a row may import a column."""
-    allowed, reserved = import_rules()
-    order = _from_the_ground_up(allowed)
-    imported = [part for part in order if any(part in others for others in allowed.values())]
-    row_height, column_width, left, top = 40, 62, 372, 84
+    """Draw the parts of the package as a table: a dot where the part in the row imports the one in the column."""
+    imported_by, libraries = imports()
+    order = [part for part in PURPOSES if part in imported_by]
+    imported = [part for part in order if any(part in others for others in imported_by.values())]
+    row_height, column_width, left, top = 40, 66, 446, 84
     columns = [*imported, *LIBRARIES]
     edge = left + column_width * len(imported)
     width, height = edge + column_width * len(LIBRARIES) + 22, top + row_height * len(order) + 14
-    d = Drawing(width, height, "Which part may import which")
+    d = Drawing(width, height, "Which part of the package imports which")
     d.box(left - 4, 8, edge - left + 4, height - 16, "lane", 10)
     d.box(edge + 6, 8, column_width * len(LIBRARIES), height - 16, "lane", 10)
-    d.text(left + 8, 28, "may import the part", "small", "start")
-    d.text(edge + 16, 28, "may import the library", "small", "start")
+    d.text(left + 8, 28, "imports the part", "small", "start")
+    d.text(edge + 16, 28, "imports the library", "small", "start")
     centres = [left + (i + 0.5) * column_width + (6 if i >= len(imported) else -2) for i in range(len(columns))]
     for index, (x, column) in enumerate(zip(centres, columns)):
-        d.text(x, 56 if index % 2 else 72, LIBRARIES.get(column, column), "code")
+        d.text(x, 56 if index % 2 else 72, LIBRARIES.get(column, column.split()[0]), "code")
     for index, part in enumerate(reversed(order)):
         y = top + index * row_height
-        d.labelled(16, y, 132, row_height - 8, part, (), "accent" if part in ("cli", "ros") else "cool")
-        d.text(160, y + 21, PURPOSES.get(part, ""), "small", "start")
+        d.labelled(16, y, 158, row_height - 8, part, (), "accent" if part in ("cli", "ros") else "cool")
+        d.text(186, y + 21, PURPOSES[part], "small", "start")
         for x, column in zip(centres, columns):
             of_library = column in LIBRARIES
-            yes = part in reserved.get(column, set()) if of_library else column in allowed[part]
+            yes = column in (libraries[part] if of_library else imported_by[part])
             d.circle(x, y + 16, 7 if yes else 2, ("warm-dot" if of_library else "dot") if yes else "no-dot")
     return d.svg()
 
 
-def _from_the_ground_up(allowed: dict[str, set[str]]) -> list[str]:
-    """The parts so that each stands after all that it may import."""
-    order: list[str] = []
-    while len(order) < len(allowed):
-        ready = [part for part in allowed if part not in order and allowed[part] <= set(order)]
-        if not ready:
-            raise ValueError(
-                f"test/test_package.py: the parts {set(allowed) - set(order)} import each other in a circle"
-            )
-        order += sorted(ready, key=lambda part: (part == "cli", list(PURPOSES).index(part) if part in PURPOSES else 0))
-    return order
-
-
-FIGURES = {"network": network, "data_way": data_way, "modules": modules}
+FIGURES = {"network": network, "image_path": image_path, "clip_path": clip_path, "modules": modules}

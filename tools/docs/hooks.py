@@ -1,7 +1,4 @@
-"""What MkDocs calls while it builds the site.
-
-In: the pages of docs/. Out: pages made of other files, generated text, and links that lead into the source.
-"""
+"""MkDocs hooks: add pages for files outside docs/, fill in generated text, rewrite links into the source."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from mkdocs.structure.pages import Page
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Adds a page for every file outside docs/ that is shown, and for every source file that a page links to."""
+    """Add a page for every file outside docs/ that is shown, and for every source file that a page links to."""
     texts = {f"docs/{file.src_uri}": file.content_string for file in files.documentation_pages()}
     shown = {path: page for path, page in links.SHOWN.items() if (links.ROOT / path).is_file()}
     for path, page in shown.items():
@@ -28,7 +25,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Fills in what is generated, and turns links into the project into links of the site."""
+    """Fill in generated text, and rewrite links into the repository as links of the site."""
     uri = page.file.src_uri
     if page.file.generated_by is not None:
         return markdown

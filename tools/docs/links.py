@@ -1,8 +1,7 @@
-"""Links from the documentation into the project: to other pages, to files that are shown as pages, to source files.
+"""Rewrites links from the documentation into the repository so that they work on the site.
 
-In: the text of a page, and where it lies in the project. Out: the same text with links that lead somewhere on the site.
-A page in docs/ links to the project's files by relative paths, as it must to be readable in the repository as well; on
-the site the file that is meant has a page of its own.
+A page in docs/ links to files of the repository by relative paths, as it must to be readable there; on the site each
+such file has a page of its own.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ _LANGUAGES = {
 
 
 def page_of(path: str) -> str | None:
-    """The page, by its path in the site's sources, that shows the project's file `path`; None where there is none."""
+    """Return the page (by its path in the site's sources) that shows the file `path`; None if there is none."""
     if path in SHOWN:
         return SHOWN[path]
     if path.startswith("docs/"):
@@ -45,12 +44,12 @@ def page_of(path: str) -> str | None:
 
 
 def resolved(target: str, origin: str) -> str:
-    """The project's file that a link in the file `origin` means."""
+    """Return the repository's file that a link in the file `origin` refers to."""
     return posixpath.normpath(posixpath.join(posixpath.dirname(origin), target))
 
 
 def linked_files(markdown: str, origin: str) -> Iterator[str]:
-    """The project's files outside docs/ that the text links to."""
+    """Yield the repository's files outside docs/ that the text links to."""
     for match in _LINK.finditer(markdown):
         path = resolved(match[1], origin)
         if (ROOT / path).is_file() and path not in SHOWN and not path.startswith("docs/"):
@@ -58,13 +57,13 @@ def linked_files(markdown: str, origin: str) -> Iterator[str]:
 
 
 def rewrite(markdown: str, origin: str, page: str) -> str:
-    """The text of the project's file `origin` as it belongs on the page `page`."""
+    """Return the text of the repository's file `origin` with links as the page `page` needs them."""
 
     def on_site(match: re.Match[str]) -> str:
         path = resolved(match[1], origin)
         target = page_of(path)
         if target is None:
-            return match[0]  # the build names it as broken
+            return match[0]  # the build reports it as broken
         anchor = re.sub(r"^#L(\d+)$", r"#__codelineno-0-\1", match[2])
         return posixpath.relpath(target, posixpath.dirname(page) or ".") + anchor
 
@@ -72,7 +71,7 @@ def rewrite(markdown: str, origin: str, page: str) -> str:
 
 
 def source_page(path: str) -> str:
-    """A source file as a page, with line numbers; left out of the search, which would drown in it."""
+    """Return a source file as a page with line numbers, excluded from the search."""
     language = _LANGUAGES.get(Path(path).suffix, "bash" if path.startswith("scripts/") else "text")
     text = (ROOT / path).read_text(encoding="utf-8").rstrip("\n")
     fence = "`" * max(3, *(len(run) + 1 for run in re.findall(r"`+", text)), 3)

@@ -1,12 +1,13 @@
-"""The reference pages, made from what they describe: messages, parameters, command line, executables, launch files.
+"""Generates the reference pages: messages, parameters, command line, executables, launch files.
 
-In: the project's files and the installed package. Out: Markdown. docs/ holds pages with a mark such as
-`<!-- generate: parameters -->`; when the site is built, what the function of that name returns takes its place.
+A page in docs/ contains marks such as `<!-- generate: parameters -->`; when the site is built, each is replaced by the
+Markdown that the function of that name returns.
 """
 
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -24,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class MessageEntry:
-    """A field or a constant of a message: its type, its name, a constant's value, and the comment above it."""
+    """A field or a constant of a message, with the comment above it. `value` is empty for a field."""
 
     type_name: str
     name: str
@@ -33,7 +34,7 @@ class MessageEntry:
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A Markdown table."""
+    """Return a Markdown table."""
     columns = list(head)
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     lines += ["| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |" for row in rows]
@@ -43,8 +44,13 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 # Messages
 
 
+def cards(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a table that docs/stylesheets/site.css shows as one card per row on a narrow screen."""
+    return f'<div class="cards" markdown="1">\n\n{table(head, rows)}\n</div>\n'
+
+
 def read_message(path: Path) -> tuple[str, list[MessageEntry]]:
-    """What a .msg file says of the whole message, and its fields and constants in order."""
+    """Return the comment on the whole message, and its fields and constants in order."""
     about, entries, comments = "", [], []
     for line in [*path.read_text(encoding="utf-8").splitlines(), ""]:
         if line.startswith("#"):
@@ -62,14 +68,14 @@ def read_message(path: Path) -> tuple[str, list[MessageEntry]]:
 
 
 def messages() -> str:
-    """Every message of msg/ with its fields and constants."""
+    """Return every message of msg/ with its fields and constants."""
     parts = []
     for path in sorted((ROOT / "msg").glob("*.msg")):
         about, entries = read_message(path)
         fields, constants = [e for e in entries if not e.value], [e for e in entries if e.value]
         parts.append(f"## {path.stem}\n\n`ast_net_ros/msg/{path.stem}`: {about}\n")
         parts.append(
-            table(("field", "type", "meaning"), ((f"`{e.name}`", f"`{e.type_name}`", e.comment) for e in fields))
+            cards(("field", "type", "meaning"), ((f"`{e.name}`", f"`{e.type_name}`", e.comment) for e in fields))
         )
         if constants:
             parts.append("Constants:\n")
@@ -77,20 +83,30 @@ def messages() -> str:
     return "\n".join(parts)
 
 
+def default_text(value: object) -> str:
+    """Return a parameter's default as it is written in YAML."""
+    return json.dumps(value)
+
+
 def parameters() -> str:
-    """The parameters of the node, a table for each time at which they may change."""
-    from ast_net_ros.ros.parameters import PARAMETERS, render_markdown
+    """Return the parameters of the node, one table for each time at which they may change."""
+    from ast_net_ros.ros.parameters import PARAMETERS
 
     parts = []
     for change in dict.fromkeys(spec.change for spec in PARAMETERS):
-        chosen = [spec for spec in PARAMETERS if spec.change is change]
-        rows = [
-            [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-            for line in render_markdown(chosen).splitlines()[2:]
-        ]
+        rows = (
+            (
+                f"`{spec.name}`",
+                spec.type_name,
+                f"`{default_text(spec.default)}`",
+                f"{spec.allowed} {spec.unit}".strip(),
+                spec.description,
+            )
+            for spec in PARAMETERS
+            if spec.change is change
+        )
         parts.append(f"## {change.value[0].upper()}{change.value[1:]}\n")
-        cells = ((r[0], r[1], r[2], f"{r[3]} {r[4]}".strip(), r[6]) for r in rows)
-        parts.append(table(("parameter", "type", "default", "allowed", "meaning"), cells))
+        parts.append(cards(("parameter", "type", "default", "allowed", "meaning"), rows))
     return "\n".join(parts)
 
 
@@ -98,7 +114,7 @@ def parameters() -> str:
 
 
 def commands() -> dict[str, click.Command]:
-    """The commands of `ast_net` by name."""
+    """Return the commands of `ast_net` by name."""
     from ast_net_ros.cli import ast_net
 
     context = click.Context(ast_net, info_name="ast_net")
@@ -107,7 +123,7 @@ def commands() -> dict[str, click.Command]:
 
 
 def command_line() -> str:
-    """Every command of `ast_net` with its arguments and options."""
+    """Return every command of `ast_net` with its arguments and options."""
     return "\n".join(_command(name, command) for name, command in commands().items())
 
 
@@ -125,7 +141,7 @@ def _command(name: str, command: click.Command) -> str:
         )
         for option in options
     )
-    options_table = table(("option", "value", "default", "meaning"), rows)
+    options_table = cards(("option", "value", "default", "meaning"), rows)
     return f"## ast_net {name}\n\n```text\n{usage}\n```\n\n{text}\n\n{options_table}"
 
 
@@ -146,12 +162,12 @@ def _default(option: click.Option) -> str:
 
 
 def executable_names() -> list[str]:
-    """What CMakeLists.txt installs for `ros2 run ast_net_ros`."""
+    """Return what CMakeLists.txt installs for `ros2 run ast_net_ros`."""
     return re.findall(r"^  scripts/(\w+)$", (ROOT / "CMakeLists.txt").read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def executables() -> str:
-    """The help of every executable, but for the node and the command line, which have pages of their own."""
+    """Return the help of every executable except the node and the command line, which have their own pages."""
     names = [name for name in executable_names() if name not in ("ast_net", "ast_net_node")]
     with ThreadPoolExecutor() as pool:
         helps = list(pool.map(_help, names))
@@ -171,7 +187,7 @@ def _wide_environment() -> dict[str, str]:
 
 
 def launch_arguments(path: Path) -> dict[str, tuple[str, str]]:
-    """The arguments that a launch file declares: name -> (default, meaning), read without the launch library."""
+    """Return a launch file's arguments, read without the launch library: name -> (default, meaning)."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     found: dict[str, tuple[str, str]] = {}
     for node in tree.body:  # tables from which arguments are declared in a loop
@@ -195,7 +211,7 @@ def launch_arguments(path: Path) -> dict[str, tuple[str, str]]:
 
 
 def launch_files() -> str:
-    """Every launch file with its arguments."""
+    """Return every launch file with its arguments."""
     parts = []
     for path in sorted((ROOT / "launch").glob("*.launch.py")):
         about = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").replace("\n\n", "\n\n")
@@ -203,7 +219,7 @@ def launch_files() -> str:
             (f"`{name}`", f"`{default}`" if default else "", meaning)
             for name, (default, meaning) in launch_arguments(path).items()
         )
-        parts.append(f"## {path.name}\n\n{about}\n\n{table(('argument', 'default', 'meaning'), rows)}")
+        parts.append(f"## {path.name}\n\n{about}\n\n{cards(('argument', 'default', 'meaning'), rows)}")
     return "\n".join(parts)
 
 
@@ -221,8 +237,17 @@ def _figure(name: str) -> Callable[[], str]:
     return figure
 
 
+def benchmark_targets() -> str:
+    """Return the table of targets of every kept benchmark."""
+    parts = []
+    for page in sorted((ROOT / "benchmarks").glob("*/README.md")):
+        targets = page.read_text(encoding="utf-8").partition("## Targets")[2].partition("\n## ")[0]
+        parts.append(targets.strip() + "\n")
+    return "\n".join(parts)
+
+
 def from_changelog(text: str) -> str:
-    """CHANGELOG.rst, as catkin formats it, in Markdown: two kinds of headings, and items."""
+    """Return CHANGELOG.rst, which has two kinds of headings and items, as Markdown."""
     text = re.sub(r"^\^+\n(.+)\n\^+$", r"# \1", text, flags=re.MULTILINE)
     text = re.sub(r"^(.+)\n-{3,}$", r"## \1", text, flags=re.MULTILINE)
     return text.replace("``", "`")
@@ -234,15 +259,17 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "command_line": command_line,
     "executables": executables,
     "launch_files": launch_files,
+    "benchmark targets": benchmark_targets,
     "example analyse_results": _example("analyse_results"),
     "example behavior_node": _example("behavior_node"),
     "figure network": _figure("network"),
-    "figure data_way": _figure("data_way"),
+    "figure image_path": _figure("image_path"),
+    "figure clip_path": _figure("clip_path"),
     "figure modules": _figure("modules"),
 }
 MARK = re.compile(r"^<!-- generate: ([\w ]+) -->$", re.MULTILINE)
 
 
 def expand(markdown: str) -> str:
-    """The text with every mark replaced. Raises KeyError for a mark without a generator."""
+    """Return the text with every mark replaced. Raises KeyError for a mark without a generator."""
     return MARK.sub(lambda match: GENERATORS[match[1]](), markdown)
