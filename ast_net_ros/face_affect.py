@@ -23,6 +23,7 @@ class FaceAffect:
         state_age: Seconds of observation in the face's recurrent state.
         valence_sigma: Standard deviation of valence as the model predicts it, above 0; 0 where it is not known.
         arousal_sigma: Likewise of arousal.
+        detection_score: Score of the last detection of the face, in [0, 1]; 0 where it is not known.
     """
 
     face_id: str
@@ -34,6 +35,7 @@ class FaceAffect:
     state_age: float
     valence_sigma: float = 0.0
     arousal_sigma: float = 0.0
+    detection_score: float = 0.0
 
 
 def primary_face(faces: Iterable[FaceAffect]) -> FaceAffect | None:

@@ -264,6 +264,7 @@ class AffectPipeline:
                 state.age,
                 valence_sigma,
                 arousal_sigma,
+                sighting.detection.score,
             )
 
     @contextmanager

@@ -12,7 +12,7 @@ from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
-from ast_net_ros.ros.runtime.transports import settings_for_images
+from ast_net_ros.ros.runtime.transports import image_transport_settings
 
 # Arguments that are parameters of the node; their values are read as YAML.
 PARAMETERS = {
@@ -53,7 +53,7 @@ def generate_launch_description() -> LaunchDescription:
     default_config = PathJoinSubstitution([FindPackageShare("ast_net_ros"), "config", "ast_net.yaml"])
     return LaunchDescription(
         [
-            *(SetEnvironmentVariable(name, value) for name, value in settings_for_images().items()),
+            *(SetEnvironmentVariable(name, value) for name, value in image_transport_settings().items()),
             DeclareLaunchArgument("image", default_value="image", description="the first camera's topic"),
             DeclareLaunchArgument("namespace", default_value="", description="namespace of the node"),
             DeclareLaunchArgument("config", default_value=default_config, description="parameter file"),

@@ -1,8 +1,4 @@
-"""One image topic of the node, and the slots in which every topic's newest image waits.
-
-In: image messages as rclpy delivers them. Out: for each camera the newest image only; what it replaced
-is counted as dropped. Also finds out whether a topic is raw or compressed, and why nothing arrives.
-"""
+"""One image topic of the node: its subscription, its counts, and the reason why no image arrives."""
 
 from __future__ import annotations
 
@@ -17,7 +13,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
-from ast_net_ros.ros.parameters import start_time_overrides
+from ast_net_ros.ros.parameters import start_overrides
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks
@@ -26,21 +22,26 @@ except ImportError:  # ROS 2 Humble
 
 ImageMessage: TypeAlias = Image | CompressedImage
 RAW_TYPE, COMPRESSED_TYPE = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
-PROBLEM_PERIOD = 5.0  # seconds between two warnings of one camera
-NUMBERED = hasattr(Subscription, "CallbackType")  # Humble's callbacks get no message information
+WARNING_PERIOD = 5.0  # seconds between two warnings about the images of one camera
+HAS_MESSAGE_INFO = hasattr(Subscription, "CallbackType")  # callbacks of Humble get no message information
 _MESSAGE_CLASSES = {RAW_TYPE: Image, COMPRESSED_TYPE: CompressedImage}
 OnImage = Callable[["Camera", ImageMessage], None]
 
 
 @dataclass
 class CameraCounts:
-    """What became of a camera's images since the node was activated.
+    """What happened to the images of a camera since the node was activated.
 
-    received: by the subscription. late: received, and replaced by a newer one before their turn. bad: not to be
-    decoded. failed: lost to an error in the estimation. processed: the rest. faces: seen in those.
-    stamps_back: images with a stamp before that of the image before.
-    lost: sent by the publisher and never received (the network dropped or the queue replaced them); None where
-    the middleware does not number its messages or several publishers share the topic.
+    Attributes:
+        received: Received by the subscription.
+        processed: Published as estimates.
+        late: Replaced by a newer image before they were processed.
+        bad: Could not be decoded.
+        failed: Lost to an error during inference.
+        faces: Faces in the processed images.
+        stamps_back: Images whose stamp was before that of the previous image.
+        lost: Sent but never received, because the network dropped them or the queue replaced them. None where the
+            middleware does not number its messages or several publishers share the topic.
     """
 
     received: int = 0
@@ -54,25 +55,34 @@ class CameraCounts:
 
 
 class Camera:
-    """The subscription to one image topic and what is known of it.
+    """The subscription to one image topic and its state.
 
-    topic: fully resolved. last_received: on the monotonic clock. last_stamp: of the last image taken up, in seconds.
-    last_problem: the last bad or failed image. trouble: why nothing arrives, as last looked at. publishers: how many
-    there were then.
+    Args:
+        topic: Fully resolved name.
+
+    Attributes:
+        counts: What happened to the images.
+        last_received: Monotonic time of the last image; None before the first.
+        last_stamp: Stamp of the last decoded image in seconds.
+        last_problem: Why the last image was dropped.
+        issue: Why no image arrives, as of the last check; empty when there is no reason.
+        publishers: Number of publishers at the last check.
+        message_type: Raw or compressed, as subscribed.
+        zero_stamp_warned: Whether a warning about stamps of zero was logged.
     """
 
     def __init__(self, topic: str):
         self.topic = topic
         self.counts = CameraCounts()
         self.last_received: float | None = None
-        self.last_problem = ""
-        self.trouble = ""
-        self.zero_stamp_warned = False
-        self.publishers = 0
         self.last_stamp = 0.0
-        self._last_said = -PROBLEM_PERIOD
-        self._sequence_number: int | None = None
+        self.last_problem = ""
+        self.issue = ""
+        self.publishers = 0
         self.message_type = COMPRESSED_TYPE if topic.endswith("/compressed") else RAW_TYPE
+        self.zero_stamp_warned = False
+        self._last_warning = -WARNING_PERIOD
+        self._sequence_number: int | None = None
         self._subscription: Subscription | None = None
 
     def subscribe(
@@ -82,7 +92,7 @@ class Camera:
         on_image: OnImage,
         on_incompatible: Callable[[Camera], None],
     ) -> None:
-        """Begin to receive. The topic's name decides on raw or compressed, else its publishers, else raw."""
+        """Create the subscription: of the type that is published, else by the topic's name, else raw."""
         offered = offered_types(node, self.topic) & set(_MESSAGE_CLASSES)
         if offered and self.message_type not in offered:
             self.message_type = sorted(offered)[0]
@@ -95,93 +105,102 @@ class Camera:
             qos_overriding_options=_overriding_options(node, self.topic),
         )
 
-    def _callback(self, on_image: OnImage) -> Callable[..., None]:
-        """The subscription's callback, which also watches the publisher's sequence numbers for gaps."""
-        if not NUMBERED:
-            return lambda message: on_image(self, message)
-
-        def callback(message: ImageMessage, info: dict[str, Any]) -> None:
-            number, before = info.get("publication_sequence_number"), self._sequence_number
-            self._sequence_number = number
-            if number is not None and self.publishers == 1:
-                # A smaller number is a publisher that was started anew.
-                gap = number - before - 1 if before is not None and number > before else 0
-                self.counts.lost = (self.counts.lost or 0) + gap
-            on_image(self, message)
-
-        return callback
-
     def unsubscribe(self, node: Node) -> None:
-        """Receive no more."""
+        """Destroy the subscription."""
         if self._subscription is not None:
             node.destroy_subscription(self._subscription)
             self._subscription = None
 
     def warn_throttled(self, problem: str, logger: Any) -> None:
-        """Log a problem of this camera, the same and others at most every PROBLEM_PERIOD seconds."""
+        """Log a problem with an image, at most one in WARNING_PERIOD seconds."""
         self.last_problem = problem
         now = time.monotonic()
-        if now - self._last_said >= PROBLEM_PERIOD:
-            self._last_said = now
+        if now - self._last_warning >= WARNING_PERIOD:
+            self._last_warning = now
             logger.warning(f"camera {self.topic}: {problem}")
 
     def needs_other_type(self, node: Node) -> bool:
-        """Whether all publishers offer the image type that is not subscribed to."""
+        """Return whether all publishers send the image type that is not subscribed to."""
         offered = offered_types(node, self.topic)
         return bool(offered) and self.message_type not in offered and bool(offered & set(_MESSAGE_CLASSES))
 
     def qos_issue(self, node: Node) -> str:
-        """Why publishers that are there cannot be received from; empty when nothing is in the way."""
+        """Return why a publisher cannot be received; empty when all can."""
         if self._subscription is None:
             return ""
-        publishers = node.get_publishers_info_by_topic(self.topic)
-        for info in publishers:
-            who = f"publisher {info.node_namespace.rstrip('/')}/{info.node_name}"
+        for info in node.get_publishers_info_by_topic(self.topic):
+            publisher = f"publisher {info.node_namespace.rstrip('/')}/{info.node_name}"
             if info.topic_type not in _MESSAGE_CLASSES:
-                return f"{who} sends {info.topic_type}; wanted {RAW_TYPE} or {COMPRESSED_TYPE}: remap the topic"
-            difference = _qos_difference(info.qos_profile, self._subscription.qos_profile)
-            if difference:
-                return f"{who} {difference}"
+                return f"{publisher} sends {info.topic_type}, expected {RAW_TYPE} or {COMPRESSED_TYPE}: remap the topic"
+            mismatch = _qos_mismatch(info.qos_profile, self._subscription.qos_profile)
+            if mismatch:
+                return f"{publisher} {mismatch}"
         return ""
 
-    def trouble_now(self, node: Node, since: float, patience: float, needed: bool) -> str:
-        """Why no image comes; empty when one came lately, or nothing can be said yet.
+    def find_issue(self, node: Node, since: float, timeout: float, required: bool) -> str:
+        """Return why no image arrives; empty when one arrived recently or it is too early to tell.
 
-        since: when it could begin to come, on the monotonic clock. patience: seconds of silence that are no trouble.
-        needed: whether it is one when nobody publishes.
+        Args:
+            node: The node that subscribes.
+            since: Monotonic time from which images could arrive.
+            timeout: Seconds without an image that are normal.
+            required: Whether a missing publisher is an issue.
         """
         qos_issue = self.qos_issue(node)
-        if qos_issue or time.monotonic() - (self.last_received or since) < patience:
+        if qos_issue or time.monotonic() - (self.last_received or since) < timeout:
             return qos_issue
         if self.publishers:
-            return f"no image for {patience:g} s, though it has {self.publishers} publishers"
-        return "no publisher; start the camera, or remap the topic to its name" if needed else ""
+            count = f"{self.publishers} publisher{'s' if self.publishers > 1 else ''}"
+            return f"no image for {timeout:g} s although the topic has {count}"
+        return "no publisher; start the camera, or remap the topic to its name" if required else ""
+
+    def _callback(self, on_image: OnImage) -> Callable[..., None]:
+        """Return the subscription's callback, which also counts gaps in the publisher's sequence numbers."""
+        if not HAS_MESSAGE_INFO:
+            return lambda message: on_image(self, message)
+
+        def callback(message: ImageMessage, info: dict[str, Any]) -> None:
+            number, previous = info.get("publication_sequence_number"), self._sequence_number
+            self._sequence_number = number
+            if number is not None and self.publishers == 1:
+                # A smaller number comes from a publisher that was restarted.
+                gap = number - previous - 1 if previous is not None and number > previous else 0
+                self.counts.lost = (self.counts.lost or 0) + gap
+            on_image(self, message)
+
+        return callback
 
 
 def offered_types(node: Node, topic: str) -> set[str]:
-    """The message types of the topic's present publishers."""
+    """Return the message types of the topic's publishers."""
     return {info.topic_type for info in node.get_publishers_info_by_topic(topic)}
 
 
 def image_qos(reliability: str, depth: int) -> QoSProfile:
-    """The profile that images are asked for with. reliability: "best_effort" or "reliable"."""
+    """Return the QoS profile of an image subscription.
+
+    Args:
+        reliability: "best_effort" or "reliable".
+        depth: Size of the queue.
+    """
     policy = QoSReliabilityPolicy.RELIABLE if reliability == "reliable" else QoSReliabilityPolicy.BEST_EFFORT
     return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=policy)
 
 
 def _overriding_options(node: Node, topic: str) -> QoSOverridingOptions | None:
-    """The standard `qos_overrides` parameters, where the user gave some for this topic.
+    """Declare the standard `qos_overrides` parameters if the user has set one for this topic.
 
-    Not always, as they cannot be undeclared: the first profile would hold against later values of `qos_reliability`.
+    Otherwise not, as they cannot be undeclared and would override later values of `qos_reliability`.
     """
-    given = any(name.startswith(f"qos_overrides.{topic}.subscription.") for name in start_time_overrides(node))
+    given = any(name.startswith(f"qos_overrides.{topic}.subscription.") for name in start_overrides(node))
     return QoSOverridingOptions.with_default_policies() if given else None
 
 
-def _qos_difference(offered: QoSProfile, wanted: QoSProfile) -> str:
-    """Which offered policy falls short of the wanted one, with both and the mend; empty when none does."""
-    if wanted.reliability == QoSReliabilityPolicy.RELIABLE and offered.reliability == QoSReliabilityPolicy.BEST_EFFORT:
-        return "offers best effort, wanted reliable; set qos_reliability to best_effort"
-    if wanted.durability == QoSDurabilityPolicy.TRANSIENT_LOCAL and offered.durability == QoSDurabilityPolicy.VOLATILE:
-        return "offers volatile, wanted transient local; take the durability override away"
+def _qos_mismatch(offered: QoSProfile, requested: QoSProfile) -> str:
+    """Return which offered policy does not satisfy the request, and the fix; empty when all do."""
+    reliability, durability = QoSReliabilityPolicy, QoSDurabilityPolicy
+    if requested.reliability == reliability.RELIABLE and offered.reliability == reliability.BEST_EFFORT:
+        return "offers best effort, requested reliable; set qos_reliability to best_effort"
+    if requested.durability == durability.TRANSIENT_LOCAL and offered.durability == durability.VOLATILE:
+        return "offers volatile, requested transient local; remove the durability override"
     return ""

@@ -1,8 +1,4 @@
-"""The debug picture: boxes, ids, values and a valence-arousal plane with a trail for each face.
-
-In: estimates with their pictures. Out: `~/debug_image` and `~/debug_image/compressed`, each made only while
-somebody subscribes to it; otherwise the cost is two look-ups an image.
-"""
+"""`~/debug_image`: the image with boxes, labels, and a valence-arousal plane with a trail for each face."""
 
 from __future__ import annotations
 
@@ -14,16 +10,21 @@ from ast_net_ros.vision.drawing import AffectPlane, draw_faces
 
 
 class DebugImages:
-    """Draws and publishes. Trails begin when somebody subscribes."""
+    """Draws and publishes debug images while somebody subscribes to them; trails start with the first subscriber.
+
+    Args:
+        raw: Publisher of sensor_msgs/Image.
+        compressed: Publisher of sensor_msgs/CompressedImage.
+    """
 
     def __init__(self, raw: LifecyclePublisher, compressed: LifecyclePublisher):
-        self.publishers = (raw, compressed)
         self._raw = raw
         self._compressed = compressed
         self._planes: dict[str, AffectPlane] = {}
 
     def publish(self, estimate: Estimate) -> None:
-        wants_raw, wants_compressed = (p.get_subscription_count() > 0 for p in self.publishers)
+        """Draw the faces of one image on a copy of it and publish that."""
+        wants_raw, wants_compressed = (p.get_subscription_count() > 0 for p in (self._raw, self._compressed))
         if not wants_raw and not wants_compressed:
             self._planes.clear()
             return

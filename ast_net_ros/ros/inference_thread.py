@@ -1,9 +1,4 @@
-"""The thread in which images become estimates, off the subscription callbacks.
-
-In: the newest image of every camera. Out: a call of `publish` for each processed image, in this thread.
-Whatever one image or one batch does wrong is counted and said, and the next goes on; when too many batches in a row
-have failed, the thread gives up and says so once.
-"""
+"""The thread that turns images into estimates, so that subscription callbacks return at once."""
 
 from __future__ import annotations
 
@@ -17,18 +12,26 @@ from typing import Any
 import numpy as np
 from std_msgs.msg import Header
 
-from ast_net_ros.pipeline import AffectPipeline, FaceAffect, Frame
+from ast_net_ros.face_affect import FaceAffect
+from ast_net_ros.pipeline import AffectPipeline, Frame
 from ast_net_ros.ros.camera import Camera
 from ast_net_ros.ros.conversions import NANOSECONDS, is_finite, nanoseconds, seconds
-from ast_net_ros.ros.latest_images import Arrival, LatestImages
+from ast_net_ros.ros.latest_images import LatestImages, QueuedImage
 from ast_net_ros.ros.rolling_stats import RecentValues
 from ast_net_ros.vision.image_decoding import MAX_PIXELS, ImageError, decode_image
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """One processed image: the camera it came from, its header as it came, its stamp in seconds (the time of
-    receipt where the header has none), its pixels (may be read-only), its faces."""
+    """The faces of one processed image.
+
+    Attributes:
+        camera: Where the image came from.
+        header: The image's header, unchanged.
+        stamp: The header's stamp in seconds; the time of receipt if that is zero.
+        image_bgr: H x W x 3 uint8; may be read-only.
+        faces: The estimates; all values are finite.
+    """
 
     camera: Camera
     header: Header
@@ -38,20 +41,36 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class _Picture:
-    """A decoded image on its way into the pipeline."""
-
+class _DecodedImage:
     camera: Camera
-    arrival: Arrival
+    queued: QueuedImage
     frame: Frame
 
 
 class InferenceThread:
-    """Takes the newest images, estimates, publishes, until stopped or until too much has failed.
+    """Takes the latest images, estimates and publishes, until stopped or until too many batches have failed.
 
-    clock_ns: the present ROS time in nanoseconds. logger: an rclpy logger. max_consecutive_failures: failed batches in a row after
-    which the thread calls `on_give_up` as its last act; 0 for never. gave_up: the reason, empty while it works.
-    max_pixels: of an image that is accepted.
+    An error in one image or batch is counted and logged, and the next one is processed.
+
+    Args:
+        pipeline: Used by this thread only, apart from `settings`.
+        images: Where the images wait.
+        publish: Called in this thread with the estimates of each image.
+        clock_ns: Returns the ROS time in nanoseconds.
+        logger: An rclpy logger.
+        max_consecutive_failures: Returns after how many failed batches in a row the thread gives up; 0 for never.
+        on_give_up: Called once, as the last act of the thread.
+        max_pixels: Returns the number of pixels above which an image is dropped.
+
+    Attributes:
+        gave_up: Why the thread gave up; empty while it works.
+        tracks: Number of tracked faces by topic.
+        failures: Number of failed batches.
+        failures_in_row: Number of failed batches since the last one that did not fail.
+        last_failure: The last error.
+        latency: Seconds from receipt to publishing.
+        age: Seconds from an image's stamp to publishing.
+        stages: Seconds spent in each stage, by name.
     """
 
     def __init__(
@@ -65,9 +84,8 @@ class InferenceThread:
         on_give_up: Callable[[], None],
         max_pixels: Callable[[], int] = lambda: MAX_PIXELS,
     ):
-        self._max_pixels = max_pixels
         self.gave_up = ""
-        self.tracks: dict[str, int] = {}  # faces followed, by topic
+        self.tracks: dict[str, int] = {}
         self.failures = 0
         self.failures_in_row = 0
         self.last_failure = ""
@@ -81,32 +99,42 @@ class InferenceThread:
         self._logger = logger
         self._max_consecutive_failures = max_consecutive_failures
         self._on_give_up = on_give_up
-        self._unanswered: set[Camera] = set()  # whose image of the present batch has no fate yet
-        self._busy = threading.Lock()  # the pipeline is no place for two threads
-        self._thread = threading.Thread(target=self._run, name="estimation", daemon=True)
+        self._max_pixels = max_pixels
+        self._pending: set[Camera] = set()  # cameras whose image of the present batch is not accounted for yet
+        self._resets: set[str] = set()  # topics to reset before the next batch
+        self._resets_lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Return when the batch in hand is done; images that still wait are left."""
+        """Return when the present batch is done; waiting images are dropped."""
         self._images.close()
         self._thread.join()
 
     def reset(self, topic: str | None = None) -> int:
-        """Forget the state of every face, or of every face of one topic; returns how many were followed."""
-        with self._busy:
-            forgotten = self._pipeline.track_count(topic)
-            self._pipeline.reset(topic)
-            for name in list(self.tracks) if topic is None else [topic]:
-                self.tracks.pop(name, None)
-        return forgotten
+        """Request that face states are reset before the next batch, and return at once.
+
+        The estimates of a batch in progress are still published with the old states.
+
+        Args:
+            topic: Which camera's faces; None for all.
+
+        Returns:
+            How many faces were tracked after the last batch.
+        """
+        with self._resets_lock:
+            topics = list(self.tracks) if topic is None else [topic]
+            count = sum(self.tracks.pop(name, 0) for name in topics)
+            self._resets |= set(topics)
+        self._images.wake()
+        return count
 
     def _run(self) -> None:
-        while arrivals := self._images.take_all():
-            self._unanswered = set(arrivals)
+        while (queued := self._images.take_all()) is not None:
+            self._apply_resets()
+            self._pending = set(queued)
             try:
-                with self._busy:
-                    estimated = self._process(arrivals)
-                if estimated:
+                if queued and self._process(queued):
                     self.failures_in_row = 0
             except Exception as error:
                 self._note_failure(error)
@@ -116,58 +144,68 @@ class InferenceThread:
                     self._on_give_up()
                     return
 
-    def _process(self, arrivals: dict[Camera, Arrival]) -> bool:
-        """Estimate and publish; whether there was an image that could be decoded."""
-        began = time.perf_counter()
-        pictures = [p for camera, arrival in arrivals.items() if (p := self._decode(camera, arrival)) is not None]
-        self.stages["decode"].append(time.perf_counter() - began)
-        if not pictures:
+    def _apply_resets(self) -> None:
+        with self._resets_lock:
+            for topic in self._resets:
+                self._pipeline.reset(topic)
+                self.tracks.pop(topic, None)
+            self._resets.clear()
+
+    def _process(self, queued: dict[Camera, QueuedImage]) -> bool:
+        """Estimate and publish; return whether any image could be decoded."""
+        start = time.perf_counter()
+        decoded = [image for camera, one in queued.items() if (image := self._decode(camera, one)) is not None]
+        self.stages["decode"].append(time.perf_counter() - start)
+        if not decoded:
             return False
-        results = self._pipeline.process_batch([picture.frame for picture in pictures])
+        results = self._pipeline.process_batch([image.frame for image in decoded])
         for stage, duration in self._pipeline.timings.items():
             self.stages[stage].append(duration)
-        began = time.perf_counter()
-        for picture, faces in zip(pictures, results):
-            self._hand_over(picture, faces)
-        self.stages["publish"].append(time.perf_counter() - began)
+        start = time.perf_counter()
+        for image, faces in zip(decoded, results):
+            self._finish(image, faces)
+        self.stages["publish"].append(time.perf_counter() - start)
         return True
 
-    def _decode(self, camera: Camera, arrival: Arrival) -> _Picture | None:
-        message = arrival.message
+    def _decode(self, camera: Camera, queued: QueuedImage) -> _DecodedImage | None:
+        message = queued.message
         try:
             image = decode_image(message, self._max_pixels())
         except ImageError as error:
             camera.counts.bad += 1
-            self._unanswered.discard(camera)
+            self._pending.discard(camera)
             camera.warn_throttled(f"dropped an image: {error}", self._logger)
             return None
         stamp = seconds(message.header.stamp)
         if stamp == 0.0:
-            stamp = arrival.received_ros_ns / NANOSECONDS
+            stamp = queued.received_ros_ns / NANOSECONDS
             if not camera.zero_stamp_warned:
                 camera.zero_stamp_warned = True
                 self._logger.warning(
-                    f"camera {camera.topic}: images have the stamp 0; their time of receipt drives the state, and the "
-                    "estimates carry the 0 on; make the camera driver set header.stamp"
+                    f"camera {camera.topic}: images have a stamp of 0, so the time of receipt is used for the face "
+                    "states and estimates are published with stamp 0; make the camera driver set header.stamp"
                 )
         camera.counts.stamps_back += stamp < camera.last_stamp
         camera.last_stamp = stamp
-        return _Picture(camera, arrival, Frame(image, stamp, camera.topic))
+        return _DecodedImage(camera, queued, Frame(image, stamp, camera.topic))
 
-    def _hand_over(self, picture: _Picture, faces: list[FaceAffect]) -> None:
-        camera, header = picture.camera, picture.arrival.message.header
-        sound = [face for face in faces if is_finite(face)]
-        if len(sound) < len(faces):
+    def _finish(self, image: _DecodedImage, faces: list[FaceAffect]) -> None:
+        """Publish the estimates of one image and count it."""
+        camera, header = image.camera, image.queued.message.header
+        finite = [face for face in faces if is_finite(face)]
+        if len(finite) < len(faces):
             camera.warn_throttled(
-                "an estimate was not finite: left out, and the camera's states begin anew", self._logger
+                "dropped an estimate that is not finite and reset the camera's face states", self._logger
             )
             self._pipeline.reset(camera.topic)
-        self._publish(Estimate(camera, header, picture.frame.stamp, picture.frame.image, sound))
-        self.tracks[camera.topic] = self._pipeline.track_count(camera.topic)
+        self._publish(Estimate(camera, header, image.frame.stamp, image.frame.image, finite))
+        with self._resets_lock:
+            if camera.topic not in self._resets:
+                self.tracks[camera.topic] = self._pipeline.track_count(camera.topic)
         camera.counts.processed += 1
-        self._unanswered.discard(camera)
-        camera.counts.faces += len(sound)
-        self.latency.append(time.monotonic() - picture.arrival.received)
+        self._pending.discard(camera)
+        camera.counts.faces += len(finite)
+        self.latency.append(time.monotonic() - image.queued.received)
         if nanoseconds(header.stamp):
             self.age.append((self._clock_ns() - nanoseconds(header.stamp)) / NANOSECONDS)
 
@@ -175,6 +213,6 @@ class InferenceThread:
         self.failures += 1
         self.failures_in_row += 1
         self.last_failure = f"{type(error).__name__}: {error}"
-        for camera in self._unanswered:
+        for camera in self._pending:
             camera.counts.failed += 1
-            camera.warn_throttled(f"dropped an image: the estimation failed: {self.last_failure}", self._logger)
+            camera.warn_throttled(f"dropped an image: inference failed: {self.last_failure}", self._logger)

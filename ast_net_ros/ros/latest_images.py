@@ -1,7 +1,4 @@
-"""The slots in which the latest image of every camera waits for the inference thread.
-
-In: images as they are received. Out: the newest image of each camera; an image that it replaced is counted as dropped.
-"""
+"""The slots in which the latest image of every camera waits for the inference thread."""
 
 from __future__ import annotations
 
@@ -13,8 +10,14 @@ from ast_net_ros.ros.camera import Camera, ImageMessage
 
 
 @dataclass(frozen=True)
-class Arrival:
-    """An image with the moment of its receipt: on the monotonic clock, and in ROS time in nanoseconds."""
+class QueuedImage:
+    """An image as it was received.
+
+    Attributes:
+        message: The image.
+        received: Monotonic time of receipt in seconds.
+        received_ros_ns: ROS time of receipt in nanoseconds.
+    """
 
     message: ImageMessage
     received: float
@@ -22,34 +25,46 @@ class Arrival:
 
 
 class LatestImages:
-    """One slot for each camera: a newer image takes the place of one that still waits."""
+    """One slot for each camera: a new image replaces one that still waits."""
 
     def __init__(self) -> None:
-        self._slots: dict[Camera, Arrival] = {}
+        self._slots: dict[Camera, QueuedImage] = {}
         self._closed = False
+        self._woken = False
         self._changed = threading.Condition()
 
     def put(self, camera: Camera, message: ImageMessage, received_ros_ns: int) -> None:
-        """Called by the subscription. Returns at once."""
-        arrival = Arrival(message, time.monotonic(), received_ros_ns)
+        """Store an image and return at once. Called by the subscription."""
+        queued = QueuedImage(message, time.monotonic(), received_ros_ns)
         with self._changed:
             if self._closed:
                 return
             camera.counts.received += 1
             camera.counts.late += camera in self._slots
-            camera.last_received = arrival.received
-            self._slots[camera] = arrival
+            camera.last_received = queued.received
+            self._slots[camera] = queued
             self._changed.notify()
 
-    def take_all(self) -> dict[Camera, Arrival]:
-        """Wait for an image, then take the newest of every camera. Empty once closed."""
+    def take_all(self) -> dict[Camera, QueuedImage] | None:
+        """Wait for an image, then take the latest of every camera.
+
+        Returns:
+            The images; an empty dictionary after `wake`; None once closed.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._slots or self._closed)
+            self._changed.wait_for(lambda: self._slots or self._closed or self._woken)
+            self._woken = False
             taken, self._slots = self._slots, {}
-            return {} if self._closed else taken
+            return None if self._closed else taken
+
+    def wake(self) -> None:
+        """Make `take_all` return without an image."""
+        with self._changed:
+            self._woken = True
+            self._changed.notify()
 
     def close(self) -> None:
-        """Refuse images from now on and wake who waits."""
+        """Reject further images and make `take_all` return None."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

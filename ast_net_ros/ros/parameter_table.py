@@ -1,7 +1,4 @@
-"""The table of the parameters of `ast_net_node`: names, defaults, ranges, meanings. Nothing but the values.
-
-In: nothing. Out: `PARAMETERS`, of which ast_net_ros.ros.parameters makes everything else.
-"""
+"""The parameters of `ast_net_node`: names, defaults, ranges, descriptions. Everything else is generated from this."""
 
 from __future__ import annotations
 
@@ -12,20 +9,43 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Union
 
+from ast_net_ros.settings import ModelSettings, PipelineSettings
+
 Value = Union[bool, int, float, str, "list[str]"]
+
+RENAMED = {
+    "time_jump": "max_time_gap",
+    "silence_warning": "no_image_timeout",
+    "failure_limit": "max_consecutive_failures",
+    "smoothing": "smoothing_time_constant",
+    "detection_size": "detector_input_size",
+}
+"""Former names of parameters; accepted with a warning until the next release."""
 
 
 class Change(Enum):
     """When a new value is accepted."""
 
-    LIVE = "live, from the next frame"
+    LIVE = "at any time"
     UNCONFIGURED = "while unconfigured"
-    START = "read-only, at start"
+    START = "at start (read-only)"
 
 
 @dataclass(frozen=True)
 class ParameterSpec:
-    """One parameter: its type is that of its default; `low` and `high` are inclusive; `check` returns what is wrong."""
+    """One parameter.
+
+    Attributes:
+        name: Its name.
+        default: Default value; determines the type.
+        description: What it does, for users.
+        change: When a new value is accepted.
+        unit: Unit of the value.
+        low: Smallest value, inclusive.
+        high: Largest value, inclusive.
+        choices: The allowed texts.
+        check: Returns what is wrong with a value of the right type, or None.
+    """
 
     name: str
     default: Value
@@ -39,12 +59,13 @@ class ParameterSpec:
 
     @property
     def type_name(self) -> str:
-        kinds = {bool: "bool", int: "integer", float: "double", str: "string", list: "string array"}
-        return kinds[type(self.default)]
+        """The ROS name of the type."""
+        names = {bool: "bool", int: "integer", float: "double", str: "string", list: "string array"}
+        return names[type(self.default)]
 
     @property
     def allowed(self) -> str:
-        """The allowed values in words, empty when every value of the type is."""
+        """The allowed values, for users; empty when every value of the type is allowed."""
         if self.low is not None and self.high is not None:
             return f"{_number(self.low)} to {_number(self.high)}"
         return ", ".join(self.choices)
@@ -62,7 +83,7 @@ _TOPIC_PATTERN = r"(~/|/)?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*"
 def _check_topics(value: list[str]) -> str | None:
     for index, topic in enumerate(value):
         if topic and not re.fullmatch(_TOPIC_PATTERN, topic):
-            return f"entry {index} '{topic}' is no topic name; use letters, digits, _ and /, as in /front/image_raw"
+            return f"entry {index} '{topic}' is not a topic name; use letters, digits, _ and /, as in /front/image_raw"
     return None
 
 
@@ -70,67 +91,74 @@ def _number(value: float) -> str:
     return str(int(value)) if math.isfinite(value) and value == int(value) else repr(value)
 
 
+_PIPELINE, _MODEL = PipelineSettings(), ModelSettings()
+
 PARAMETERS: tuple[ParameterSpec, ...] = (
     ParameterSpec(
-        "autostart", True, "Configure and activate at start; false leaves it to a lifecycle manager.", Change.START
+        "autostart",
+        True,
+        "Configure and activate the node at start; set it to false when a lifecycle manager does that.",
+        Change.START,
     ),
     ParameterSpec(
-        "weights", "", "Path of the weights (.safetensors); empty takes the packaged ones.", Change.UNCONFIGURED
+        "weights",
+        _MODEL.weights or "",
+        "Path of a weights file (.safetensors); empty for the packaged weights.",
+        Change.UNCONFIGURED,
     ),
     ParameterSpec(
         "device",
-        "auto",
-        "Where the network runs: auto (the first GPU, else the CPU), cpu, cuda or cuda:N.",
+        _MODEL.device,
+        "Device of the network: auto (the first GPU, else the CPU), cpu, cuda or cuda:N.",
         Change.UNCONFIGURED,
         check=_check_device,
     ),
     ParameterSpec(
         "precision",
-        "auto",
-        "Arithmetic of the CNN: auto (float32), float32, bfloat16, or float16 (GPU only); the LSTM runs in float32.",
+        _MODEL.precision,
+        "Arithmetic of the CNN: auto (float32), float32, bfloat16, or float16 (GPU only). The LSTM uses float32.",
         Change.UNCONFIGURED,
         choices=("auto", "float32", "bfloat16", "float16"),
     ),
     ParameterSpec(
         "runtime",
-        "auto",
-        "What computes the CNN: auto (onnxruntime on a CPU in float32 where the package onnx is installed, else "
-        "torch), torch, or onnxruntime; their results differ by rounding alone.",
+        _MODEL.runtime,
+        "Library that runs the network: auto (onnxruntime on a CPU, torch on a GPU), onnxruntime or torch.",
         Change.UNCONFIGURED,
         choices=("auto", "torch", "onnxruntime"),
     ),
     ParameterSpec(
         "image_topics",
         [""],
-        "Image topics beside `image`, raw or compressed; empty entries are passed over.",
+        "Image topics in addition to `image`, raw or compressed. Empty entries are ignored.",
         Change.UNCONFIGURED,
         check=_check_topics,
     ),
     ParameterSpec(
         "face_source",
         "detector",
-        "Where faces come from: detector (found in the image topics), or hri (the single-face pictures of another "
-        "ROS4HRI detector, under its ids; the image topics are not used).",
+        "Where faces come from: detector (found in the image topics), or hri (the cropped faces of another ROS4HRI "
+        "face detector, with its ids; the image topics are not used).",
         Change.UNCONFIGURED,
         choices=("detector", "hri"),
     ),
     ParameterSpec(
         "hri",
         False,
-        "Publish under `/humans/faces` as REP-155 (ROS4HRI) describes; needs the package hri_msgs.",
+        "Publish the faces under `/humans/faces` as specified by REP-155 (ROS4HRI). Requires the package hri_msgs.",
         Change.UNCONFIGURED,
     ),
     ParameterSpec(
         "qos_reliability",
         "best_effort",
-        "Reliability asked of image publishers; best_effort accepts every publisher.",
+        "Requested reliability of image topics; best_effort is compatible with every publisher.",
         Change.UNCONFIGURED,
         choices=("best_effort", "reliable"),
     ),
     ParameterSpec(
         "qos_depth",
         1,
-        "Images that the middleware keeps for each camera; more than 1 only delays the newest.",
+        "Queue size of the image subscriptions; more than 1 only adds latency.",
         Change.UNCONFIGURED,
         unit="images",
         low=1,
@@ -138,29 +166,35 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ),
     ParameterSpec(
         "detector_input_size",
-        320,
-        "The image is reduced to this longer side before faces are looked for; more finds smaller faces, at a "
-        "cost that grows with its square.",
-        Change.UNCONFIGURED,
+        _PIPELINE.detector_input_size,
+        "Scale images down until their longer side has this many pixels before face detection. More finds smaller "
+        "faces; the cost grows with the square.",
+        Change.LIVE,
         unit="pixels",
         low=64,
         high=4096,
     ),
     ParameterSpec(
         "score_threshold",
-        0.7,
-        "Faces that the detector is less certain of are left out.",
+        _PIPELINE.score_threshold,
+        "Minimum score of a face detection.",
         Change.LIVE,
         low=0.0,
         high=1.0,
     ),
     ParameterSpec(
-        "max_faces", 16, "The largest faces of an image that are followed.", Change.LIVE, unit="faces", low=1, high=256
+        "max_faces",
+        _PIPELINE.max_faces,
+        "Maximum number of faces processed in an image; the largest ones.",
+        Change.LIVE,
+        unit="faces",
+        low=1,
+        high=256,
     ),
     ParameterSpec(
         "min_face_pixels",
-        24.0,
-        "Faces less wide than this in the input image are left out.",
+        _PIPELINE.min_face_pixels,
+        "Ignore faces narrower than this in the image.",
         Change.LIVE,
         unit="pixels",
         low=1.0,
@@ -169,7 +203,7 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ParameterSpec(
         "max_image_pixels",
         64_000_000,
-        "Images of more pixels (width x height) are dropped and counted as bad before memory is taken for them.",
+        "Drop images with more pixels (width x height) than this, before memory is allocated for them.",
         Change.LIVE,
         unit="pixels",
         low=1,
@@ -177,8 +211,8 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ),
     ParameterSpec(
         "track_timeout",
-        1.0,
-        "Unseen for longer than this, a face's track and state end.",
+        _PIPELINE.track_timeout,
+        "Delete a face's track and state when it has not been seen for longer than this.",
         Change.LIVE,
         unit="s",
         low=0.05,
@@ -186,8 +220,8 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ),
     ParameterSpec(
         "max_time_gap",
-        5.0,
-        "Stamps that leap forward by more, or backward at all, begin every state of that camera anew.",
+        _PIPELINE.max_time_gap,
+        "Reset the camera's face states when timestamps jump forward by more than this, or backward.",
         Change.LIVE,
         unit="s",
         low=0.1,
@@ -195,8 +229,8 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ),
     ParameterSpec(
         "detection_interval",
-        0.2,
-        "Time between two detections; faces are followed by the picture's motion in between. 0 detects in every image.",
+        _PIPELINE.detection_interval,
+        "Time between two face detections; optical flow tracks the faces in between. 0 detects in every image.",
         Change.LIVE,
         unit="s",
         low=0.0,
@@ -204,18 +238,20 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ),
     ParameterSpec(
         "smoothing_time_constant",
-        0.0,
-        "Time constant of an exponential filter over valence and arousal; 0 leaves them as estimated.",
+        _PIPELINE.smoothing_time_constant,
+        "Time constant of an exponential filter over valence and arousal; 0 publishes the estimates unfiltered.",
         Change.LIVE,
         unit="s",
         low=0.0,
         high=60.0,
     ),
-    ParameterSpec("debug_image", True, "Draw `~/debug_image` while somebody subscribes to it.", Change.LIVE),
+    ParameterSpec(
+        "debug_image", True, "Publish `~/debug_image` and its compressed form while they have subscribers.", Change.LIVE
+    ),
     ParameterSpec(
         "no_image_timeout",
         5.0,
-        "A camera without a publisher or an image for this long is reported.",
+        "Report a camera that has had no publisher or no image for longer than this.",
         Change.LIVE,
         unit="s",
         low=0.5,
@@ -224,7 +260,7 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ParameterSpec(
         "latency_warning",
         0.2,
-        "Diagnostics say WARN when the 95th percentile of receipt-to-publish latency exceeds this.",
+        "Diagnostics report WARN when the 95th percentile of the latency from receipt to publishing exceeds this.",
         Change.LIVE,
         unit="s",
         low=0.001,
@@ -233,7 +269,7 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ParameterSpec(
         "latency_error",
         1.0,
-        "Diagnostics say ERROR when the 95th percentile of receipt-to-publish latency exceeds this.",
+        "Diagnostics report ERROR when the 95th percentile of the latency from receipt to publishing exceeds this.",
         Change.LIVE,
         unit="s",
         low=0.001,
@@ -242,7 +278,7 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ParameterSpec(
         "dropped_warning",
         0.5,
-        "Diagnostics say WARN when more than this fraction of a camera's images come too fast to be processed.",
+        "Diagnostics report WARN when more than this fraction of a camera's images is dropped for newer ones.",
         Change.LIVE,
         low=0.0,
         high=1.0,
@@ -250,8 +286,8 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ParameterSpec(
         "max_consecutive_failures",
         30,
-        "After this many failed batches in a row the node gives up: ERROR in the diagnostics, the lifecycle's error "
-        "processing, then unconfigured, from where it can be configured again. 0 never gives up.",
+        "Stop after this many failed batches in a row: diagnostics report ERROR and the node becomes unconfigured, "
+        "from where it can be configured again. 0 never stops.",
         Change.LIVE,
         unit="batches",
         low=0,

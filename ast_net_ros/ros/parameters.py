@@ -1,8 +1,6 @@
-"""The parameters of `ast_net_node`: everything about them is made from one table.
+"""The parameters of `ast_net_node`: declaration, validation, configuration file and documentation table.
 
-Out of the table in ast_net_ros.ros.parameter_table come the declarations with ranges and descriptions, the
-checks of new values, the pipeline's settings, `config/ast_net.yaml` and the table in the documentation. Importing
-this module needs no ROS, so that `python -m ast_net_ros.ros.parameters --yaml` (or `--markdown`) works anywhere.
+Importing this module needs no ROS: `python -m ast_net_ros.ros.parameters --yaml` (or `--markdown`) works anywhere.
 """
 
 from __future__ import annotations
@@ -13,23 +11,68 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from ast_net_ros.ros.parameter_table import PARAMETERS, Change, ParameterSpec, Value
+from ast_net_ros.ros.parameter_table import PARAMETERS, RENAMED, Change, ParameterSpec, Value
+from ast_net_ros.settings import PipelineSettings
 
 if TYPE_CHECKING:
     from rclpy.node import Node
-
-    from ast_net_ros.pipeline import PipelineSettings
+    from rclpy.parameter import Parameter
 
 _BY_NAME = {spec.name: spec for spec in PARAMETERS}
+_DECLARED_BY_RCLPY = ("qos_overrides.", "use_sim_time", "start_type_description")
+
+# Validation
 
 
-def refusal(name: str, value: object) -> str | None:
-    """Why `value` cannot be the value of parameter `name`; None when it can. Names of others' parameters pass."""
+def value_error(name: str, value: object) -> str | None:
+    """Return why `value` is invalid for parameter `name`; None when it is valid or `name` is unknown."""
     spec = _BY_NAME.get(name)
     if spec is None:
         return None
-    wrong = _wrong_type(spec, value) or _out_of_range(spec, value) or (spec.check(value) if spec.check else None)
-    return f"parameter {name} = {value!r}: {wrong}" if wrong else None
+    reason = _wrong_type(spec, value) or _out_of_range(spec, value) or (spec.check(value) if spec.check else None)
+    return f"parameter {name} = {value!r}: {reason}" if reason else None
+
+
+def change_error(name: str, unconfigured: bool) -> str | None:
+    """Return why parameter `name` cannot change in the present lifecycle state; None when it can.
+
+    Args:
+        name: The parameter.
+        unconfigured: Whether the node is unconfigured.
+    """
+    spec = _BY_NAME.get(name)
+    if spec is None or spec.change is Change.LIVE or (spec.change is Change.UNCONFIGURED and unconfigured):
+        return None
+    if spec.change is Change.START:
+        return f"parameter {name}: read-only; set it at start with --ros-args -p {name}:=VALUE"
+    return f"parameter {name}: changes only while unconfigured; deactivate and clean up the node first"
+
+
+def normalised(name: str, value: Any) -> Any:
+    """Return `value` in the type of parameter `name`: a whole number for a double, an empty array as [""]."""
+    spec = _BY_NAME.get(name)
+    if spec is None:
+        return value
+    if isinstance(spec.default, float) and type(value) is int:
+        return float(value)
+    if isinstance(spec.default, list) and isinstance(value, (list, tuple)):
+        return list(value) or [""]
+    return value
+
+
+def normalised_parameters(parameters: Iterable[Parameter]) -> tuple[list[Parameter], list[str]]:
+    """Return parameters with present names and types, and a warning for each former name."""
+    from rclpy.parameter import Parameter
+
+    results, warnings = [], []
+    for parameter in parameters:
+        name = RENAMED.get(parameter.name, parameter.name)
+        if name != parameter.name:
+            warnings.append(_renamed_warning(parameter.name))
+        value = normalised(name, parameter.value)
+        changed = name != parameter.name or type(value) is not type(parameter.value)
+        results.append(Parameter(name, value=value) if changed else parameter)
+    return results, warnings
 
 
 def _wrong_type(spec: ParameterSpec, value: object) -> str | None:
@@ -37,48 +80,59 @@ def _wrong_type(spec: ParameterSpec, value: object) -> str | None:
         fits = isinstance(value, (list, tuple)) and all(isinstance(entry, str) for entry in value)
     else:
         fits = type(value) is type(spec.default)
-    example = " (write 2.0, not 2)" if isinstance(spec.default, float) and type(value) is int else ""
-    return None if fits else f"wanted a {spec.type_name}{example}"
+    article = "an" if spec.type_name[0] in "aeiou" else "a"
+    return None if fits else f"expected {article} {spec.type_name}"
 
 
 def _out_of_range(spec: ParameterSpec, value: Any) -> str | None:
     if spec.choices and value not in spec.choices:
         return f"use one of {spec.allowed}"
-    if spec.low is not None and spec.high is not None and not spec.low <= value <= spec.high:  # NaN fails this too
+    if spec.low is not None and spec.high is not None and not spec.low <= value <= spec.high:  # also rejects NaN
         return f"use {spec.allowed}{' ' + spec.unit if spec.unit else ''}"
     return None
 
 
-def late_change_refusal(name: str, unconfigured: bool) -> str | None:
-    """Why parameter `name` cannot change in the node's present lifecycle state; None when it can."""
-    spec = _BY_NAME.get(name)
-    if spec is None or spec.change is Change.LIVE or (spec.change is Change.UNCONFIGURED and unconfigured):
-        return None
-    if spec.change is Change.START:
-        return f"parameter {name}: takes effect only at start; give it with --ros-args -p {name}:=VALUE"
-    return f"parameter {name}: changes only {spec.change.value}; deactivate and clean up the node first"
+def _renamed_warning(name: str) -> str:
+    return f"parameter {name} was renamed: use {RENAMED[name]}; the next release will not accept the old name"
 
 
-def declare_parameters(node: Node) -> dict[str, Any]:
-    """Declare the whole table on `node` and return the values, start-time overrides included.
+# Declaration
 
-    Raises ValueError naming parameter, value and mend for an override that cannot be.
+
+def declare_parameters(node: Node) -> tuple[dict[str, Any], list[str]]:
+    """Declare all parameters on `node`.
+
+    Returns:
+        The values, and warnings about former and unknown names.
+
+    Raises:
+        ValueError: A value given at start is invalid; the message names parameter, value and fix.
     """
-    from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
-
+    given = start_overrides(node)
+    warnings = [_renamed_warning(name) for name in given if name in RENAMED]
+    for former, name in RENAMED.items():
+        if former in given:
+            given.setdefault(name, given[former])
     values: dict[str, Any] = {}
     for spec in PARAMETERS:
-        try:
-            value = node.declare_parameter(spec.name, spec.default, _descriptor(spec)).value
-        except (InvalidParameterTypeException, InvalidParameterValueException) as error:
-            given = start_time_overrides(node).get(spec.name)
-            raise ValueError(refusal(spec.name, given) or f"parameter {spec.name} = {given!r}: {error}") from error
-        value = list(value) if isinstance(spec.default, list) else value
-        wrong = refusal(spec.name, value)
-        if wrong:
-            raise ValueError(wrong)
+        value = normalised(spec.name, given.get(spec.name, spec.default))
+        reason = value_error(spec.name, value)
+        if reason:
+            raise ValueError(reason)
+        node.declare_parameter(spec.name, value, _descriptor(spec), ignore_override=True)
         values[spec.name] = value
-    return values
+    return values, warnings + _unknown_names(node)
+
+
+def start_overrides(node: Node) -> dict[str, Any]:
+    """Return all parameter values given to `node` at start, declared or not."""
+    overrides = getattr(node, "_parameter_overrides", {})  # rclpy has no public access to them
+    return {name: parameter.value for name, parameter in overrides.items()}
+
+
+def pipeline_settings(values: Mapping[str, Any]) -> PipelineSettings:
+    """Return the parameter values that are settings of the pipeline."""
+    return PipelineSettings(**{field.name: values[field.name] for field in fields(PipelineSettings)})
 
 
 def _descriptor(spec: ParameterSpec) -> Any:
@@ -99,37 +153,25 @@ def _descriptor(spec: ParameterSpec) -> Any:
     return descriptor
 
 
-def start_time_overrides(node: Node) -> dict[str, Any]:
-    """Every parameter value given to `node` at start, declared or not."""
-    overrides = getattr(node, "_parameter_overrides", {})  # rclpy shows them in no public way
-    return {name: parameter.value for name, parameter in overrides.items()}
-
-
-def unknown_overrides(node: Node) -> list[str]:
-    """A warning for every parameter given at start that the node does not have, with the nearest name that it has."""
+def _unknown_names(node: Node) -> list[str]:
     warnings = []
-    for name in start_time_overrides(node):
-        if node.has_parameter(name) or name.startswith(("qos_overrides.", "use_sim_time", "start_type_description")):
+    for name in start_overrides(node):
+        if node.has_parameter(name) or name in RENAMED or name.startswith(_DECLARED_BY_RCLPY):
             continue
-        near = difflib.get_close_matches(name, _BY_NAME, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        warnings.append(f"parameter {name}: unknown, it has no effect{hint}")
+        close = difflib.get_close_matches(name, _BY_NAME, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        warnings.append(f"parameter {name} is unknown and has no effect{hint}")
     return warnings
 
 
-def pipeline_settings(values: Mapping[str, Any]) -> PipelineSettings:
-    """The pipeline's settings among the parameter values."""
-    from ast_net_ros.pipeline import PipelineSettings  # here, as it brings torch
-
-    names = [field.name for field in fields(PipelineSettings)]
-    return PipelineSettings(**{name: values[name] for name in names})
+# Configuration file and documentation
 
 
 def render_yaml(specs: Iterable[ParameterSpec] = PARAMETERS) -> str:
-    """The complete default configuration, commented, as a ROS 2 parameter file."""
+    """Return the default configuration as a commented ROS 2 parameter file."""
     lines = [
-        "# Every parameter of ast_net_node with its default value.",
-        "# Made by: python -m ast_net_ros.ros.parameters --yaml > config/ast_net.yaml",
+        "# All parameters of ast_net_node with their default values.",
+        "# Generated by: python -m ast_net_ros.ros.parameters --yaml > config/ast_net.yaml",
         "/**:",
         "  ros__parameters:",
     ]
@@ -145,7 +187,7 @@ def render_yaml(specs: Iterable[ParameterSpec] = PARAMETERS) -> str:
 
 
 def render_markdown(specs: Iterable[ParameterSpec] = PARAMETERS) -> str:
-    """The parameters as a Markdown table."""
+    """Return the parameters as a Markdown table."""
     lines = ["| parameter | type | default | allowed | unit | changes | meaning |", "|---|---|---|---|---|---|---|"]
     for spec in specs:
         cells = [f"`{spec.name}`", spec.type_name, f"`{_yaml_value(spec.default)}`", spec.allowed, spec.unit]
@@ -165,11 +207,11 @@ def _yaml_value(value: Value) -> str:
 
 
 def main() -> None:
-    """Print the parameters in the form that is asked for."""
+    """Print the parameters as a configuration file or as a table."""
     parser = argparse.ArgumentParser(prog="python -m ast_net_ros.ros.parameters", description=main.__doc__)
     form = parser.add_mutually_exclusive_group(required=True)
-    form.add_argument("--yaml", action="store_true", help="the default configuration file")
-    form.add_argument("--markdown", action="store_true", help="the table of the documentation")
+    form.add_argument("--yaml", action="store_true", help="print the default configuration file")
+    form.add_argument("--markdown", action="store_true", help="print the table for the documentation")
     arguments = parser.parse_args()
     print(render_yaml() if arguments.yaml else render_markdown(), end="")
 

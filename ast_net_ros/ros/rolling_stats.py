@@ -1,4 +1,4 @@
-"""Statistics over the last seconds: latencies, and by how much a camera's counts grew."""
+"""Statistics over the last seconds: latencies, and by how much a camera's counts increased."""
 
 from __future__ import annotations
 
@@ -11,39 +11,45 @@ import numpy as np
 from ast_net_ros.ros.camera import CameraCounts
 
 WINDOW = 10.0  # seconds over which rates, means and percentiles are taken
+_MAX_VALUES = 4096
 
 
 class RecentValues:
     """The values of the last WINDOW seconds, such as latencies. One thread appends, others read."""
 
     def __init__(self) -> None:
-        self._values: deque[tuple[float, float]] = deque(maxlen=4096)
+        self._values: deque[tuple[float, float]] = deque(maxlen=_MAX_VALUES)
 
     def append(self, value: float) -> None:
+        """Add a value and drop those that are too old."""
         now = time.monotonic()
         while self._values and now - self._values[0][0] > WINDOW:
             self._values.popleft()
         self._values.append((now, value))
 
     def summary(self) -> tuple[float, float] | None:
-        """(mean, 95th percentile); None when there are no values."""
+        """Return (mean, 95th percentile); None when there are no values."""
         since = time.monotonic() - WINDOW
-        values = [value for moment, value in list(self._values) if moment >= since]
+        values = [value for time_added, value in list(self._values) if time_added >= since]
         return (float(np.mean(values)), float(np.percentile(values, 95))) if values else None
 
 
 class CountHistory:
-    """A camera's counts at each tick of the last WINDOW seconds, for rates."""
+    """A camera's counts at each update of the last WINDOW seconds."""
 
     def __init__(self) -> None:
-        self._ticks: deque[tuple[float, CameraCounts]] = deque()
+        self._updates: deque[tuple[float, CameraCounts]] = deque()
 
-    def tick(self, counts: CameraCounts) -> tuple[float, CameraCounts]:
-        """Note the counts of now. Returns the seconds spanned and by how much each count grew in them."""
+    def update(self, counts: CameraCounts) -> tuple[float, CameraCounts]:
+        """Store the present counts.
+
+        Returns:
+            The seconds between the oldest and the present update, and by how much each count increased in them.
+        """
         now = time.monotonic()
-        self._ticks.append((now, replace(counts)))
-        while now - self._ticks[0][0] > WINDOW and len(self._ticks) > 2:
-            self._ticks.popleft()
-        began, first = self._ticks[0]
-        growth = CameraCounts(**{name: (value or 0) - (vars(first)[name] or 0) for name, value in vars(counts).items()})
-        return now - began, growth
+        self._updates.append((now, replace(counts)))
+        while now - self._updates[0][0] > WINDOW and len(self._updates) > 2:
+            self._updates.popleft()
+        oldest_time, oldest = self._updates[0]
+        increase = {name: (value or 0) - (vars(oldest)[name] or 0) for name, value in vars(counts).items()}
+        return now - oldest_time, CameraCounts(**increase)

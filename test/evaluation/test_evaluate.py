@@ -29,7 +29,7 @@ from ast_net_ros.evaluation.run import EvaluationError, RunOptions, evaluate
 from ast_net_ros.evaluation.workers import DiskFullError, RecordingJob
 from ast_net_ros.model import WeightsError
 from ast_net_ros.pipeline import AffectPipeline
-from ast_net_ros.ros.replay.live_metrics import SentImage, live_figures
+from ast_net_ros.ros.replay.live_metrics import SentImage, live_metrics
 
 FRAMES = 48  # two seconds
 JPEG_TOLERANCE = 0.05  # of valence and arousal, for JPEG of quality 95
@@ -284,8 +284,8 @@ def test_a_live_run_prints_its_metrics_without_labels(study, recordings, tmp_pat
     outcome = study[1]
     images = [SentImage(0, i, i, i * 40_000_000, late=i == 3) for i in range(4)]
     played = {**outcome.figures["recordings"][0], "name": "calm", "mode": "live"}
-    played["live"] = live_figures(images, {i: images[i].sent_ns + (10 + i) * 1_000_000 for i in range(3)})
-    deaf = {**played, "name": "deaf", "live": live_figures(images[:2], {})}
+    played["live"] = live_metrics(images, {i: images[i].sent_ns + (10 + i) * 1_000_000 for i in range(3)})
+    deaf = {**played, "name": "deaf", "live": live_metrics(images[:2], {})}
     figures = {**outcome.figures, "pooled": {}, "recordings": [*outcome.figures["recordings"], played, deaf]}
     monkeypatch.setattr(evaluation_run, "evaluate", lambda *_: replace(outcome, figures=figures))
     said = CliRunner().invoke(ast_net, ["evaluate", str(recordings), "--output", str(tmp_path), "--live"]).output

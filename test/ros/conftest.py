@@ -32,7 +32,7 @@ from ast_net_ros.msg import ValenceArousal, ValenceArousalArray
 from ast_net_ros.ros.conversions import image_message, nanoseconds, time_message
 from ast_net_ros.ros.runtime.domain import reserve_domain
 from ast_net_ros.ros.runtime.spinning import Spinner
-from ast_net_ros.ros.runtime.transports import environment_for_images
+from ast_net_ros.ros.runtime.transports import image_transport_environment
 from ast_net_ros.vision.video import open_video
 
 PATIENCE = 60.0  # seconds until a test gives up waiting; no test measures time by it
@@ -174,7 +174,7 @@ def wait_until_fixture() -> Callable[..., Any]:
 def own_domain() -> None:
     """Runs of these tests at the same time must not hear each other."""
     os.environ["ROS_DOMAIN_ID"] = str(reserve_domain())
-    os.environ.update(environment_for_images())
+    os.environ.update(image_transport_environment())
 
 
 @pytest.fixture(scope="session")

@@ -125,8 +125,8 @@ def test_wrong_parameters_are_refused_with_the_reason(start: Any, argument: str,
 
 def test_it_follows_the_real_node_on_the_real_video(robot: Robot, media: Path) -> None:
     behaviour, node = robot.run("behavior_example"), robot.run("ast_net_node")
-    behaviour.said("listens to")
-    node.said("waits for images")
+    behaviour.said("subscribed to")
+    node.said("waiting for images")
     video = str(media / "WolfgangLanger_Pexels.mp4")
     # Distress, a smile from second 10 on, and so much of it that a mood which wavered would show.
     play = ("--wait-for-subscriber", "--size", "320x180", "--frames", "340")

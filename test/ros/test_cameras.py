@@ -23,7 +23,7 @@ CAMERAS = ("/cam1", "/cam2", "/cam3", "/cam4")
 def node(client: Any, start_for_module: Any) -> Any:
     topics = ", ".join(CAMERAS)
     executable = start_for_module("ast_net_node", "--ros-args", "-p", f"image_topics:=[{topics}]")
-    executable.said("waits for images on")
+    executable.said("waiting for images on")
     return executable
 
 

@@ -61,7 +61,7 @@ def node(client: Any, start_for_module: Any, fault: Path, clock: Path) -> Any:
             environment.setenv("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4?sockets_size=8MB")
         parameters = ("-p", f"max_consecutive_failures:={FAILURE_LIMIT}", "-p", "autostart:=true", "-p", "device:=cpu")
         executable = start_for_module(str(HERE / "faulty_node.py"), "--ros-args", *parameters)
-    executable.said("waits for images")
+    executable.said("waiting for images")
     return executable
 
 
@@ -119,7 +119,7 @@ def _publish_until(client: Any, image: np.ndarray, condition: Any, what: str) ->
 
 
 def _fates(counts: dict[str, str]) -> int:
-    keys = ("processed", "dropped, newer came", "dropped, bad image", "dropped, estimation failed")
+    keys = ("processed", "dropped, newer image arrived", "dropped, bad image", "dropped, estimation failed")
     return sum(int(counts[key]) for key in keys)
 
 
@@ -172,7 +172,7 @@ def test_a_device_without_room_for_all_faces_gets_them_in_halves(
     assert [face.face_id for face in again] == [face.face_id for face in faces]
     assert np.allclose([f.valence for f in again], [f.valence for f in faces], atol=0.05)
     _, _, values = _status(client, wait_until)
-    assert int(values["batches halved for want of memory"]) >= 2
+    assert int(values["batches split for lack of memory"]) >= 2
     assert "has no memory for a batch" in node.log
 
 
@@ -280,7 +280,7 @@ def test_a_publisher_that_returns_with_another_qos_is_named_and_forgiven(
     assert len(client.show(face_frames[0], step=100.0).faces) == 1
     weak = client.create_publisher(Image, "image", QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT))
     camera = "ast_net: camera /image"
-    wait_until(lambda: "offers best effort, wanted reliable" in client.sentences.get(camera, ""), "named")
+    wait_until(lambda: "offers best effort, requested reliable" in client.sentences.get(camera, ""), "named")
     assert client.levels[camera] == DiagnosticStatus.WARN
     assert len(client.show(face_frames[1]).faces) == 1, "the fitting publisher is still heard"
     client.destroy_publisher(weak)

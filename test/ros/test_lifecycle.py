@@ -74,7 +74,7 @@ def test_an_incompatible_publisher_is_named_with_both_policies(client: Any, node
     best_effort = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
     publisher = client.create_publisher(Image, "image", best_effort)
     assert client.transition(Transition.TRANSITION_CONFIGURE) and client.transition(Transition.TRANSITION_ACTIVATE)
-    node.said("publisher /client offers best effort, wanted reliable; set qos_reliability to best_effort")
+    node.said("publisher /client offers best effort, requested reliable; set qos_reliability to best_effort")
     client.destroy_publisher(publisher)
 
 

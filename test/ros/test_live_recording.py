@@ -17,8 +17,8 @@ from ast_net_ros.evaluation.estimates import read_estimates
 from ast_net_ros.evaluation.live import LiveError, LiveOptions, node_parameters, record_live
 from ast_net_ros.evaluation.recording_result import NOT_PROCESSED, read_recording
 from ast_net_ros.ros.conversions import NANOSECONDS
-from ast_net_ros.ros.replay.live_metrics import SentImage, live_figures
-from ast_net_ros.ros.replay.live_playback import LARGEST_LEAP, RunStamps
+from ast_net_ros.ros.replay.live_metrics import SentImage, live_metrics
+from ast_net_ros.ros.replay.live_playback import MAX_STAMP_STEP, RunStamps
 
 MILLISECOND = 1_000_000
 
@@ -31,7 +31,7 @@ def sent_images(moments_ms: list[float], loop: int = 0) -> list[SentImage]:
 def test_latencies_rates_and_jitter_are_those_of_a_run_reckoned_by_hand() -> None:
     sent = sent_images([0, 100, 200, 300, 400])
     received = {1000: 10, 1001: 130, 1002: 220, 1004: 460}
-    figures = live_figures(sent, {stamp: moment * MILLISECOND for stamp, moment in received.items()})
+    figures = live_metrics(sent, {stamp: moment * MILLISECOND for stamp, moment in received.items()})
     assert (figures["frames_sent"], figures["frames_answered"]) == (5, 4)
     assert figures["frames_dropped"] == 1 and figures["dropped_share"] == 0.2
     assert figures["input_rate"] == 10.0
@@ -46,7 +46,7 @@ def test_latencies_rates_and_jitter_are_those_of_a_run_reckoned_by_hand() -> Non
 
 
 def test_a_run_without_answers_has_no_latency_and_drops_everything() -> None:
-    figures = live_figures(sent_images([0, 100, 200]), {})
+    figures = live_metrics(sent_images([0, 100, 200]), {})
     assert figures["frames_dropped"] == 3 and figures["dropped_share"] == 1.0
     assert figures["output_rate"] is None and set(figures["latency_ms"].values()) == {None}
     json.dumps(figures, allow_nan=False)
@@ -54,7 +54,7 @@ def test_a_run_without_answers_has_no_latency_and_drops_everything() -> None:
 
 def test_every_loop_is_accounted_for() -> None:
     sent = sent_images([0, 100]) + sent_images([200, 300], loop=1)
-    figures = live_figures(sent, {1000: 20 * MILLISECOND, 1001: 140 * MILLISECOND, 2001: 350 * MILLISECOND})
+    figures = live_metrics(sent, {1000: 20 * MILLISECOND, 1001: 140 * MILLISECOND, 2001: 350 * MILLISECOND})
     assert figures["each_loop"] == [
         {"sent": 2, "answered": 2, "dropped": 0, "latency_median_ms": 30},
         {"sent": 2, "answered": 1, "dropped": 1, "latency_median_ms": 50},
@@ -78,7 +78,7 @@ def test_stamps_of_a_camera_whose_clock_was_set_stay_in_range() -> None:
     today, base = 1_800_000_000 * NANOSECONDS, 1_800_000_500 * NANOSECONDS
     stamps = RunStamps(base)
     given = [stamps.next(stamp) for stamp in (0, NANOSECONDS, today, 5, today)]
-    assert np.diff(given).tolist() == [NANOSECONDS, LARGEST_LEAP, 1 - LARGEST_LEAP, LARGEST_LEAP]
+    assert np.diff(given).tolist() == [NANOSECONDS, MAX_STAMP_STEP, 1 - MAX_STAMP_STEP, MAX_STAMP_STEP]
     assert all(0 < stamp < 2**31 * NANOSECONDS for stamp in given)
 
 
@@ -112,7 +112,7 @@ def test_a_machine_that_is_fast_enough_drops_nothing(calm: Path) -> None:
     latency = live["latency_ms"]
     assert 0 < latency["min"] <= latency["median"] <= latency["p95"] <= latency["p99"] <= latency["max"]
     node = live["node"]
-    assert (node["received"], node["processed"], node["dropped, newer came"]) == (24, 24, 0)
+    assert (node["received"], node["processed"], node["dropped, newer image arrived"]) == (24, 24, 0)
     assert len(node["weights SHA-256"]) == 64
 
 
@@ -147,7 +147,7 @@ def test_rows_are_those_of_offline_mode_where_nothing_was_dropped(calm: Path, fa
 
 def test_a_node_that_cannot_start_is_named_with_its_log_and_leaves_nothing(face_bag: Path, tmp_path: Path) -> None:
     options = LiveOptions(node_arguments=node_parameters({"device": "abacus"}))
-    with pytest.raises(LiveError, match="ast_net_node ended with code 1 at its start; its log ends:") as error:
+    with pytest.raises(LiveError, match="ast_net_node exited with code 1 during startup; its log ends:") as error:
         record_live(face_bag, tmp_path / "face", options)
     assert "abacus" in str(error.value) and "Traceback" not in str(error.value)
     assert list(tmp_path.iterdir()) == []

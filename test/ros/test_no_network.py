@@ -52,7 +52,7 @@ def sockets_of(process: int) -> Iterator[tuple[str, str, str]]:
 
 def test_the_node_has_no_socket_but_those_of_dds(client: Any, start: Callable[..., Any], face_frames: Any) -> None:
     node = start("ast_net_node")
-    node.said("waits for images")
+    node.said("waiting for images")
     client.show(face_frames[0])
     sockets = list(sockets_of(node.process.pid))
     assert sockets, "DDS has some"
@@ -77,7 +77,7 @@ def test_the_node_works_and_python_opens_no_socket_in_it(
         # Not in the checkout, whose ast_net_ros would hide the installed one with the messages.
         node = subprocess.Popen([sys.executable, "-c", code], stdout=file, stderr=subprocess.STDOUT, cwd=tmp_path)
     try:
-        wait_until(lambda: node.poll() is not None or "waits for images" in log.read_text(), "a node that is ready")
+        wait_until(lambda: node.poll() is not None or "waiting for images" in log.read_text(), "a node that is ready")
         assert node.poll() is None, log.read_text()
         client.show(face_frames[0])
         assert node.poll() is None, log.read_text()

@@ -20,7 +20,7 @@ def node(client: Any, start_for_module: Any) -> Any:
     executable = start_for_module(
         "ast_net_node", "--ros-args", "-p", "image_topics:=[left, right/compressed]", "-p", "no_image_timeout:=1.0"
     )
-    executable.said("waits for images on /image, /left, /right/compressed")
+    executable.said("waiting for images on /image, /left, /right/compressed")
     return executable
 
 
@@ -29,7 +29,7 @@ def fresh(node: Any, client: Any) -> None:
     client.reset()
 
 
-def test_every_estimate_carries_its_images_stamp_and_frame_id(client: Any, face_frames: list[np.ndarray]) -> None:
+def test_estimates_carry_stamp_and_frame_id_of_the_image(client: Any, face_frames: list[np.ndarray]) -> None:
     answers = []
     for number, image in enumerate(face_frames):
         answers.append(client.show(image, frame_id=f"optical_{number}"))
@@ -57,23 +57,23 @@ def test_estimates_are_in_range_and_the_face_keeps_its_id(client: Any, face_fram
     assert ages[-1] == pytest.approx(0.04 * (len(faces) - 1), abs=1e-3)
 
 
-def test_an_image_without_a_face_is_answered_by_an_empty_array(client: Any, empty_frames: list[np.ndarray]) -> None:
+def test_an_image_without_a_face_gives_an_empty_array(client: Any, empty_frames: list[np.ndarray]) -> None:
     before = len(client.primary)
     assert all(client.show(image).faces == [] for image in empty_frames)
     assert len(client.primary) == before
 
 
-def test_reset_forgets_the_faces_and_gives_no_id_twice(client: Any, face_frames: list[np.ndarray]) -> None:
+def test_reset_gives_new_ids_and_new_states(client: Any, face_frames: list[np.ndarray]) -> None:
     old = [client.show(image) for image in face_frames[:4]][-1].faces[0]
     response = client.reset()
-    assert response.success and response.message == "1 faces forgotten"
+    assert response.success and response.message == "reset 1 face"
     new = client.show(face_frames[4]).faces[0]
     assert old.state_age > 0 and new.state_age == 0
     assert new.face_id != old.face_id
 
 
 @pytest.mark.parametrize("jump", [-30.0, 60.0])
-def test_a_jump_of_the_stamps_begins_the_state_anew_and_is_logged(
+def test_a_stamp_jump_resets_the_state_and_is_logged(
     client: Any, node: Any, face_frames: list[np.ndarray], jump: float
 ) -> None:
     time.sleep(1.1)  # a second jump within a second would be counted only
@@ -82,12 +82,14 @@ def test_a_jump_of_the_stamps_begins_the_state_anew_and_is_logged(
     assert f"stamps jumped by {jump:+.3f} s" in node.log
 
 
-def test_zero_stamps_are_estimated_on_and_warned_of_once(client: Any, node: Any, face_frames: list[np.ndarray]) -> None:
+def test_images_without_stamps_work_with_one_warning(
+    client: Any, node: Any, face_frames: list[np.ndarray]
+) -> None:
     for image in face_frames[:3]:
         answer = client.answer_to(image_message(Header(frame_id="unstamped"), image))
         assert nanoseconds(answer.header.stamp) == 0 and len(answer.faces) == 1
         time.sleep(0.05)
-    assert node.log.count("images have the stamp 0") == 1
+    assert node.log.count("images have a stamp of 0") == 1
 
 
 def bad_image(kind: str, image: np.ndarray) -> Image:
@@ -108,7 +110,7 @@ def bad_image(kind: str, image: np.ndarray) -> Image:
 @pytest.mark.parametrize(
     "kind, reason", [("encoding", "'32FC1'"), ("size", "0x0"), ("step", "step"), ("data", "too short")]
 )
-def test_a_bad_image_is_counted_and_named_and_the_next_is_processed(
+def test_a_bad_image_is_counted_and_the_next_is_processed(
     client: Any, face_frames: list[np.ndarray], kind: str, reason: str
 ) -> None:
     client.show(face_frames[0])
@@ -123,7 +125,7 @@ def test_a_bad_image_is_counted_and_named_and_the_next_is_processed(
 
 
 @pytest.mark.parametrize("kind", [Image, CompressedImage])
-def test_an_image_of_too_many_pixels_is_refused_with_the_parameter_to_raise(
+def test_too_large_an_image_is_dropped_naming_the_parameter(
     client: Any, face_frames: list[np.ndarray], kind: type
 ) -> None:
     height, width = face_frames[0].shape[:2]
@@ -151,7 +153,7 @@ def test_an_image_of_too_many_pixels_is_refused_with_the_parameter_to_raise(
         client.destroy_publisher(publisher)
 
 
-def test_size_and_encoding_may_change_in_mid_stream(client: Any, face_frames: list[np.ndarray]) -> None:
+def test_size_and_encoding_may_change_between_images(client: Any, face_frames: list[np.ndarray]) -> None:
     first = client.show(face_frames[0]).faces[0]
     halved = client.show(np.ascontiguousarray(face_frames[1][::2, ::2])).faces[0]
     assert halved.roi.width == pytest.approx(first.roi.width / 2, abs=0.15 * first.roi.width)
@@ -173,18 +175,18 @@ def test_live_parameters_take_effect_on_the_next_frame(client: Any, face_frames:
         ("score_threshold", 1.5, "1.5"),
         ("score_threshold", float("nan"), "nan"),
         ("max_faces", 0, "0"),
-        ("track_timeout", 1, "Wrong parameter type"),
+        ("track_timeout", "1 s", "Wrong parameter type"),
         ("device", "cuda:0", "clean up"),
         ("autostart", False, "read"),
     ],
 )
-def test_a_value_that_cannot_be_is_refused_with_the_reason(client: Any, name: str, value: Any, reason: str) -> None:
+def test_an_invalid_value_is_rejected_with_the_reason(client: Any, name: str, value: Any, reason: str) -> None:
     result = client.set_parameter(name, value)
     assert not result.successful
     assert reason in result.reason
 
 
-def test_compressed_images_are_read_by_the_topics_name(client: Any, face_frames: list[np.ndarray]) -> None:
+def test_a_topic_name_can_select_compressed_images(client: Any, face_frames: list[np.ndarray]) -> None:
     publisher = client.create_publisher(CompressedImage, "right/compressed", 1)
     header = Header(stamp=time_message(client.next_stamp()), frame_id="right")
     answer = client.answer_to(compressed_message(header, face_frames[0]), publisher)
@@ -193,9 +195,7 @@ def test_compressed_images_are_read_by_the_topics_name(client: Any, face_frames:
     assert len(answer.faces) == 1
 
 
-def test_compressed_images_are_read_by_what_the_publisher_offers(
-    client: Any, node: Any, face_frames: list[np.ndarray]
-) -> None:
+def test_the_publishers_type_selects_compressed_images(client: Any, node: Any, face_frames: list[np.ndarray]) -> None:
     publisher = client.create_publisher(CompressedImage, "left", 1)
     header = Header(stamp=time_message(client.next_stamp()))
     answer = client.answer_to(compressed_message(header, face_frames[0]), publisher)
@@ -204,7 +204,7 @@ def test_compressed_images_are_read_by_what_the_publisher_offers(
     node.said("camera /left: its publisher sends sensor_msgs/msg/CompressedImage")
 
 
-def test_a_face_has_another_id_in_every_camera(client: Any, face_frames: list[np.ndarray]) -> None:
+def test_a_face_has_different_ids_in_different_cameras(client: Any, face_frames: list[np.ndarray]) -> None:
     publisher = client.create_publisher(CompressedImage, "right/compressed", 1)
     here = client.show(face_frames[0]).faces[0]
     header = Header(stamp=time_message(client.next_stamp()))
@@ -214,7 +214,7 @@ def test_a_face_has_another_id_in_every_camera(client: Any, face_frames: list[np
     assert client.show(face_frames[2]).faces[0].face_id == here.face_id
 
 
-def test_the_debug_image_is_drawn_for_whom_subscribes(client: Any, face_frames: list[np.ndarray]) -> None:
+def test_the_debug_image_is_published_to_subscribers(client: Any, face_frames: list[np.ndarray]) -> None:
     received: list[Any] = []
     subscription = client.create_subscription(Image, "ast_net/debug_image", received.append, 1)
     while not received:
@@ -226,7 +226,7 @@ def test_the_debug_image_is_drawn_for_whom_subscribes(client: Any, face_frames: 
     assert np.count_nonzero(picture != face_frames[0]) > 1000
 
 
-def test_a_flood_leaves_no_queue_and_every_image_is_accounted_for(client: Any, face_frames: list[np.ndarray]) -> None:
+def test_overload_queues_no_images_and_counts_all(client: Any, face_frames: list[np.ndarray]) -> None:
     client.show(face_frames[0])
     before, first = client.camera(), len(client.faces)
     messages = [image_message(Header(stamp=time_message(client.next_stamp())), face_frames[i % 30]) for i in range(200)]
@@ -243,13 +243,11 @@ def test_a_flood_leaves_no_queue_and_every_image_is_accounted_for(client: Any, f
     assert len(client.faces) - at_end <= 6, "images queued up"
     assert stamps[-1] >= nanoseconds(messages[-10].header.stamp), "the newest images were not the ones processed"
     assert counts["processed"] == len(stamps)
-    assert counts["received"] == counts["processed"] + counts["dropped, newer came"]
+    assert counts["received"] == counts["processed"] + counts["dropped, newer image arrived"]
     assert counts["received"] + counts["lost before receipt"] <= len(messages)
 
 
-def test_two_cameras_on_one_topic_are_noticed_and_do_not_flood_the_log(
-    client: Any, node: Any, face_frames: list[np.ndarray]
-) -> None:
+def test_two_cameras_on_one_topic_are_reported_once(client: Any, node: Any, face_frames: list[np.ndarray]) -> None:
     lines = len(node.log.splitlines())
     for index in range(20):
         assert len(client.show(face_frames[index], step=1.0 if index % 2 else -0.9).faces) == 1
@@ -259,24 +257,24 @@ def test_two_cameras_on_one_topic_are_noticed_and_do_not_flood_the_log(
     assert len(node.log.splitlines()) - lines <= 5
 
 
-def test_a_publisher_of_another_type_is_named(client: Any, node: Any) -> None:
+def test_a_publisher_of_another_type_is_reported(client: Any, node: Any) -> None:
     publisher = client.create_publisher(String, "right/compressed", 1)
-    node.said("camera /right/compressed: publisher /client sends std_msgs/msg/String; wanted sensor_msgs/msg/Image")
+    node.said("camera /right/compressed: publisher /client sends std_msgs/msg/String, expected sensor_msgs/msg/Image")
     client.destroy_publisher(publisher)
 
 
-def test_a_silent_camera_is_named_in_log_and_diagnostics(client: Any, node: Any) -> None:
+def test_a_camera_without_images_is_reported(client: Any, node: Any) -> None:
     node.said("camera /right/compressed: no publisher")
     assert client.camera("/right/compressed")["publishers"] == "0"
     assert "no publisher" in client.sentences["ast_net: camera /right/compressed"]
 
 
-def test_diagnostics_say_what_runs(client: Any, node: Any, face_frames: list[np.ndarray]) -> None:
+def test_diagnostics_report_device_and_weights(client: Any, node: Any, face_frames: list[np.ndarray]) -> None:
     client.show(face_frames[0])
     client.camera()
     about = client.diagnostics["ast_net: estimation"]
     assert about["state"] == "active" and about["device"] in ("cpu", "cuda:0") and about["precision"] == "float32"
     assert about["runtime"] == ("onnxruntime" if about["device"] == "cpu" else "torch")
-    node.said(f"runs on {about['device']} in float32 by {about['runtime']}")
+    node.said(f"network runs on {about['device']} in float32 with {about['runtime']}")
     assert Path(about["weights"]).name == "ast_net.safetensors" and len(about["weights SHA-256"]) == 64
     assert float(about["receipt to publish, p95 (ms)"]) > 0 and float(about["stage detect, mean (ms)"]) > 0

@@ -21,7 +21,7 @@ from ast_net_ros.ros.conversions import image_message, time_message
     "arguments, reason",
     [
         (["-p", "weights:=/nowhere.safetensors"], "weights '/nowhere.safetensors': no such file"),
-        (["-p", "track_timeout:=2"], "parameter track_timeout = 2: wanted a double (write 2.0, not 2)"),
+        (["-p", "max_faces:=2.5"], "parameter max_faces = 2.5: expected an integer"),
         (["-p", "device"], "--ros-args: "),
     ],
 )
@@ -50,13 +50,13 @@ def test_a_signal_ends_the_working_node_in_order(
 
 def test_an_unknown_parameter_is_warned_of_with_the_nearest_name(start: Any) -> None:
     node = start("ast_net_node", "--ros-args", "-p", "score_treshold:=0.5", "-p", "autostart:=false")
-    node.said("parameter score_treshold: unknown, it has no effect; did you mean score_threshold?")
+    node.said("parameter score_treshold is unknown and has no effect; did you mean score_threshold?")
 
 
 def test_the_standard_qos_overrides_are_heeded(client: Any, start: Any, wait_until: Any) -> None:
     override = "qos_overrides./image.subscription.reliability:=reliable"
     node = start("ast_net_node", "--ros-args", "-p", override)
-    node.said("waits for images")
+    node.said("waiting for images")
 
     def asked_for() -> set[Any]:
         return {info.qos_profile.reliability for info in client.get_subscriptions_info_by_topic("/image")}
@@ -93,7 +93,7 @@ def test_the_node_works_in_simulated_time_that_stands_still(
     client: Any, start: Any, wait_until: Any, face_frames: list[np.ndarray]
 ) -> None:
     node = start("ast_net_node", "--ros-args", "-p", "use_sim_time:=true")
-    node.said("waits for images")
+    node.said("waiting for images")
     for second in (7, 8):
         message = image_message(Header(stamp=time_message(second * 10**9)), face_frames[second])
         answer = client.answer_to(message)
@@ -104,7 +104,7 @@ def test_the_node_works_in_simulated_time_that_stands_still(
 
 def test_an_idle_node_leaves_the_processor_alone(start: Any) -> None:
     node = start("ast_net_node")
-    node.said("waits for images")
+    node.said("waiting for images")
 
     def processor_seconds() -> float:
         fields = Path(f"/proc/{node.process.pid}/stat").read_text().rpartition(")")[2].split()
@@ -121,7 +121,7 @@ def test_estimates_of_a_replayed_video_fit_its_frames_exactly(
     client: Any, start: Any, media: Path, tmp_path: Path, face_frames: list[np.ndarray]
 ) -> None:
     node = start("ast_net_node")
-    node.said("waits for images")
+    node.said("waiting for images")
     first = len(client.faces)
     stamps = tmp_path / "stamps.csv"
     replay = start("replay", str(media / "single_face.mp4"), "--wait-for-subscriber", "--stamps", str(stamps))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ast_net_ros.ros.replay.replay import main, schedule
-from ast_net_ros.ros.replay.source import ReplaySource, in_playing_time, open_source
+from ast_net_ros.ros.replay.source import ReplaySource, open_source, with_due_times
 
 
 def three_pictures() -> ReplaySource:
@@ -110,7 +110,7 @@ def test_playing_time_follows_the_stamps_but_neither_waits_for_ever_nor_goes_bac
     stamps: list[float], due: list[float]
 ) -> None:
     frames: Any = [Stamped(round(seconds * 1e9)) for seconds in stamps]
-    assert [seconds for seconds, _ in in_playing_time(frames)] == pytest.approx(due)
+    assert [seconds for seconds, _ in with_due_times(frames)] == pytest.approx(due)
 
 
 def test_a_missing_file_is_refused(start: Any) -> None:

@@ -47,7 +47,7 @@ def test_a_session_is_recorded_with_pictures_boxes_curves_plane_and_rates(
     client: Any, start: Any, media: Path, tmp_path: Path, wait_until: Any
 ) -> None:
     recording = tmp_path / "session.rrd"
-    start("ast_net_node").said("waits for images")
+    start("ast_net_node").said("waiting for images")
     viewer = start("viewer", "--record", str(recording), "--longest-side", "160")
     viewer.said(f"shows /ast_net/faces in {recording}")
     without = start("viewer", "--record", str(tmp_path / "without.rrd"), "--no-pictures")

@@ -97,7 +97,7 @@ def test_the_running_node_offers_every_topic_of_both(
     client: Any, start: Any, layout: dict[str, Any], rviz_displays: list[dict[str, Any]]
 ) -> None:
     node = start("ast_net_node")
-    node.said("waits for images")
+    node.said("waiting for images")
     wanted = foxglove_topics(layout) | {display["Topic"]["Value"] for display in rviz_displays}
     client.camera()  # its diagnostics have come: the node is known here
     offered = dict(client.get_publisher_names_and_types_by_node("ast_net", "/"))

@@ -22,10 +22,11 @@ from typing import Any
 
 import rclpy
 
+from ast_net_ros.ros import diagnostics_keys as dk
 from ast_net_ros.ros.replay.recorder import Recorder
 from ast_net_ros.ros.runtime.domain import reserve_domain
 from ast_net_ros.ros.runtime.spinning import Spinner, init_ros
-from ast_net_ros.ros.runtime.transports import environment_for_images
+from ast_net_ros.ros.runtime.transports import image_transport_environment
 from bench.measured_node import PATH_VARIABLE
 from bench.node_processes import MeasurementError, Process, cameras, running
 
@@ -41,7 +42,7 @@ _PATIENCE = 90.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code."""
     options = _parse(arguments)
-    os.environ.update(environment_for_images())
+    os.environ.update(image_transport_environment())
     os.environ["ROS_DOMAIN_ID"] = str(reserve_domain())
     # As Ctrl-C does: the processes that were started must not outlive this one.
     signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
@@ -210,11 +211,10 @@ class _Bench:
         """What the node's diagnostics say that became of the cameras' pictures, from a message after now."""
         now = time.monotonic()
         _await(self.node, lambda: self.recorder.diagnostics_at > now + 0.3, "diagnostics")
-        keys = ("received", "processed", "dropped, newer came", "dropped, bad image", "dropped, estimation failed",
-                "lost before receipt")  # fmt: skip
+        keys = (dk.RECEIVED, dk.PROCESSED, dk.DROPPED_LATE, dk.DROPPED_BAD, dk.DROPPED_FAILED, dk.LOST)
         totals = dict.fromkeys(keys, 0)
         for topic in TOPICS[:count]:
-            said = self.recorder.diagnostics[f"ast_net: camera {topic}"]
+            said = self.recorder.diagnostics[dk.camera_status("ast_net", topic)]
             for key in keys:
                 totals[key] += int(said[key]) if said[key].isdigit() else 0
         return totals

@@ -25,7 +25,7 @@ from ast_net_ros.ros.replay.recorder import Recorder
 from ast_net_ros.ros.runtime.domain import reserve_domain
 from ast_net_ros.ros.runtime.executables import running
 from ast_net_ros.ros.runtime.spinning import Spinner
-from ast_net_ros.ros.runtime.transports import VARIABLE, environment_for_images
+from ast_net_ros.ros.runtime.transports import BUILTIN_TRANSPORTS, image_transport_environment
 from ast_net_ros.vision.video import VideoError, open_video
 from demo.report import FILES, SUMMARY, DemoRun, print_summary, summarise, write_pictures
 
@@ -40,7 +40,7 @@ class DemoError(RuntimeError):
 def main(arguments: Sequence[str] | None = None) -> int:
     """The executable `demo`. Returns its exit code."""
     options = _parse(arguments)
-    os.environ.update(environment_for_images())  # Fast DDS reads it when rclpy.init is called
+    os.environ.update(image_transport_environment())  # Fast DDS reads it when rclpy.init is called
     # Cameras of others on this network must not get into the picture, nor this one into theirs.
     if "ROS_DOMAIN_ID" not in os.environ:
         os.environ["ROS_DOMAIN_ID"] = str(reserve_domain())
@@ -86,7 +86,7 @@ def _video(given: Path | None) -> Path:
 
 def _run(video: Path) -> DemoRun:
     """Node, recorder and replay, in this order; ends when the replay has ended and the node has told its counts."""
-    print(f"transport {os.environ[VARIABLE]}, ROS_DOMAIN_ID={os.environ['ROS_DOMAIN_ID']}")
+    print(f"transport {os.environ[BUILTIN_TRANSPORTS]}, ROS_DOMAIN_ID={os.environ['ROS_DOMAIN_ID']}")
     with tempfile.TemporaryDirectory() as scratch_name:
         scratch = Path(scratch_name)
         stamps = scratch / "stamps.csv"

@@ -16,6 +16,7 @@ import numpy as np
 
 from ast_net_ros.evaluation.estimates import EstimatesWriter, FaceEstimate, read_estimates
 from ast_net_ros.evaluation.report.plots import SheetFrame, contact_sheet, plot_estimates
+from ast_net_ros.ros import diagnostics_keys as keys
 from ast_net_ros.ros.replay.recorder import ReceivedImage
 from ast_net_ros.vision.video import open_video
 
@@ -68,11 +69,11 @@ def _sheet_frames(run: DemoRun, estimates: Sequence[FaceEstimate]) -> list[Sheet
 
 def summarise(run: DemoRun, estimates: Sequence[FaceEstimate]) -> dict[str, Any]:
     """The figures of a run. Latencies in milliseconds from the image's stamp to the estimate's publication."""
-    about = next((v for name, v in run.diagnostics.items() if name.endswith(": estimation")), {})
+    about = next((v for name, v in run.diagnostics.items() if name.endswith(keys.estimation_status(""))), {})
     camera = next((v for name, v in run.diagnostics.items() if ": camera " in name), {})
     latencies = [(image.published_ns - image.stamp_ns) / 1e6 for image in run.received]
     span = (run.received[-1].published_ns - run.received[0].published_ns) / 1e9
-    drops = ("dropped, newer came", "dropped, bad image", "dropped, estimation failed")
+    drops = (keys.DROPPED_LATE, keys.DROPPED_BAD, keys.DROPPED_FAILED)
     published, processed = len(run.frames), len(run.received)
     dropped = sum(int(camera.get(key, 0)) for key in drops)
     ids = list(dict.fromkeys(row.face_id for row in estimates))
@@ -97,8 +98,8 @@ def summarise(run: DemoRun, estimates: Sequence[FaceEstimate]) -> dict[str, Any]
         "precision": about.get("precision", "unknown"),
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "weights": about.get("weights", "unknown"),
-        "weights_sha256": about.get("weights SHA-256", "unknown"),
-        "weights_description": about.get("weights description", "unknown"),
+        "weights_sha256": about.get(keys.WEIGHTS_HASH, "unknown"),
+        "weights_description": about.get(keys.WEIGHTS_DESCRIPTION, "unknown"),
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ast_net_ros.ros import diagnostics_keys as dk
 from ast_net_ros.ros.conversions import NANOSECONDS
 from soak.watch import Observer, Sample
 
@@ -141,16 +142,16 @@ def report(run: SoakRun) -> dict[str, Any]:
 
 def _account(run: SoakRun, topic: str) -> dict[str, Any]:
     """Return what became of every image of one camera topic."""
-    status = f"ast_net: camera {topic}"
+    status = dk.camera_status("ast_net", topic)
     values = {
         name: run.observer.value(status, key)
         for name, key in (
-            ("received", "received"),
-            ("processed", "processed"),
-            ("late", "dropped, newer came"),
-            ("bad", "dropped, bad image"),
-            ("failed", "dropped, estimation failed"),
-            ("lost", "lost before receipt"),
+            ("received", dk.RECEIVED),
+            ("processed", dk.PROCESSED),
+            ("late", dk.DROPPED_LATE),
+            ("bad", dk.DROPPED_BAD),
+            ("failed", dk.DROPPED_FAILED),
+            ("lost", dk.LOST),
         )
     }
     counts = {name: 0 if math.isnan(value) else int(value) for name, value in values.items()}

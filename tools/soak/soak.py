@@ -25,8 +25,9 @@ from tqdm import tqdm
 from ast_net_ros.child_process import ChildProcess, ProcessError, start
 from ast_net_ros.ros.runtime.domain import reserve_domain
 from ast_net_ros.ros.runtime.executables import executable_command
-from ast_net_ros.ros.runtime.spinning import Spinner, StopSignal
-from ast_net_ros.ros.runtime.transports import environment_for_images
+from ast_net_ros.ros.runtime.signals import StopSignal
+from ast_net_ros.ros.runtime.spinning import Spinner
+from ast_net_ros.ros.runtime.transports import image_transport_environment
 from soak import events
 from soak.events import END_SECONDS, TIMEOUTS, VIDEOS, Camera, Soak, SoakError
 from soak.plot import plot
@@ -47,7 +48,7 @@ _START_SECONDS = 120.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the soak test and return the exit code."""
     options = _parse(arguments)
-    os.environ.update(environment_for_images())
+    os.environ.update(image_transport_environment())
     if "ROS_DOMAIN_ID" not in os.environ:
         os.environ["ROS_DOMAIN_ID"] = str(reserve_domain())
     try:

@@ -13,6 +13,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 
 from ast_net_ros.msg import ValenceArousal, ValenceArousalArray
+from ast_net_ros.ros import diagnostics_keys as dk
 from ast_net_ros.ros.conversions import NANOSECONDS, nanoseconds
 
 _BYTES_IN_MIB = 1 << 20
@@ -161,7 +162,7 @@ def sample(process: psutil.Process, seconds: float, observer: Observer) -> Sampl
             threads=process.num_threads(),
             files=process.num_fds(),
             processor=times.user + times.system,
-            latency=observer.value("ast_net: estimation", "receipt to publish, p95 (ms)"),
+            latency=observer.value(dk.estimation_status("ast_net"), dk.p95_ms(dk.RECEIPT_TO_PUBLISH)),
             responses=observer.response_count,
         )
 

@@ -1,1 +1,1 @@
-"""Example behaviours on top of the node."""
+"""Example behaviours that use the node's estimates."""

@@ -1,7 +1,4 @@
-"""The topics and message classes of ROS4HRI (REP-155).
-
-The messages come from the package hri_msgs, which is imported only when ROS4HRI input or output is enabled.
-"""
+"""Topics and message classes of ROS4HRI (REP-155); hri_msgs is imported only where ROS4HRI is enabled."""
 
 from __future__ import annotations
 
@@ -12,16 +9,22 @@ from sensor_msgs.msg import RegionOfInterest
 
 FACES = "/humans/faces"
 TRACKED = f"{FACES}/tracked"
-DEPTH = 10
+QUEUE_DEPTH = 10
 
 
 class HriError(RuntimeError):
-    """ROS4HRI is asked for and cannot be had; the message says why and what to do."""
+    """ROS4HRI is enabled but hri_msgs is missing; the message says what to install."""
 
 
 @dataclass(frozen=True)
 class HriMessages:
-    """The message classes. roi: NormalizedRegionOfInterest2D, or sensor_msgs/RegionOfInterest before hri_msgs 0.8."""
+    """The message classes.
+
+    Attributes:
+        ids_list: hri_msgs/IdsList.
+        expression: hri_msgs/Expression.
+        roi: hri_msgs/NormalizedRegionOfInterest2D, or sensor_msgs/RegionOfInterest before hri_msgs 0.8.
+    """
 
     ids_list: Any
     expression: Any
@@ -29,12 +32,17 @@ class HriMessages:
 
 
 def load_hri_messages() -> HriMessages:
-    """The classes of the installed hri_msgs. Raises HriError."""
+    """Import the message classes.
+
+    Raises:
+        HriError: hri_msgs is not installed or cannot be imported.
+    """
     try:
         from hri_msgs import msg
     except ImportError as error:
         raise HriError(
-            f"parameters hri and face_source: hri need the package hri_msgs, which cannot be loaded ({error}); install "
-            "ros-$ROS_DISTRO-hri-msgs or build it in your workspace and source that, or leave both at their defaults"
+            f"parameters hri and face_source: hri require the package hri_msgs, which cannot be imported ({error}); "
+            "install ros-$ROS_DISTRO-hri-msgs or build it in your workspace and source that, or leave both at their "
+            "defaults"
         ) from error
     return HriMessages(msg.IdsList, msg.Expression, getattr(msg, "NormalizedRegionOfInterest2D", RegionOfInterest))

@@ -1,1 +1,1 @@
-"""Play recordings as camera topics and record what the node answers."""
+"""Play recordings as camera topics, and record what the node publishes."""

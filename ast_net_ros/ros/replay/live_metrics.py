@@ -1,9 +1,8 @@
-"""How fast and how completely a node answered: the figures of a live run.
+"""Latency, jitter, rates and drops of a live run.
 
-In: when each image was sent, and when its answer came. Out: latency, jitter, rates and drops as a dictionary for
-recording.json. What the figures mean follows ros2_benchmark (https://github.com/NVIDIA-ISAAC-ROS/ros2_benchmark):
-jitter is how much the time between two answers differs from the time between the two before, a missed frame is one that
-was sent and never answered. Other than there, a rate of n images counts the n - 1 intervals between them.
+The definitions follow ros2_benchmark (https://github.com/NVIDIA-ISAAC-ROS/ros2_benchmark): jitter is the change of the
+interval between two answers; a dropped frame was sent and never answered. Unlike there, the rate of n images is that of
+the n - 1 intervals between them.
 """
 
 from __future__ import annotations
@@ -17,8 +16,15 @@ import numpy as np
 
 @dataclass(frozen=True)
 class SentImage:
-    """One published image. stamp_ns: the stamp it carried, no two alike in a run. sent_ns: on the monotonic clock,
-    before it was handed to the middleware. late: more than a frame period after its time."""
+    """One published image.
+
+    Attributes:
+        loop: Which repetition of the recording, from 0.
+        frame: Number of the frame in the recording, from 0.
+        stamp_ns: The stamp it carried; unique in a run.
+        sent_ns: Monotonic time before it was passed to the middleware.
+        late: Whether it was sent more than a frame period after it was due.
+    """
 
     loop: int
     frame: int
@@ -27,10 +33,15 @@ class SentImage:
     late: bool
 
 
-def live_figures(sent: Sequence[SentImage], received_ns: Mapping[int, int]) -> dict[str, Any]:
-    """The figures of a run. received_ns: stamp -> when its answer came, on the clock of `sent_ns`.
+def live_metrics(sent: Sequence[SentImage], received_ns: Mapping[int, int]) -> dict[str, Any]:
+    """Return the metrics of a run for recording.json.
 
-    Times are in milliseconds, rates in images a second. None stands where nothing can be said.
+    Args:
+        sent: All images, in order.
+        received_ns: Stamp of an image -> monotonic time at which its estimates arrived.
+
+    Returns:
+        Times in milliseconds, rates in images per second. A metric without data is None.
     """
     pairs = [(image, received_ns[image.stamp_ns]) for image in sent if image.stamp_ns in received_ns]
     latencies = np.array([(received - image.sent_ns) / 1e6 for image, received in pairs])
@@ -63,11 +74,11 @@ def live_figures(sent: Sequence[SentImage], received_ns: Mapping[int, int]) -> d
             "min": _rounded(np.min, jitters),
             "std": _rounded(np.std, jitters),
         },
-        "each_loop": [_loop(loop, sent, pairs) for loop in sorted({image.loop for image in sent})],
+        "each_loop": [_loop_metrics(loop, sent, pairs) for loop in sorted({image.loop for image in sent})],
     }
 
 
-def _loop(loop: int, sent: Sequence[SentImage], pairs: Sequence[tuple[SentImage, int]]) -> dict[str, Any]:
+def _loop_metrics(loop: int, sent: Sequence[SentImage], pairs: Sequence[tuple[SentImage, int]]) -> dict[str, Any]:
     latencies = np.array([(received - image.sent_ns) / 1e6 for image, received in pairs if image.loop == loop])
     count = sum(image.loop == loop for image in sent)
     return {
@@ -79,10 +90,10 @@ def _loop(loop: int, sent: Sequence[SentImage], pairs: Sequence[tuple[SentImage,
 
 
 def _rounded(function: Any, values: np.ndarray) -> float | None:
-    """`function` of the values to the microsecond; None of none."""
+    """Return `function(values)` rounded to a microsecond; None without values."""
     return round(float(function(values)), 3) if len(values) else None
 
 
-def _rate(moments_ns: np.ndarray) -> float | None:
-    span = float(np.ptp(moments_ns)) / 1e9 if len(moments_ns) > 1 else 0.0
-    return round((len(moments_ns) - 1) / span, 3) if span > 0 else None
+def _rate(times_ns: np.ndarray) -> float | None:
+    span = float(np.ptp(times_ns)) / 1e9 if len(times_ns) > 1 else 0.0
+    return round((len(times_ns) - 1) / span, 3) if span > 0 else None

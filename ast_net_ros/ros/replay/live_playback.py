@@ -1,8 +1,4 @@
-"""Plays a recording to a node in real time and keeps account of it.
-
-In: a recording. Out: its images as messages, read ahead by a thread so that decoding does not hold up the sending, and
-for each one when it was sent under which stamp.
-"""
+"""Play a recording to a node in real time: read ahead, assign stamps, publish on time."""
 
 from __future__ import annotations
 
@@ -20,18 +16,27 @@ from std_msgs.msg import Header
 from ast_net_ros.bags.recordings import RecordedFrame, open_recording
 from ast_net_ros.ros.conversions import NANOSECONDS, image_message, time_message
 from ast_net_ros.ros.replay.live_metrics import SentImage
-from ast_net_ros.ros.replay.source import frame_period, in_playing_time
-from ast_net_ros.ros.runtime.spinning import StopSignal
+from ast_net_ros.ros.replay.source import frame_period, with_due_times
+from ast_net_ros.ros.runtime.signals import StopSignal
 
 READ_AHEAD_BYTES = 400_000_000
-LARGEST_LEAP = 4000 * NANOSECONDS
-"""Nanoseconds; more than any `max_time_gap`, so that a longer leap of stamps says no more to the node than this one."""
+MAX_STAMP_STEP = 4000 * NANOSECONDS
+"""Nanoseconds; larger than any `max_time_gap`, so that the node treats a larger step in the same way."""
+_PERIOD_FRAMES = 100  # the first frames, from which the frame period is taken
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One image on its way. due: seconds of playing time after the start. recorded_ns: its stamp in the recording.
-    stamp_ns: the stamp it carries now."""
+class PlaybackImage:
+    """One image to publish.
+
+    Attributes:
+        loop: Which repetition of the recording, from 0.
+        frame: Number of the frame in the recording, from 0.
+        due: Seconds after the start of the playback.
+        recorded_ns: Its stamp in the recording.
+        stamp_ns: The stamp it carries.
+        message: The image.
+    """
 
     loop: int
     frame: int
@@ -42,40 +47,54 @@ class Picture:
 
 
 class RunStamps:
-    """The stamps of a run: spaced as the recording's are from `base_ns` on, and no two alike.
+    """The stamps of a run: unique, from `base_ns` on, with the intervals of the recording.
 
-    Equal ones (a camera that stamps two images alike, the next loop of the recording) are told apart by single
-    nanoseconds, which change nothing for the model. So each loop's time begins again, as that of `ros2 bag play
-    --loop`, and the node begins its states anew. Leaps are cut to LARGEST_LEAP, so that no clock that was set between
-    1970 and today leaves the range of a stamp.
+    Equal stamps (in a recording, or in its next loop) are separated by single nanoseconds, which do not affect the
+    model. Time starts again with each loop, as with `ros2 bag play --loop`, so that the node resets its states. Steps
+    are limited to MAX_STAMP_STEP, so that a clock that was set during the recording cannot exceed the range of a stamp.
+
+    Args:
+        base_ns: The first stamp.
     """
 
     def __init__(self, base_ns: int):
         self._base_ns = base_ns
-        self._given: set[int] = set()
+        self._used: set[int] = set()
         self.begin_loop()
 
     def begin_loop(self) -> None:
+        """Start again at the first stamp."""
         self._now_ns = self._base_ns
         self._recorded_ns: int | None = None
 
     def next(self, recorded_ns: int) -> int:
-        """The stamp of the next image."""
+        """Return the stamp of the next image, given its stamp in the recording."""
         step = 0 if self._recorded_ns is None else recorded_ns - self._recorded_ns
         self._recorded_ns = recorded_ns
-        self._now_ns += min(max(step, -LARGEST_LEAP), LARGEST_LEAP)
+        self._now_ns += min(max(step, -MAX_STAMP_STEP), MAX_STAMP_STEP)
         stamp = self._now_ns
-        while stamp in self._given:
+        while stamp in self._used:
             stamp += 1
-        self._given.add(stamp)
+        self._used.add(stamp)
         return stamp
 
 
-class PictureReader:
-    """Reads a recording `loops` times, ahead of its playing, in a thread. A context manager; iterate over it.
+class ImageReader:
+    """Reads a recording ahead of its playback, in a thread, so that decoding does not delay publishing.
 
-    problems, partial: of the recording, complete once the iteration has ended. What the reading raises, the iteration
-    raises.
+    A context manager; iterate over it once. Errors of the reading are raised by the iteration.
+
+    Args:
+        path: The recording.
+        topic: Image topic in the recording.
+        loops: How many times it is played.
+        base_ns: The first stamp.
+
+    Attributes:
+        problems: Problems in the recording; complete when the iteration has ended.
+        partial: Whether the recording could not be read to its end.
+        period: Seconds between two frames.
+        first: The first frame; None before it is read.
     """
 
     def __init__(self, path: Path, topic: str, loops: int, base_ns: int):
@@ -85,12 +104,12 @@ class PictureReader:
         self.first: RecordedFrame | None = None
         self._path, self._topic, self._loops = path, topic, loops
         self._stamps = RunStamps(base_ns)
-        self._pictures: queue.Queue[Picture | BaseException | None] = queue.Queue()
-        self._room = 2
+        self._images: queue.Queue[PlaybackImage | BaseException | None] = queue.Queue()
+        self._capacity = 2
         self._filled, self._closed = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
 
-    def __enter__(self) -> PictureReader:
+    def __enter__(self) -> ImageReader:
         self._thread.start()
         return self
 
@@ -99,76 +118,86 @@ class PictureReader:
         self._thread.join()
 
     def wait_filled(self, stop: StopSignal) -> None:
-        """Until it has read ahead as far as it may, or to the end."""
+        """Wait until the queue is full or the recording is read to its end."""
         while not self._filled.wait(0.05) and not stop.is_set():
             pass
 
-    def __iter__(self) -> Iterator[Picture]:
-        while (picture := self._pictures.get()) is not None:
-            if isinstance(picture, BaseException):
-                raise picture
-            yield picture
+    def __iter__(self) -> Iterator[PlaybackImage]:
+        while (image := self._images.get()) is not None:
+            if isinstance(image, BaseException):
+                raise image
+            yield image
 
     def _run(self) -> None:
-        last: BaseException | None = None
+        error: BaseException | None = None
         try:
             start = 0.0
             for loop in range(self._loops):
                 start = self._read_loop(loop, start)
-        except BaseException as error:
-            last = error
-        self._put(last)
-        if last is not None:
+        except BaseException as caught:
+            error = caught
+        self._put(error)
+        if error is not None:
             self._put(None)
         self._filled.set()
 
     def _read_loop(self, loop: int, start: float) -> float:
-        """Read the recording once, from playing time `start` on; returns when the next loop is due."""
+        """Read the recording once; return when the next loop is due.
+
+        Args:
+            loop: Number of the loop.
+            start: When its first frame is due, in seconds after the start of the playback.
+        """
         due = start
-        moments: list[float] = []
+        first_due: list[float] = []
         self._stamps.begin_loop()
         with open_recording(self._path, self._topic) as recording:
-            for seconds, frame in in_playing_time(recording.frames()):
+            for seconds, frame in with_due_times(recording.frames()):
                 if self._closed.is_set():
                     break
                 due = start + seconds
                 if self.first is None:
                     self.first = frame
-                    self._room = max(2, READ_AHEAD_BYTES // frame.image.nbytes)
-                if len(moments) < 100 and loop == 0:
-                    moments.append(seconds)
-                self._put(self._picture(loop, frame, due))
+                    self._capacity = max(2, READ_AHEAD_BYTES // frame.image.nbytes)
+                if len(first_due) < _PERIOD_FRAMES and loop == 0:
+                    first_due.append(seconds)
+                self._put(self._playback_image(loop, frame, due))
             if loop == 0:
-                self.period = frame_period(moments)
+                self.period = frame_period(first_due)
                 self.problems, self.partial = list(recording.problems), recording.partial
         return due + self.period
 
-    def _picture(self, loop: int, frame: RecordedFrame, due: float) -> Picture:
+    def _playback_image(self, loop: int, frame: RecordedFrame, due: float) -> PlaybackImage:
         stamp_ns = self._stamps.next(frame.stamp_ns)
         header = Header(stamp=time_message(stamp_ns), frame_id=frame.frame_id or "camera")
-        return Picture(loop, frame.index, due, frame.stamp_ns, stamp_ns, image_message(header, frame.image))
+        return PlaybackImage(loop, frame.index, due, frame.stamp_ns, stamp_ns, image_message(header, frame.image))
 
-    def _put(self, picture: Picture | BaseException | None) -> None:
-        while self._pictures.qsize() >= self._room and not self._closed.is_set():
+    def _put(self, image: PlaybackImage | BaseException | None) -> None:
+        while self._images.qsize() >= self._capacity and not self._closed.is_set():
             self._filled.set()
             self._closed.wait(0.005)
-        self._pictures.put(picture)
+        self._images.put(image)
 
 
 def play(
-    reader: PictureReader, publish: Callable[[Image], None], rate: float, stop: StopSignal, watch: Callable[[int], None]
-) -> Iterator[tuple[Picture, SentImage]]:
-    """Publishes every picture when it is due; yields what was sent. Ends early when `stop` is set.
+    reader: ImageReader, publish: Callable[[Image], None], rate: float, stop: StopSignal, watch: Callable[[int], None]
+) -> Iterator[tuple[PlaybackImage, SentImage]]:
+    """Publish every image when it is due and yield it; end early when `stop` is set.
 
-    rate: 2 plays twice as fast, with the same stamps. watch: called before each picture with how many were sent.
+    Args:
+        reader: The images.
+        publish: Publishes a message.
+        rate: Speed; 2 plays twice as fast, with the same stamps.
+        stop: Ends the playback.
+        watch: Called before each image with the number of images sent.
     """
-    began = time.monotonic()
-    for count, picture in zip(itertools.count(), reader):
+    start = time.monotonic()
+    for count, image in zip(itertools.count(), reader):
         watch(count)
-        due = began + picture.due / rate
+        due = start + image.due / rate
         if stop.wait(max(0.0, due - time.monotonic())):
             return
         late = time.monotonic() - due > reader.period / rate
         sent_ns = time.monotonic_ns()
-        publish(picture.message)
-        yield picture, SentImage(picture.loop, picture.frame, picture.stamp_ns, sent_ns, late)
+        publish(image.message)
+        yield image, SentImage(image.loop, image.frame, image.stamp_ns, sent_ns, late)

@@ -1,7 +1,4 @@
-"""Records what a running ast_net_node publishes: its estimates with their times, and its diagnostics.
-
-In: `ast_net/faces` and /diagnostics. Out: one :class:`ReceivedImage` for each message, and the latest figures.
-"""
+"""Record what a running ast_net_node publishes: estimates with their times, and diagnostics."""
 
 from __future__ import annotations
 
@@ -14,19 +11,22 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, QoSReliabilityPolicy
 
+from ast_net_ros.face_affect import FaceAffect
 from ast_net_ros.msg import ValenceArousalArray
-from ast_net_ros.pipeline import FaceAffect
-from ast_net_ros.ros.camera import NUMBERED
+from ast_net_ros.ros.camera import HAS_MESSAGE_INFO
 from ast_net_ros.ros.conversions import face_affect, nanoseconds
 
 
 @dataclass(frozen=True)
 class ReceivedImage:
-    """One message of `ast_net/faces`. Times in nanoseconds of this machine's clock.
+    """The estimates of one image.
 
-    stamp_ns: the image's own. published_ns: when the node handed the message to the middleware; where the
-    middleware does not tell (ROS 2 Humble), the time of receipt, which is later. received_ns: when it arrived here, on
-    the monotonic clock.
+    Attributes:
+        stamp_ns: The image's stamp.
+        published_ns: When the node passed the message to the middleware, on the wall clock; the time of receipt where
+            the middleware does not provide it (ROS 2 Humble).
+        received_ns: When the message arrived, on the monotonic clock.
+        faces: The faces.
     """
 
     stamp_ns: int
@@ -36,7 +36,17 @@ class ReceivedImage:
 
 
 class Recorder(Node):
-    """received: in order of receipt. diagnostics: the latest keys and values of every status, by its name."""
+    """Subscribes to a node's estimates and to /diagnostics.
+
+    Args:
+        faces_topic: Topic of the estimates.
+
+    Attributes:
+        received: The estimates, in order of receipt.
+        diagnostics: The latest keys and values of each status, by its name.
+        diagnostics_at: Monotonic time of the last diagnostics.
+        last_receipt: Monotonic time of the last estimates.
+    """
 
     def __init__(self, faces_topic: str):
         super().__init__("ast_net_recorder", start_parameter_services=False)
@@ -44,18 +54,18 @@ class Recorder(Node):
         self.diagnostics: dict[str, dict[str, str]] = {}
         self.diagnostics_at = 0.0
         self.last_receipt = 0.0
-        lasting = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=QoSReliabilityPolicy.RELIABLE)
-        self._faces = self.create_subscription(ValenceArousalArray, faces_topic, self._faces_callback(), lasting)
+        qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=QoSReliabilityPolicy.RELIABLE)
+        self._faces = self.create_subscription(ValenceArousalArray, faces_topic, self._faces_callback(), qos)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
     def node_is_there(self) -> bool:
-        """Whether somebody publishes estimates."""
+        """Return whether a node publishes estimates."""
         return self.count_publishers(self._faces.topic_name) > 0
 
     def _faces_callback(self) -> Callable[..., None]:
-        if not NUMBERED:
+        if not HAS_MESSAGE_INFO:
             return lambda message: self._on_faces(message, {})
-        # rclpy looks at the number of arguments, so a default value will not do.
+        # rclpy counts the arguments, so a default value would not do.
         return lambda message, info: self._on_faces(message, info)
 
     def _on_faces(self, message: ValenceArousalArray, info: dict[str, Any]) -> None:

@@ -1,9 +1,9 @@
-"""`replay`: plays a rosbag2 recording, a video file, or a photograph again and again, as a camera's image topic.
+"""`replay`: play a rosbag2 recording, a video file, or a repeated photograph as a camera's image topic.
 
-In: a path. Out: sensor_msgs/Image (or CompressedImage) at the recording's own pace, and at the end one line
-of JSON with what was published. The stamps begin with now and are spaced as the recording's frames are
-(divided by the rate); they go on through loops, as those of a camera do, or begin again with each, as those that
-`ros2 bag play --loop` sends do. Bags are read without rosbag2, so neither its plugins nor `ros2 bag` need be there.
+Publishes sensor_msgs/Image (or CompressedImage) at the recording's own rate and prints a JSON summary at the end.
+Stamps start at the present time and have the recording's intervals (divided by the rate). They continue through
+loops, like a camera's, or repeat, like those of `ros2 bag play --loop`. Bags are read without rosbag2, so neither its
+plugins nor `ros2 bag` are needed.
 """
 
 from __future__ import annotations
@@ -32,18 +32,27 @@ from std_msgs.msg import Header
 from ast_net_ros.ros.conversions import NANOSECONDS, compressed_message, image_message, time_message
 from ast_net_ros.ros.replay.source import ReplaySource, ReplaySourceError, open_source
 from ast_net_ros.ros.runtime.arguments import positive_number
-from ast_net_ros.ros.runtime.spinning import StartError, StopSignal, init_ros
+from ast_net_ros.ros.runtime.signals import StopSignal
+from ast_net_ros.ros.runtime.spinning import SHUTDOWN_TIMEOUT, StartError, init_ros
 from ast_net_ros.vision.video import VideoError
 
 STAMP_COLUMNS = ("loop", "frame", "seconds", "stamp_ns")
-_SETTLING = 1.0  # seconds until a subscriber that shows up here also knows of this publisher
-_STANDSTILL = 1.0  # seconds that a single picture must come late for the process to have stood still
-_DRAINING = 0.3  # seconds in which the last picture leaves
+_DISCOVERY_PAUSE = 1.0  # seconds until a discovered subscriber has discovered this publisher as well
+_SUSPENSION = 1.0  # seconds of additional delay of one image from which the process counts as suspended
+_DRAIN_PAUSE = 0.3  # seconds for the last image to leave
 
 
 @dataclass(frozen=True)
 class ReplayFrame:
-    """One picture to be published. seconds: of the recording's time. due: seconds after the start of the replay."""
+    """One image to publish.
+
+    Attributes:
+        loop: Number of the loop, from 0.
+        frame: Number of the frame in the recording, from 0.
+        seconds: Time in the recording.
+        due: Seconds after the start of the replay.
+        image_bgr: H x W x 3 uint8.
+    """
 
     loop: int
     frame: int
@@ -54,7 +63,17 @@ class ReplayFrame:
 
 @dataclass
 class ReplaySummary:
-    """What was done; printed as JSON. late: published more than a frame period after their stamp."""
+    """What was published; printed as JSON.
+
+    Attributes:
+        source: The recording.
+        topic: Where its images were published.
+        published: How many.
+        loops: How many loops were started.
+        late: Images published more than a frame period after their stamp.
+        seconds: How long it took.
+        rate: Images per second.
+    """
 
     source: str
     topic: str
@@ -66,10 +85,10 @@ class ReplaySummary:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The executable `replay`. Returns its exit code."""
+    """Run the executable `replay`; return its exit code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = _parse(remove_ros_args(["replay", *given])[1:])
-    stop = StopSignal()
+    stop = StopSignal(SHUTDOWN_TIMEOUT)
     try:
         source = open_source(options.path, options.photo_rate, options.recorded_topic)
         with ExitStack() as stack:
@@ -89,44 +108,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _replay(
     node: Node, source: ReplaySource, options: argparse.Namespace, stamps: Any, stop: StopSignal
 ) -> ReplaySummary:
-    """Publish until the recording, the wanted number of frames, or the user's patience ends."""
+    """Publish until the recording ends, the number of frames is reached, or `stop` is set."""
     reliability = QoSReliabilityPolicy.BEST_EFFORT if options.best_effort else QoSReliabilityPolicy.RELIABLE
     qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=reliability)
     publisher = node.create_publisher(CompressedImage if options.compressed else Image, options.topic, qos)
     summary = ReplaySummary(source.name, publisher.topic_name)
-    node.get_logger().info(f"plays {source.name} on {summary.topic}")
+    node.get_logger().info(f"playing {source.name} on {summary.topic}")
     if options.wait_for_subscriber:
-        _await_subscriber(publisher, stop)
-    began, began_ns = time.monotonic(), time.time_ns()
-    started, lag = began, 0.0
+        _wait_for_subscriber(publisher, stop)
+    start, start_ns = time.monotonic(), time.time_ns()
+    first_start, lag = start, 0.0
     for frame in schedule(source, options.loop, options.rate, options.frames):
-        since = frame.seconds / options.rate if options.same_stamps else frame.due
-        stamp_ns = began_ns + round(since * NANOSECONDS)
+        offset = frame.seconds / options.rate if options.same_stamps else frame.due
+        stamp_ns = start_ns + round(offset * NANOSECONDS)
         message = _message(frame.image_bgr, stamp_ns, options)
-        if stop.wait(max(0.0, began + frame.due - time.monotonic())):
+        if stop.wait(max(0.0, start + frame.due - time.monotonic())):
             break
-        behind, lag = lag, time.monotonic() - began - frame.due
-        if lag - behind > _STANDSTILL:
-            # Stopped (SIGSTOP, a suspended machine): a camera goes on with what it sees then, not with a burst.
-            began += lag
-            began_ns += 0 if options.same_stamps else round(lag * NANOSECONDS)
-            stamp_ns = began_ns + round(since * NANOSECONDS)
+        previous_lag, lag = lag, time.monotonic() - start - frame.due
+        if lag - previous_lag > _SUSPENSION:
+            # After a suspension (SIGSTOP, a sleeping machine) continue like a camera, without a burst of old images.
+            start += lag
+            start_ns += 0 if options.same_stamps else round(lag * NANOSECONDS)
+            stamp_ns = start_ns + round(offset * NANOSECONDS)
             message.header.stamp = time_message(stamp_ns)
             lag = 0.0
         publisher.publish(message)
         summary.published += 1
         summary.loops = frame.loop + 1
-        summary.late += time.monotonic() - began - frame.due > source.period / options.rate
+        summary.late += time.monotonic() - start - frame.due > source.period / options.rate
         if stamps is not None:
             stamps.writerow((frame.loop, frame.frame, f"{frame.seconds:.6f}", stamp_ns))
-    stop.wait(_DRAINING)  # what is still on its way would be lost with the publisher
-    summary.seconds = round(time.monotonic() - started - _DRAINING, 3)
+    stop.wait(_DRAIN_PAUSE)  # images in transit would be lost with the publisher
+    summary.seconds = round(time.monotonic() - first_start - _DRAIN_PAUSE, 3)
     summary.rate = round(summary.published / summary.seconds, 3) if summary.seconds > 0 else 0.0
     return summary
 
 
 def _message(image_bgr: np.ndarray, stamp_ns: int, options: argparse.Namespace) -> Image | CompressedImage:
-    """The picture as a message, in the size and the kind that are asked for."""
+    """Return the image as a message, in the requested size and type."""
     if options.size is not None:
         image_bgr = cv2.resize(image_bgr, options.size, interpolation=cv2.INTER_AREA)
     header = Header(stamp=time_message(stamp_ns), frame_id=options.frame_id)
@@ -134,9 +153,13 @@ def _message(image_bgr: np.ndarray, stamp_ns: int, options: argparse.Namespace) 
 
 
 def schedule(source: ReplaySource, loop: bool, rate: float, limit: int | None) -> Iterator[ReplayFrame]:
-    """When each picture is due: at the recording's times divided by `rate`; loops follow without a gap.
+    """Yield each image with the time at which it is due; loops follow without a gap.
 
-    limit: frames in all; None plays to the end, or for ever with `loop`.
+    Args:
+        source: The recording.
+        loop: Whether to play it again and again.
+        rate: Speed; 2 plays twice as fast.
+        limit: Total number of images; None for no limit.
     """
     published, start, loops = 0, 0.0, 0
     while True:
@@ -152,15 +175,15 @@ def schedule(source: ReplaySource, loop: bool, rate: float, limit: int | None) -
         loops += 1
 
 
-def _await_subscriber(publisher: Publisher, stop: StopSignal) -> None:
+def _wait_for_subscriber(publisher: Publisher, stop: StopSignal) -> None:
     while publisher.get_subscription_count() == 0:
         if stop.wait(0.05):
             return
-    stop.wait(_SETTLING)
+    stop.wait(_DISCOVERY_PAUSE)
 
 
 def _open_stamps(stack: ExitStack, path: Path | None) -> Any:
-    """A CSV writer for the stamps, line by line on disk; None when no file is asked for."""
+    """Return a CSV writer for the stamps, flushed line by line; None without a path."""
     if path is None:
         return None
     writer = csv.writer(stack.enter_context(path.open("w", newline="", buffering=1)))
@@ -170,35 +193,35 @@ def _open_stamps(stack: ExitStack, path: Path | None) -> Any:
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="replay", description="Plays a bag, a video or a photograph as an image topic."
+        prog="replay", description="Play a bag, a video or a photograph as an image topic."
     )
     parser.add_argument("path", help="rosbag2 recording (its folder, or a file of it), video file or photograph")
     parser.add_argument("--topic", default="image", help="topic to publish on (default: %(default)s)")
     parser.add_argument("--recorded-topic", metavar="TOPIC", help="image topic in the bag (default: the only one)")
     parser.add_argument("--frame-id", default="camera", help="frame_id of the headers (default: %(default)s)")
-    parser.add_argument("--loop", action="store_true", help="begin anew at the end, until stopped")
+    parser.add_argument("--loop", action="store_true", help="repeat until stopped")
     parser.add_argument(
         "--same-stamps",
         action="store_true",
-        help="give every loop the first one's stamps, as `ros2 bag play --loop` does",
+        help="repeat the stamps in every loop, as `ros2 bag play --loop` does",
     )
     parser.add_argument("--rate", type=positive_number, default=1.0, help="speed, 2 plays twice as fast (default: 1)")
     parser.add_argument(
-        "--photo-rate", type=positive_number, default=24.0, help="pictures per second of a photograph (default: 24)"
+        "--photo-rate", type=positive_number, default=24.0, help="images per second of a photograph (default: 24)"
     )
-    parser.add_argument("--frames", type=int, help="stop after this many pictures")
+    parser.add_argument("--frames", type=int, help="stop after this many images")
     parser.add_argument("--size", type=_size, metavar="WxH", help="resize to this many pixels, such as 640x480")
     parser.add_argument("--compressed", action="store_true", help="publish JPEG as sensor_msgs/CompressedImage")
-    parser.add_argument("--best-effort", action="store_true", help="offer best effort instead of reliable")
-    parser.add_argument("--wait-for-subscriber", action="store_true", help="begin when somebody listens")
-    parser.add_argument("--stamps", type=Path, metavar="CSV", help=f"write {', '.join(STAMP_COLUMNS)} of every picture")
+    parser.add_argument("--best-effort", action="store_true", help="publish with best effort instead of reliable")
+    parser.add_argument("--wait-for-subscriber", action="store_true", help="start when there is a subscriber")
+    parser.add_argument("--stamps", type=Path, metavar="CSV", help=f"write {', '.join(STAMP_COLUMNS)} of every image")
     return parser.parse_args(arguments)
 
 
 def _size(text: str) -> tuple[int, int]:
     width, separator, height = text.partition("x")
     if not separator or not width.isdigit() or not height.isdigit() or 0 in (int(width), int(height)):
-        raise argparse.ArgumentTypeError(f"{text} is no size; write 640x480")
+        raise argparse.ArgumentTypeError(f"{text} is not a size; write it as 640x480")
     return int(width), int(height)
 
 

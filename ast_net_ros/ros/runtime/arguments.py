@@ -1,7 +1,4 @@
-"""Kinds of command line arguments that several executables take, for argparse's `type`.
-
-In: the text of an argument. Out: its value, or argparse's error, which names the option.
-"""
+"""Types of command line arguments that several executables accept, for argparse."""
 
 from __future__ import annotations
 
@@ -9,7 +6,11 @@ import argparse
 
 
 def positive_number(text: str) -> float:
-    """A finite number above 0."""
+    """Parse a finite number above 0.
+
+    Raises:
+        argparse.ArgumentTypeError: The number is not above 0; argparse adds the name of the option.
+    """
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not above 0")

@@ -1,7 +1,4 @@
-"""A ROS domain of one's own: for a demo or a test beside others on the same machine and network.
-
-In: nothing. Out: a domain id that no other run on this machine has reserved.
-"""
+"""Reserve a ROS domain id, for a demo or a test that runs beside others on the same machine and network."""
 
 from __future__ import annotations
 
@@ -11,19 +8,22 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
-# Above 101 the ports of a domain reach into those that Linux gives to outgoing connections.
+# Above 101, the ports of a domain overlap those that Linux assigns to outgoing connections.
 DOMAINS = range(1, 102)
-_held: list[IO[str]] = []  # a lock lasts as long as its open file
+_held: list[IO[str]] = []  # a lock lasts as long as its file is open
 
 
 def reserve_domain() -> int:
-    """A domain id that stays reserved until this process ends; where all are, any."""
+    """Return a domain id that no other caller on this machine uses while this process runs.
+
+    When all are reserved, returns a random one.
+    """
     candidates = random.sample(DOMAINS, len(DOMAINS))
     for domain in candidates:
         path = Path(tempfile.gettempdir()) / f"ast_net_ros_domain_{domain}.lock"
         try:
             lock = path.open("w")
-        except OSError:  # another user's
+        except OSError:  # belongs to another user
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,4 @@
-"""The way of the library's log records into the ROS log.
-
-In: what the ROS-free part of the package logs with Python's logging. Out: the same through an rclpy logger.
-"""
+"""Forward the log records of the ROS-free part of the package to a ROS logger."""
 
 from __future__ import annotations
 
@@ -9,31 +6,31 @@ import logging
 import time
 from typing import Any
 
-REPEAT_PERIOD = 1.0  # seconds until a message of the same kind, of the same source, appears again
-MOST_KINDS = 1000
+REPEAT_PERIOD = 1.0  # seconds until a message of the same kind and source is logged again
+_MAX_KINDS = 1000
 
 
 class _RosLogHandler(logging.Handler):
-    """Two cameras on one topic would log a jump of the stamps with every image: repeats are counted, not logged."""
+    """Throttles each kind of message: two cameras on one topic would log a stamp jump with every image."""
 
     def __init__(self, ros_logger: Any):
         super().__init__()
         self._ros_logger = ros_logger
-        self._said: dict[tuple[str, str], tuple[float, int]] = {}  # kind -> when it was logged, repeats since
+        self._logged: dict[tuple[str, str], tuple[float, int]] = {}  # kind -> time of its last log, repeats since
 
     def emit(self, record: logging.LogRecord) -> None:
         text = self.format(record)
         kind = (record.msg, str(record.args[0])) if isinstance(record.args, tuple) and record.args else (text, "")
         now = time.monotonic()
-        last, repeats = self._said.get(kind, (-REPEAT_PERIOD, 0))
+        last, repeats = self._logged.get(kind, (-REPEAT_PERIOD, 0))
         if now - last < REPEAT_PERIOD:
-            self._said[kind] = (last, repeats + 1)
+            self._logged[kind] = (last, repeats + 1)
             return
-        if len(self._said) >= MOST_KINDS:
-            self._said.clear()
-        self._said[kind] = (now, 0)
-        text += f" (and {repeats} more like this)" if repeats else ""
-        # rclpy wants one place in the code for each severity.
+        if len(self._logged) >= _MAX_KINDS:
+            self._logged.clear()
+        self._logged[kind] = (now, 0)
+        text += f" (repeated {repeats} times)" if repeats else ""
+        # rclpy requires one call site for each severity.
         if record.levelno >= logging.ERROR:
             self._ros_logger.error(text)
         elif record.levelno >= logging.WARNING:
@@ -43,7 +40,7 @@ class _RosLogHandler(logging.Handler):
 
 
 def bridge_logging(ros_logger: Any) -> None:
-    """From now on the records of `ast_net_ros` at INFO and above appear in the ROS log, and there only."""
+    """Send the records of `ast_net_ros` at INFO and above to `ros_logger`, and nowhere else."""
     library = logging.getLogger("ast_net_ros")
     library.handlers = [_RosLogHandler(ros_logger)]
     library.propagate = False

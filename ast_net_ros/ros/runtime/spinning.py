@@ -1,18 +1,12 @@
-"""Running a node as a process: from the first signal handler to the last clean-up.
-
-In: a function that makes the node. Out: the process's exit code. SIGINT and SIGTERM end the process in
-order, with code 0 and no traceback; a second signal ends it at once.
-"""
+"""Run a node as a process: initialise ROS, spin until a signal, clean up, return an exit code."""
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from types import FrameType
 from typing import Any
 
 import rclpy
@@ -20,52 +14,56 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from ast_net_ros.ros.runtime.signals import StopSignal
+from ast_net_ros.ros.runtime.transports import image_transport_settings
+
+SHUTDOWN_TIMEOUT = 15.0  # seconds
+_FAILURE_PAUSE = 0.1  # seconds; a callback that always fails must not use a whole core
+
 
 class StartError(RuntimeError):
-    """A node cannot start; the message is for the user and no traceback is shown."""
+    """A node cannot start; the message is for the user and no traceback is shown.
+
+    Attributes:
+        logged: Whether the node has already logged the message.
+    """
+
+    def __init__(self, message: str, logged: bool = False) -> None:
+        super().__init__(message)
+        self.logged = logged
 
 
 def init_ros(arguments: Sequence[str] | None) -> None:
-    """rclpy.init without its signal handlers. Raises StartError for --ros-args that cannot be."""
+    """Call rclpy.init without its signal handlers, with DDS transports that carry images.
+
+    Args:
+        arguments: The command line without the program's name; None for sys.argv.
+
+    Raises:
+        StartError: The arguments after --ros-args are invalid.
+    """
+    os.environ.update(image_transport_settings())  # read by Fast DDS when the context is created
     try:
         rclpy.init(args=None if arguments is None else list(arguments), signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # rclpy's RCLError is one
         reason = str(error).partition(", at ")[0]
-        raise StartError(f"--ros-args: {reason}; write --ros-args -p NAME:=VALUE -r FROM:=TO") from error
-
-
-class StopSignal:
-    """Set by SIGINT or SIGTERM once made (in the main thread), or by `set`.
-
-    rclpy's own handlers shut the ROS context down before anything could be said or cleaned up through it, so
-    this takes their place.
-    """
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
-
-    def set(self) -> None:
-        self._event.set()
-
-    def is_set(self) -> bool:
-        return self._event.is_set()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until set; returns whether it is."""
-        return self._event.wait(timeout)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._event.is_set():
-            os._exit(128 + number)
-        self._event.set()
+        fix = "write --ros-args -p NAME:=VALUE -r FROM:=TO"
+        if "log-level" in reason or "log level" in reason:
+            fix = "the log level is one of debug, info, warn, error, fatal"
+        raise StartError(f"--ros-args: {reason}; {fix}") from error
 
 
 class Spinner:
-    """Executes the callbacks of a node in a thread of its own until stopped.
+    """Runs the callbacks of a node in a thread of its own until stopped.
 
-    One executor for the whole life of the node: executors that come and go lose messages.
+    The node keeps one executor all its life, because an executor created for each spin loses messages.
+
+    Args:
+        node: The node to spin.
+        on_failure: Called when the executor ends by itself.
+
+    Attributes:
+        failure: The exception that ended the executor; None while it works.
     """
 
     def __init__(self, node: Node, on_failure: Callable[[], None]):
@@ -79,42 +77,50 @@ class Spinner:
         self._thread.start()
 
     def stop(self) -> None:
-        """Return when no callback runs and none will. Nodes and context stay usable."""
+        """Return when no callback is running and none will run. Node and context remain usable."""
         self._stopping = True
         if self._thread.is_alive():
-            self._executor.create_task(lambda: None)  # for want of work it would go on waiting
+            self._executor.create_task(lambda: None)  # wakes an executor that waits for work
         self._thread.join()
         self._executor.shutdown()
 
     def _spin(self) -> None:
         while not self._stopping:
             try:
-                # Not spin_until_future_complete: it leaves a callback in its future for each one that it executes
-                # (rclpy of Jazzy, https://github.com/ros2/rclpy/pull/1374), 0.3 KB an image without end.
+                # Not spin_until_future_complete: in Jazzy it keeps a reference to every executed callback
+                # (https://github.com/ros2/rclpy/pull/1374), 0.3 KB for each image.
                 self._executor.spin_once()
             except Exception as error:
-                # rclpy raises here what any callback raised, and also when a client is gone before its answer.
+                # Any exception of a callback ends up here, and so does a client that left before its response.
                 if not self._node.context.ok():
                     self.failure = error
                     self._on_failure()
                     return
                 self._node.get_logger().error(f"a callback failed: {type(error).__name__}: {error}")
-                time.sleep(0.1)  # a callback that fails for ever must not take the whole core
+                time.sleep(_FAILURE_PAUSE)
 
 
 def run_node(
     make_node: Callable[[], Node], end: Callable[[Any], None] | None = None, arguments: Sequence[str] | None = None
 ) -> int:
-    """Make a node, spin it until a signal, call `end` with it, destroy it.
+    """Create a node, spin it until SIGINT or SIGTERM, clean up.
 
-    Returns the exit code: 0, or 1 after a StartError, which is printed.
+    Args:
+        make_node: Creates the node. May raise StartError.
+        end: Called with the node before it is destroyed.
+        arguments: The command line without the program's name; None for sys.argv.
+
+    Returns:
+        The exit code: 0; 1 after a StartError, which is printed unless the node has logged it, or when the executor
+        failed.
     """
-    stop = StopSignal()
+    stop = StopSignal(SHUTDOWN_TIMEOUT)
     try:
         init_ros(arguments)
         node = make_node()
     except StartError as error:
-        print(f"error: {error}", file=sys.stderr)
+        if not error.logged:
+            print(f"error: {error}", file=sys.stderr)
         if rclpy.ok():
             rclpy.shutdown()
         return 1

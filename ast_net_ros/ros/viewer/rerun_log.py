@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ast_net_ros.pipeline import FaceAffect
+from ast_net_ros.face_affect import FaceAffect
 from ast_net_ros.vision.drawing import face_color
 
 TIMELINE = "stamp"

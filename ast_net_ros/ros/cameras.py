@@ -1,0 +1,97 @@
+"""All image topics of the node: subscribe to them, check them, report them on /diagnostics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.node import Node
+from rclpy.utilities import get_rmw_implementation_identifier
+
+from ast_net_ros.ros.camera import Camera, OnImage, image_qos
+from ast_net_ros.ros.diagnostics import camera_status
+from ast_net_ros.ros.rolling_stats import CountHistory
+from ast_net_ros.ros.runtime.transports import loss_advice
+
+LOSS_LOG_PERIOD = 30.0  # seconds between two log messages about images lost before receipt
+
+
+class Cameras:
+    """The cameras that an active node subscribes to. Runs in the node's executor.
+
+    Args:
+        node: The node that subscribes.
+        values: The node's parameters; read at every use.
+        on_image: Called with each camera's images.
+    """
+
+    def __init__(self, node: Node, values: Mapping[str, Any], on_image: OnImage):
+        self._node, self._values, self._on_image = node, values, on_image
+        self._cameras: dict[str, Camera] = {}
+        self._histories: dict[str, CountHistory] = {}
+        self._started_at = time.monotonic()
+
+    @property
+    def topics(self) -> list[str]:
+        """The subscribed topics."""
+        return list(self._cameras)
+
+    def add(self, topic: str) -> None:
+        """Subscribe to a topic (its fully resolved name)."""
+        self._cameras[topic] = Camera(topic)
+        self._histories[topic] = CountHistory()
+        self._subscribe(self._cameras[topic])
+
+    def remove(self, topic: str) -> None:
+        """Unsubscribe from a topic."""
+        self._cameras.pop(topic).unsubscribe(self._node)
+        del self._histories[topic]
+
+    def clear(self) -> None:
+        """Unsubscribe from all topics."""
+        for topic in self.topics:
+            self.remove(topic)
+
+    def has_received(self, topic: str) -> bool:
+        """Return whether an image has arrived on a topic."""
+        return self._cameras[topic].last_received is not None
+
+    def check(self, track_counts: Mapping[str, int]) -> list[DiagnosticStatus]:
+        """Check every camera, log new issues, and return the statuses. Call it once a second.
+
+        Args:
+            track_counts: Number of tracked faces by topic.
+        """
+        return [self._check(camera, track_counts.get(topic, 0)) for topic, camera in self._cameras.items()]
+
+    def _subscribe(self, camera: Camera) -> None:
+        qos = image_qos(self._values["qos_reliability"], self._values["qos_depth"])
+        camera.subscribe(self._node, qos, self._on_image, self._on_incompatible_qos)
+
+    def _on_incompatible_qos(self, camera: Camera) -> None:
+        self._log_issue(camera, camera.qos_issue(self._node) or "a publisher has an incompatible QoS")
+
+    def _check(self, camera: Camera, tracks: int) -> DiagnosticStatus:
+        node, logger = self._node, self._node.get_logger()
+        camera.publishers = node.count_publishers(camera.topic)
+        if camera.needs_other_type(node):
+            camera.unsubscribe(node)
+            self._subscribe(camera)
+            logger.info(f"camera {camera.topic}: its publisher sends {camera.message_type}")
+        # `image` may stay unused when other topics are configured.
+        required = len(self._cameras) == 1 or camera.topic != node.resolve_topic_name("image")
+        timeout = self._values["no_image_timeout"]
+        self._log_issue(camera, camera.find_issue(node, self._started_at, timeout, required))
+        advice = loss_advice(get_rmw_implementation_identifier())
+        history = self._histories[camera.topic]
+        status, loss = camera_status(node.get_name(), camera, history, tracks, self._values, advice)
+        if loss:
+            logger.warning(f"camera {camera.topic}: {loss}", throttle_duration_sec=LOSS_LOG_PERIOD)
+        return status
+
+    def _log_issue(self, camera: Camera, issue: str) -> None:
+        if issue and issue != camera.issue:
+            self._node.get_logger().warning(f"camera {camera.topic}: {issue}")
+        camera.issue = issue

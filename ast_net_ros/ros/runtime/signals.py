@@ -1,0 +1,60 @@
+"""SIGINT and SIGTERM: end a process in order, with exit code 0.
+
+Imports nothing but the standard library, so that a script can install a handler before its slow imports.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_FORCING_COUNT = 3  # under `ros2 launch`, one Ctrl-C arrives twice: from the terminal and from launch
+
+
+def exit_on_signal() -> None:
+    """Exit with code 0 on a signal, until a StopSignal takes over. Call it before the slow imports of a script."""
+    for number in _SIGNALS:
+        signal.signal(number, lambda *_: os._exit(0))
+
+
+class StopSignal:
+    """An event that SIGINT, SIGTERM or `set` triggers. Create it in the main thread.
+
+    It replaces rclpy's signal handlers, which shut down the ROS context before the node can clean up. A second signal
+    during the shutdown is ignored; the third, or the timeout, ends the process at once with code 128 + signal number.
+
+    Args:
+        shutdown_timeout: Seconds that the shutdown may take after the first signal; None for no limit.
+    """
+
+    def __init__(self, shutdown_timeout: float | None = None) -> None:
+        self._event = threading.Event()
+        self._shutdown_timeout = shutdown_timeout
+        self._count = 0
+        for number in _SIGNALS:
+            signal.signal(number, self._on_signal)
+
+    def set(self) -> None:
+        """Trigger the event, as a signal does."""
+        self._event.set()
+
+    def is_set(self) -> bool:
+        """Return whether the process should end."""
+        return self._event.is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the event is triggered, at most `timeout` seconds; return whether it is."""
+        return self._event.wait(timeout)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._count += 1
+        if self._count >= _FORCING_COUNT:
+            os._exit(128 + number)
+        if self._count == 1 and self._shutdown_timeout is not None:
+            watchdog = threading.Timer(self._shutdown_timeout, os._exit, (128 + number,))
+            watchdog.daemon = True
+            watchdog.start()
+        self._event.set()
