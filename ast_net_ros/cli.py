@@ -1,9 +1,7 @@
-"""The `ast_net` command.
+"""The command line `ast_net`.
 
-In: a command line. Out: the exit code: 0, 1 for an error that the message names with its mend, 2 for a wrong option.
-
-A command lives in the module of its field and is named in `_COMMANDS`; that module is imported when the command is
-used, so `ast_net --help` needs neither torch nor OpenCV.
+Exit codes: 0; 1 for an error that the message explains; 2 for a wrong option. Each command is imported when it is used,
+so that `ast_net --help` loads neither torch nor OpenCV.
 """
 
 from __future__ import annotations
@@ -17,17 +15,17 @@ from xml.etree import ElementTree
 
 import click
 
-# name: (module, attribute, the line shown in the list of commands)
+# name: (module, attribute, description in the list of commands)
 _COMMANDS = {
     "annotate": (
-        "ast_net_ros.evaluation.commands",
+        "ast_net_ros.evaluation.annotate_command",
         "annotate",
-        "Estimate valence and arousal in a video file or webcam.",
+        "Estimate valence and arousal in videos, images or a webcam.",
     ),
     "evaluate": (
         "ast_net_ros.evaluation.evaluate_command",
         "evaluate",
-        "Evaluate rosbag2 recordings and videos: figures and a report.",
+        "Evaluate rosbag2 recordings and videos: metrics and a report.",
     ),
     "train-attributes": (
         "ast_net_ros.training.commands",
@@ -47,8 +45,27 @@ _COMMANDS = {
     "evaluate-temporal": (
         "ast_net_ros.temporal_evaluation.command",
         "evaluate_temporal_command",
-        "Accuracy, calm, confidence and rate independence on held-out people.",
+        "Accuracy, smoothness, confidence and rate independence on held-out people.",
     ),
+}
+
+_RENAMED_OPTIONS = {
+    "--detection-side": "--detector-input-size",
+    "--smoothing": "--smoothing-time-constant",
+    "--start-from": "--init-from",
+}
+_MOVED_COMMANDS = {"bench": "make bench", "ablate": "python tools/run.py ablation"}
+
+# top-level module: extra of this package that installs it
+_EXTRAS = {
+    "lightning_fabric": "train",
+    "lz4": "evaluate",
+    "mcap": "evaluate",
+    "ray": "ray",
+    "rerun": "viewer",
+    "rosbags": "evaluate",
+    "ruamel": "evaluate",
+    "zstandard": "evaluate",
 }
 
 
@@ -59,19 +76,37 @@ class _LazyGroup(click.Group):
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _MOVED_COMMANDS:
+            ctx.fail(f"'{cmd_name}' is a tool of the repository now: {_MOVED_COMMANDS[cmd_name]}")
         if cmd_name not in _COMMANDS:
             return None
         module, attribute, _ = _COMMANDS[cmd_name]
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, arguments = super().resolve_command(ctx, args)
+        return name, command, [_current_option(argument) for argument in arguments]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, _, line) in _COMMANDS.items()])
 
 
+def _current_option(argument: str) -> str:
+    """Replace the old name of an option, with a warning. The old names go with the next release."""
+    old, equals, value = argument.partition("=")
+    if old not in _RENAMED_OPTIONS:
+        return argument
+    new = _RENAMED_OPTIONS[old]
+    click.echo(f"Warning: {old} is now {new}; the old name will be removed in the next release.", err=True)
+    return new + equals + value
+
+
 def package_version() -> str:
-    """The version of the installed package, or of the checkout that this file lies in."""
+    """Return the version of the installed package, or of the checkout that contains this file."""
     try:
         return metadata.version("ast_net_ros")
     except metadata.PackageNotFoundError:
@@ -94,8 +129,8 @@ def ast_net() -> None:
 
 
 def main() -> None:
-    """Runs the command line and exits."""
-    # The libraries' own complaints about a bad file would hide the message that names it. Read when OpenCV is loaded.
+    """Run the command line and exit."""
+    # The libraries' own messages about a bad file would hide ours. OpenCV reads this when it is loaded.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     try:
@@ -109,14 +144,17 @@ def main() -> None:
 
 
 def user_message(error: Exception) -> str | None:
-    """What to tell the user of `error`, or None for a fault of the program, whose traceback is wanted.
+    """Return the message for an error that the user can fix; None for a bug, whose traceback is needed.
 
-    The errors that this package defines are worded for its users; so are the system's on files.
+    Errors that this package defines, and system errors about files, are the user's.
     """
     if type(error).__module__.split(".")[0] == __package__:
         return str(error)
     if isinstance(error, ModuleNotFoundError):
-        return f"{error}; the Python environment is incomplete, run `make setup` or pip install it"
+        extra = _EXTRAS.get((error.name or "").split(".")[0])
+        if extra:
+            return f"{error}: pip install 'ast_net_ros[{extra}]', or run `make setup` in a checkout"
+        return f"{error}; the Python environment is incomplete: reinstall with pip, or run `make setup` in a checkout"
     if isinstance(error, ImportError):
         return str(error)
     if isinstance(error, OSError):

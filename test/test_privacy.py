@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ast_net_ros.evaluation.report.thumbnails import pictures_wanted
+from ast_net_ros.evaluation.report.thumbnails import thumbnails_wanted
 from ast_net_ros.pipeline import AffectPipeline
 from ast_net_ros.vision.video import open_video
 
@@ -101,7 +101,7 @@ def test_one_face_has_different_ids_at_two_cameras(pipeline: AffectPipeline, fac
     [("live", None, False), ("live", True, True), ("live", False, False), ("offline", False, False)],
 )
 def test_live_recordings_get_thumbnails_only_on_request(mode: str, asked: bool | None, made: bool) -> None:
-    assert pictures_wanted(SimpleNamespace(mode=mode), asked) is made  # type: ignore[arg-type]
+    assert thumbnails_wanted(SimpleNamespace(mode=mode), asked) is made  # type: ignore[arg-type]
 
 
 def test_publishing_face_crops_is_off_by_default() -> None:

@@ -1,24 +1,13 @@
-"""Find the recordings that a command line names, and name their results."""
+"""Find the recordings that a command line names."""
 
 from __future__ import annotations
 
 import glob
-import re
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from ast_net_ros.atomic_files import PARTIAL_SUFFIX
-from ast_net_ros.bags.reader import METADATA, STORAGE_SUFFIXES, is_bag, recording_of, storage_files
-
-VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".webm", ".wmv")
-"""Files taken for videos when a folder is searched; a file that is named itself may have any suffix."""
-
-LABEL_SUFFIXES = (".csv", ".dat", ".json", ".tsv", ".txt")
-"""Files that lie beside recordings, such as labels; `recordings/*` names them too, and they are passed over."""
-
-LIVE_SUFFIX = ".live"
-"""Suffix of the folder with the results of a live run."""
+from ast_net_ros.bags.names import LABEL_SUFFIXES, VIDEO_SUFFIXES
+from ast_net_ros.bags.reader import METADATA, is_bag, recording_of, storage_files
 
 
 class RecordingError(ValueError):
@@ -43,40 +32,6 @@ def is_recorded_bag(path: Path) -> bool:
                 f"recording {path}: a bag of ROS 1; convert it with `rosbags-convert --src {path.name}`"
             )
     return False
-
-
-def recording_name(path: Path) -> str:
-    """Derive a name for the results of a recording, safe to use as a folder name."""
-    resolved = path.resolve()
-    name = resolved.name
-    for suffix in (*STORAGE_SUFFIXES[::-1], resolved.suffix if resolved.is_file() else ""):
-        name = name.removesuffix(suffix)
-    return re.sub(r"[^\w.+-]+", "_", name).lstrip(".")[:100] or "recording"
-
-
-def unique_names(paths: Sequence[Path]) -> list[str]:
-    """Derive a unique name for each recording; where several share one, parent folders are prepended."""
-    names = [_safe(recording_name(path)) for path in paths]
-    for depth in range(1, 20):
-        shared = {name for name, count in Counter(names).items() if count > 1}
-        if not shared:
-            return names
-        for index, path in enumerate(paths):
-            parents = path.resolve().parents
-            if names[index] in shared and depth <= len(parents):
-                names[index] = f"{_safe(recording_name(parents[depth - 1]))}-{names[index]}"
-    counted: Counter[str] = Counter()
-    for index, name in enumerate(names):  # such as take.mp4 beside take.avi
-        counted[name] += 1
-        names[index] = name if counted[name] == 1 else f"{name}-{counted[name]}"
-    return names
-
-
-def _safe(name: str) -> str:
-    """Replace the suffixes that mark unfinished folders and live results."""
-    for suffix in (PARTIAL_SUFFIX, LIVE_SUFFIX):
-        name = name.replace(suffix, suffix.replace(".", "_"))
-    return name
 
 
 def find_recordings(arguments: Sequence[str]) -> list[Path]:

@@ -19,6 +19,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import AliasEvent, MappingEndEvent, MappingStartEvent, SequenceEndEvent, SequenceStartEvent
 
+from ast_net_ros.bags.names import STORAGE_SUFFIXES
 from ast_net_ros.bags.storage import (
     MAX_MESSAGE_BYTES,
     ZSTD,
@@ -34,7 +35,6 @@ from ast_net_ros.bags.storage import (
 )
 
 METADATA = "metadata.yaml"
-STORAGE_SUFFIXES = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
 _MAX_METADATA_BYTES = 1_000_000  # a file or a topic takes a few hundred
 _MAX_METADATA_DEPTH, _MAX_METADATA_EVENTS = 16, 50_000  # parsing more YAML takes seconds
 _SPARE_DISK = 2**28  # bytes that decompression leaves free

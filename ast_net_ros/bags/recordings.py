@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from ast_net_ros.bags.message_types import IMAGE_TYPES, MessageError, parse_message
-from ast_net_ros.bags.paths import RecordingError, is_recorded_bag, recording_name
+from ast_net_ros.bags.names import recording_name
+from ast_net_ros.bags.paths import RecordingError, is_recorded_bag
 from ast_net_ros.bags.reader import Bag
 from ast_net_ros.bags.storage import ReadingProblems, StoredTopic
 from ast_net_ros.bags.topics import (

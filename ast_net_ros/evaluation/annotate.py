@@ -1,45 +1,77 @@
-"""Annotating a video: the pipeline over every frame of a file or webcam, without ROS.
-
-In: a video and a pipeline. Out: a folder with `estimates.csv`, `plot.png` and, on request, `overlay.mp4`.
-"""
+"""Annotate a video, a webcam or a still image: run the pipeline over its frames, without ROS."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
 from ast_net_ros.atomic_files import atomic_dir
+from ast_net_ros.bags.names import STILL_SUFFIXES
 from ast_net_ros.evaluation.estimates import EstimatesWriter, read_estimates
-from ast_net_ros.evaluation.report.plots import plot_estimates
-from ast_net_ros.pipeline import AffectPipeline, FaceAffect
+from ast_net_ros.evaluation.report.estimate_plots import plot_estimates
+from ast_net_ros.face_affect import FaceAffect
+from ast_net_ros.pipeline import AffectPipeline
 from ast_net_ros.vision.drawing import AffectPlane, draw_faces
+from ast_net_ros.vision.image_decoding import ImageError, decode_image
 from ast_net_ros.vision.video import Video, VideoError, open_video
 
-ESTIMATES, PLOT, OVERLAY = "estimates.csv", "plot.png", "overlay.mp4"
+ESTIMATES, PLOT, OVERLAY, STILL_OVERLAY = "estimates.csv", "plot.png", "overlay.webm", "overlay.png"
+_COMPLETE_SHARE = 0.9  # a container's own frame count can be slightly off
+
+DrawFaces = Callable[[np.ndarray, list[FaceAffect], float], None]
+"""Draws the faces of a frame with this stamp into its image and writes it."""
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """What came of annotating one video.
+    """Summary of an annotated video.
 
-    frames: read from the video. declared_frames: that the file claims to have, None where it claims nothing.
-    frames_with_face, face_ids (in order of appearance). duration: seconds of video. elapsed: seconds it took.
+    Attributes:
+        frames: Number of frames read.
+        declared_frames: Number of frames that the file declares; None if it declares none.
+        incomplete: Whether the video ended well before the declared number of frames.
+        frames_with_face: Number of frames with at least one face.
+        face_ids: The faces in order of appearance.
+        duration: Length of the annotated part in seconds.
+        elapsed: Processing time in seconds.
     """
 
     frames: int
     declared_frames: int | None
+    incomplete: bool
     frames_with_face: int
     face_ids: tuple[str, ...]
     duration: float
     elapsed: float
+
+
+@dataclass(frozen=True)
+class _StillImage:
+    """A still image with the attributes of a Video of one frame."""
+
+    source: str
+    image: np.ndarray
+    fps: float = 1.0
+    frame_count: int | None = 1
+    live: bool = False
+
+    def __enter__(self) -> _StillImage:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
+        yield 0.0, self.image
 
 
 def annotate(
@@ -50,64 +82,87 @@ def annotate(
     seconds: float | None = None,
     show_progress: bool = False,
 ) -> Annotation:
-    """Writes the estimates of every frame of a video file, or of the webcam of that number, to the folder `output`.
+    """Write the estimates for every frame of a video, and a plot of them, to a folder.
 
-    overlay: also write the video with boxes, values and the valence-arousal plane drawn in.
-    seconds: stop after this much video. A webcam also stops at Ctrl-C, and what was seen until then is kept.
-    show_progress: a bar on stderr, where that is a terminal.
+    The files appear in `output` together at the end, in place of those of an earlier run; a failed run changes nothing.
 
-    The files appear in `output` together at the end, in place of those of an earlier run; a failed run leaves it alone.
-    Raises VideoError for what is no video and OSError for a folder that cannot be written.
+    Args:
+        source: A video file, a still image (JPEG or PNG), or the number of a webcam.
+        output: Folder for estimates.csv, plot.png and the overlay.
+        pipeline: A pipeline that has not seen this source.
+        overlay: Also write the video (or image) with boxes, values and the valence-arousal plane drawn in.
+        seconds: Stop after this much video. A webcam also stops at Ctrl-C, keeping what was recorded.
+        show_progress: Show a progress bar on stderr if that is a terminal.
+
+    Raises:
+        VideoError: `source` is neither a video nor an image.
+        OSError: `output` cannot be written.
     """
     began = time.monotonic()
-    # Opened first: a mistyped video must not leave an empty folder behind.
-    with open_video(source) as video, atomic_dir(output, (ESTIMATES, PLOT, OVERLAY)) as folder:
-        frames, duration = _estimate_frames(video, pipeline, folder, overlay, seconds, show_progress)
+    # Opened first: a mistyped path must not leave an empty folder behind.
+    with _open(source) as video, atomic_dir(output, (ESTIMATES, PLOT, OVERLAY, STILL_OVERLAY)) as folder:
+        frames, duration, exhausted = _estimate_frames(video, pipeline, folder, overlay, seconds, show_progress)
         estimates = read_estimates(folder / ESTIMATES)
         plot_estimates(estimates, folder / PLOT, title=Path(video.source).name, duration=duration)
     return Annotation(
         frames=frames,
         declared_frames=video.frame_count,
+        incomplete=exhausted and frames < _COMPLETE_SHARE * (video.frame_count or 0),
         frames_with_face=len({row.frame for row in estimates}),
-        face_ids=tuple(dict.fromkeys(row.face_id for row in estimates)),
+        face_ids=tuple(dict.fromkeys(row.face.face_id for row in estimates)),
         duration=duration,
         elapsed=time.monotonic() - began,
     )
 
 
+def _open(source: str | os.PathLike[str] | int) -> Video | _StillImage:
+    path = Path(str(source))
+    if path.suffix.lower() not in STILL_SUFFIXES or not path.is_file():
+        return open_video(source)
+    try:
+        return _StillImage(str(path), decode_image(SimpleNamespace(format="", data=path.read_bytes())))
+    except ImageError as error:
+        raise VideoError(f"image {path}: {error}") from error
+
+
 def _estimate_frames(
-    video: Video, pipeline: AffectPipeline, folder: Path, overlay: bool, seconds: float | None, show_progress: bool
-) -> tuple[int, float]:
-    """Writes the rows and the overlay; (frames, seconds of video)."""
+    video: Video | _StillImage,
+    pipeline: AffectPipeline,
+    folder: Path,
+    overlay: bool,
+    seconds: float | None,
+    show_progress: bool,
+) -> tuple[int, float, bool]:
+    """Write rows and overlay; return (frames, seconds of video, whether the video was read to its end)."""
     frames, stamp = 0, 0.0
-    with contextlib.ExitStack() as open_files:
-        rows = open_files.enter_context(EstimatesWriter(folder / ESTIMATES))
-        pictures = open_files.enter_context(_OverlayWriter(folder / OVERLAY, video)) if overlay else None
-        bar = open_files.enter_context(_progress_bar(video, seconds, show_progress))
+    with contextlib.ExitStack() as stack:
+        rows = stack.enter_context(EstimatesWriter(folder / ESTIMATES))
+        draw = stack.enter_context(_overlay(folder, video)) if overlay else None
+        bar = stack.enter_context(_progress_bar(video, seconds, show_progress))
         with _until_interrupted(video.live):
             for stamp, image in video:
                 if seconds is not None and stamp >= seconds:
-                    break
+                    return frames, stamp, False
                 faces = pipeline.process(image, stamp, video.source)
                 rows.write(frames, stamp, faces)
-                if pictures is not None:
-                    pictures.write(image, faces, stamp)
+                if draw is not None:
+                    draw(image, faces, stamp)
                 frames += 1
                 bar.update()
-    return frames, stamp
+    return frames, stamp, not video.live
 
 
-def _progress_bar(video: Video, seconds: float | None, shown: bool) -> tqdm:
+def _progress_bar(video: Video | _StillImage, seconds: float | None, shown: bool) -> tqdm:
     total = video.frame_count
     if seconds is not None:
         total = min(total or round(seconds * video.fps), round(seconds * video.fps))
-    # disable=None: hidden where stderr is no terminal, so that log files stay readable.
+    # disable=None: hidden where stderr is not a terminal, so that log files stay readable.
     return tqdm(total=total, unit=" frames", desc=Path(video.source).name, disable=None if shown else True)
 
 
 @contextlib.contextmanager
 def _until_interrupted(live: bool) -> Iterator[None]:
-    """Ctrl-C ends a webcam's recording; with a file it means that the user wants no result."""
+    """Let Ctrl-C end the recording of a webcam; with a file it cancels the run."""
     try:
         yield
     except KeyboardInterrupt:
@@ -115,28 +170,49 @@ def _until_interrupted(live: bool) -> Iterator[None]:
             raise
 
 
-class _OverlayWriter:
-    """Writes the overlay video at the source's nominal rate and size. A context manager."""
+@contextlib.contextmanager
+def _overlay(folder: Path, video: Video | _StillImage) -> Iterator[DrawFaces]:
+    """Yield a function that draws a frame's faces and adds the frame to the overlay."""
+    plane = AffectPlane()
 
-    def __init__(self, path: Path, video: Video):
-        self._size = video.size
-        self._plane = AffectPlane()
-        # MPEG-4 Part 2 is the best that OpenCV's wheels can write without a codec of the system.
-        self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), video.fps, video.size)
-        if not self._writer.isOpened():
-            raise VideoError(f"overlay {path.name}: this OpenCV cannot write MPEG-4; leave the overlay out")
-
-    def __enter__(self) -> _OverlayWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._writer.release()
-
-    def write(self, image: np.ndarray, faces: list[FaceAffect], stamp: float) -> None:
-        """Draws into `image` and adds it."""
-        self._plane.update(faces, stamp)
+    def drawn(image: np.ndarray, faces: list[FaceAffect], stamp: float) -> np.ndarray:
+        plane.update(faces, stamp)
         draw_faces(image, faces)
-        self._plane.draw(image)
-        if (image.shape[1], image.shape[0]) != self._size:  # some videos change size on the way
-            image = cv2.resize(image, self._size, interpolation=cv2.INTER_AREA)
-        self._writer.write(image)
+        plane.draw(image)
+        return image
+
+    if isinstance(video, _StillImage):
+        yield lambda image, faces, stamp: _write_png(folder / STILL_OVERLAY, drawn(image, faces, stamp))
+        return
+    width, height = (side - side % 2 or 2 for side in video.size)  # VP8 stores colour at half the resolution
+    writer = _open_webm(folder / OVERLAY, video.fps, (width, height))
+
+    def write(image: np.ndarray, faces: list[FaceAffect], stamp: float) -> None:
+        image = drawn(image, faces, stamp)
+        if image.shape[:2] != (height, width):  # an odd size, or a video that changes its size
+            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        writer.write(image)
+
+    try:
+        yield write
+    finally:
+        writer.release()
+
+
+def _write_png(path: Path, image: np.ndarray) -> None:
+    path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+
+
+def _open_webm(path: Path, fps: float, size: tuple[int, int]) -> cv2.VideoWriter:
+    """Open a WebM file in VP8: every browser plays it, and OpenCV's wheels can write it without further codecs."""
+    stderr = os.dup(2)
+    try:  # FFmpeg warns of the tag "VP80", which has no meaning in WebM, whatever its log level
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"VP80"), fps, size)
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+    if not writer.isOpened():
+        raise VideoError(f"overlay {path.name}: this OpenCV cannot write VP8; leave out --overlay")
+    return writer

@@ -1,9 +1,7 @@
-"""Two runs side by side: what another model, setting or version changed, recording by recording.
+"""Compare two runs recording by recording: the field `comparison` of results.json.
 
-In: two results.json (evaluation/figures.py), this run's and a baseline's. Out: the field `comparison` of this run's.
-
-Differences are of pairs, this run less the baseline on the same recording, because recordings differ far more from
-each other than two models do on one of them. Intervals are drawn over those differences (evaluation/intervals.py).
+Differences are paired, this run minus the baseline on the same recording, because recordings differ far more from each
+other than two models do on one of them. Confidence intervals are over these differences.
 """
 
 from __future__ import annotations
@@ -12,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ast_net_ros.evaluation.metrics.agreement import DIMENSIONS, MEASURES
+from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS, MEASURES
 from ast_net_ros.evaluation.metrics.intervals import FEW_RECORDINGS, Resampling, interval_of_mean
 from ast_net_ros.evaluation.metrics.summary import difference_of
 
@@ -20,7 +18,13 @@ LOWER_IS_BETTER = frozenset({"rmse", "mae"})
 
 
 def compare_results(results: Mapping, baseline: Mapping, resampling: Resampling | None = None) -> dict:
-    """Paired differences of every mode. Recordings are paired by mode and name; the others are named."""
+    """Compute paired differences for every mode.
+
+    Args:
+        results: results.json of this run.
+        baseline: results.json of the other run. Recordings are paired by mode and name; the others are listed.
+        resampling: Parameters of the bootstrap.
+    """
     resampling = resampling or Resampling()
     own, other = ({(r["mode"], r["name"]): r for r in run["recordings"]} for run in (results, baseline))
     shared = [key for key in own if key in other]
@@ -37,34 +41,34 @@ def compare_results(results: Mapping, baseline: Mapping, resampling: Resampling 
 
 
 def _remarks(results: Mapping, baseline: Mapping, own: Mapping, other: Mapping, shared: list) -> list[str]:
-    """What makes the two runs less comparable than they look."""
+    """List what makes the two runs less comparable."""
     remarks = []
     if not shared:
-        remarks.append("the runs share no recording of one name and mode: nothing can be compared")
+        remarks.append("the runs have no recording in common: nothing can be compared")
     here, there = (run["options"]["warm_up_seconds"] for run in (results, baseline))
     if here != there:
-        remarks.append(f"warm-up left out here {here:g} s, in the baseline {there:g} s")
+        remarks.append(f"warm-up of {here:g} s excluded here, {there:g} s in the baseline")
     for key in shared:
         first, second = own[key], other[key]
         if first["topic"] != second["topic"]:
             remarks.append(f"{key[1]}: topic '{first['topic']}' here, '{second['topic']}' in the baseline")
         counts = [r["truth"]["scored"] for r in (first, second)]
         if counts[0] != counts[1]:
-            remarks.append(f"{key[1]}: {counts[0]} scored moments here, {counts[1]} in the baseline")
+            remarks.append(f"{key[1]}: {counts[0]} scored frames here, {counts[1]} in the baseline")
         for where, recording in (("here", first), ("in the baseline", second)):
             if recording["partial"]:
-                remarks.append(f"{key[1]}: read only in part {where}")
+                remarks.append(f"{key[1]}: read only partially {where}")
     return remarks
 
 
 def _mode_differences(pairs: list[tuple[Mapping, Mapping]], resampling: Resampling) -> dict:
-    figures: dict = {"recordings": len(pairs), "remarks": []}
+    metrics: dict = {"recordings": len(pairs), "remarks": []}
     if len(pairs) == 1:
-        figures["remarks"].append("one shared recording: there is no confidence interval over recordings")
+        metrics["remarks"].append("one common recording: no confidence interval over recordings")
     elif 1 < len(pairs) < FEW_RECORDINGS:
-        figures["remarks"].append(f"{len(pairs)} shared recordings: confidence intervals from so few are rough")
+        metrics["remarks"].append(f"{len(pairs)} common recordings: confidence intervals from so few are rough")
     for dimension in DIMENSIONS:
-        figures[dimension] = {
+        metrics[dimension] = {
             measure: _paired(
                 [(own["name"], _measure(own, dimension, measure), _measure(other, dimension, measure))
                  for own, other in pairs],
@@ -73,7 +77,7 @@ def _mode_differences(pairs: list[tuple[Mapping, Mapping]], resampling: Resampli
             )
             for measure in MEASURES
         }  # fmt: skip
-    return figures
+    return metrics
 
 
 def _measure(recording: Mapping, dimension: str, measure: str) -> float | None:
@@ -84,9 +88,9 @@ def _measure(recording: Mapping, dimension: str, measure: str) -> float | None:
 def _paired(
     values: list[tuple[str, float | None, float | None]], lower_is_better: bool, resampling: Resampling
 ) -> dict:
-    """One measure: the mean difference, its interval, in how many recordings this run is better, and each difference.
+    """Compare one measure: mean difference, interval, number of recordings in which this run is better, verdict.
 
-    verdict: "better" or "worse" where the interval excludes zero, else "undecided".
+    The verdict is "better" or "worse" if the interval excludes zero, else "undecided".
     """
     differences = {name: difference_of(here, there) for name, here, there in values}
     known = [value for value in differences.values() if value is not None]

@@ -1,7 +1,6 @@
-"""The estimates file: a CSV with one row for every face of every frame.
+"""Write and read estimates.csv: one row for every face of every frame.
 
-In: estimates as the pipeline or the node gives them. Out: `estimates.csv`, and its rows read back. Everything that
-writes or reads this file does so here, so that a row is the same whoever wrote it. Frames without a face have no row.
+Everything that writes or reads such a file does so here. Frames without a face have no row.
 """
 
 from __future__ import annotations
@@ -11,60 +10,53 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
+from ast_net_ros.face_affect import FaceAffect
 from ast_net_ros.model.config import EMOTIONS
-from ast_net_ros.vision.drawing import Box, DrawableFace
 
 _BOX_COLUMNS = ("box_x", "box_y", "box_width", "box_height")
 _AFFECT_COLUMNS = ("valence", "arousal", "confidence", "state_age")
-ESTIMATE_COLUMNS = ("frame", "time", "face_id", *_BOX_COLUMNS, *_AFFECT_COLUMNS, *EMOTIONS)
-"""The header. frame: 0-based; time: seconds from the first frame; box: pixels; state_age: seconds; then the
-emotions' probabilities."""
+_SIGMA_COLUMNS = ("valence_sigma", "arousal_sigma")
+ESTIMATE_COLUMNS = ("frame", "time", "face_id", *_BOX_COLUMNS, *_AFFECT_COLUMNS, *EMOTIONS, *_SIGMA_COLUMNS)
+"""The header. frame: from 0; time: seconds since the first frame; box: pixels; the rest as in FaceAffect."""
+
+_COLUMNS_WITHOUT_SIGMA = ESTIMATE_COLUMNS[: -len(_SIGMA_COLUMNS)]  # of version 0.1
 
 
 class EstimatesError(ValueError):
-    """An estimates file that cannot be read; the text names file, line and reason."""
-
-
-class EstimatedFace(DrawableFace, Protocol):
-    """The fields of a face that are written: those that are drawn and two more. pipeline.FaceAffect has them."""
-
-    @property
-    def state_age(self) -> float: ...
-    @property
-    def emotions(self) -> Sequence[float]: ...
+    """An estimates file that cannot be read; the message names file, line and reason."""
 
 
 @dataclass(frozen=True)
-class FaceEstimate:
-    """One row: a face in a frame, with the units and ranges of pipeline.FaceAffect."""
+class EstimateRow:
+    """One row of an estimates file.
+
+    Attributes:
+        frame: Number of the frame, from 0.
+        time: Seconds since the first frame.
+        face: The face in this frame.
+    """
 
     frame: int
     time: float
-    face_id: str
-    box: Box
-    valence: float
-    arousal: float
-    confidence: float
-    state_age: float
-    emotions: tuple[float, ...]
+    face: FaceAffect
 
 
-def estimate_row(frame: int, time: float, face: EstimatedFace) -> list[str]:
-    """The fields of one row as text, in the order of ESTIMATE_COLUMNS."""
+def format_row(frame: int, time: float, face: FaceAffect) -> list[str]:
+    """Format one row, in the order of ESTIMATE_COLUMNS."""
+    sigmas = (face.valence_sigma, face.arousal_sigma)
     return [
         str(frame),
         f"{time:.6f}",
         face.face_id,
         *(f"{value:.2f}" for value in face.box),
         *(f"{value:.6f}" for value in (face.valence, face.arousal, face.confidence, face.state_age)),
-        *(f"{value:.6f}" for value in face.emotions),
+        *(f"{value:.6f}" for value in (*face.emotions, *sigmas)),
     ]
 
 
 class EstimatesWriter:
-    """Writes an estimates file row by row, so that memory does not grow with the recording. A context manager."""
+    """Writes an estimates file row by row; a context manager. Memory use does not grow with the recording."""
 
     def __init__(self, path: Path):
         self._file = path.open("w", newline="", encoding="utf-8")
@@ -77,40 +69,47 @@ class EstimatesWriter:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def write(self, frame: int, time: float, faces: Iterable[EstimatedFace]) -> None:
-        """Adds the faces of one frame."""
-        self._rows.writerows(estimate_row(frame, time, face) for face in faces)
+    def write(self, frame: int, time: float, faces: Iterable[FaceAffect]) -> None:
+        """Add the faces of one frame.
+
+        Args:
+            frame: Number of the frame, from 0.
+            time: Seconds since the first frame.
+            faces: The faces in it.
+        """
+        self._rows.writerows(format_row(frame, time, face) for face in faces)
 
 
-def read_estimates(path: Path) -> list[FaceEstimate]:
-    """All rows of an estimates file in their order.
+def read_estimates(path: Path) -> list[EstimateRow]:
+    """Read all rows of an estimates file in order.
 
-    Raises EstimatesError for another header, a missing field or a value that is no finite number.
+    Raises:
+        EstimatesError: The header differs, a field is missing or a value is not a finite number.
     """
     return list(iterate_estimates(path))
 
 
-def iterate_estimates(path: Path) -> Iterator[FaceEstimate]:
-    """As read_estimates, row by row, for files of which a few rows are wanted."""
+def iterate_estimates(path: Path) -> Iterator[EstimateRow]:
+    """Yield the rows of an estimates file one by one; see `read_estimates`."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = csv.reader(file)
         try:
             header = tuple(next(rows, ()))
-            if header != ESTIMATE_COLUMNS:
+            if header not in (ESTIMATE_COLUMNS, _COLUMNS_WITHOUT_SIGMA):
                 raise EstimatesError(
                     f"estimates {path}: the header is {','.join(header)[:200]!r}; "
                     f"it must be {','.join(ESTIMATE_COLUMNS)}"
                 )
             for row in rows:
-                yield _parse_row(path, rows.line_num, row)
+                yield _parse_row(path, rows.line_num, row, len(header))
         except (csv.Error, UnicodeDecodeError) as error:
             raise EstimatesError(f"estimates {path}, line {rows.line_num + 1}: not a CSV file ({error})") from error
 
 
-def _parse_row(path: Path, line: int, row: Sequence[str]) -> FaceEstimate:
-    if len(row) != len(ESTIMATE_COLUMNS):
+def _parse_row(path: Path, line: int, row: Sequence[str], columns: int) -> EstimateRow:
+    if len(row) != columns:
         raise EstimatesError(
-            f"estimates {path}, line {line}: {len(row)} fields where {len(ESTIMATE_COLUMNS)} belong; is the file whole?"
+            f"estimates {path}, line {line}: {len(row)} fields instead of {columns}; is the file complete?"
         )
     try:
         frame = int(row[0])
@@ -119,7 +118,7 @@ def _parse_row(path: Path, line: int, row: Sequence[str]) -> FaceEstimate:
             raise ValueError("a value is not finite")
     except ValueError as error:
         raise EstimatesError(f"estimates {path}, line {line}: {error}") from error
-    x, y, width, height, valence, arousal, confidence, state_age, *emotions = numbers
-    return FaceEstimate(
-        frame, time, row[2], (x, y, width, height), valence, arousal, confidence, state_age, tuple(emotions)
-    )
+    x, y, width, height, valence, arousal, confidence, state_age, *others = numbers
+    emotions, sigmas = tuple(others[: len(EMOTIONS)]), others[len(EMOTIONS) :]
+    face = FaceAffect(row[2], (x, y, width, height), valence, arousal, confidence, emotions, state_age, *sigmas)
+    return EstimateRow(frame, time, face)

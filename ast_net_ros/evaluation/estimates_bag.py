@@ -1,8 +1,4 @@
-"""A recording's estimates as a bag: what `ast_net evaluate --write-bag` writes.
-
-In: a finished results folder (recording_result.py). Out: an MCAP file with one ValenceArousalArray for every frame,
-under the frame's own stamp (bag_writing.py).
-"""
+"""Write the estimates of a recording as a bag: `ast_net evaluate --write-bag`."""
 
 from __future__ import annotations
 
@@ -15,14 +11,26 @@ from ast_net_ros.evaluation.recording_result import ESTIMATES, read_recording
 
 
 def write_estimates_bag(folder: Path, path: Path) -> None:
-    """Writes `path`, whole or not at all. Raises BagWritingError, RecordingResultError, EstimatesError and OSError."""
+    """Write one ValenceArousalArray for every frame of a recording, with the frame's own stamp.
+
+    Args:
+        folder: Results of the recording (recording_result.py).
+        path: The MCAP file, which appears complete or not at all.
+
+    Raises:
+        BagWritingError: An estimate cannot be written.
+        RecordingResultError: The results cannot be read.
+        EstimatesError: estimates.csv cannot be read.
+        OSError: `path` cannot be written.
+    """
     result = read_recording(folder)
     frame_id = str(result.about.get("frame_id", ""))
     by_frame = itertools.groupby(iterate_estimates(folder / ESTIMATES), key=lambda row: row.frame)
     with affect_bag(path) as bag:
         upcoming = next(by_frame, None)
         for frame, stamp_ns in enumerate(result.stamps_ns.tolist()):
-            faces = list(upcoming[1]) if upcoming is not None and upcoming[0] == frame else []
-            if faces:
+            faces = []
+            if upcoming is not None and upcoming[0] == frame:
+                faces = [row.face for row in upcoming[1]]
                 upcoming = next(by_frame, None)
             bag.write(stamp_ns, frame_id, result.topic or result.path, faces)

@@ -1,9 +1,12 @@
-"""The `ast_net evaluate` command. Only click is imported here, so that help comes at once; the rest on use."""
+"""The command `ast_net evaluate`. Heavy modules are imported on use, so that `--help` and mistyped paths are fast."""
 
 from __future__ import annotations
 
+import glob
+import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
     from ast_net_ros.evaluation.run import EvaluationOutcome
 
 WARM_UP_SECONDS = 2.0
-"""What `--warm-up out` leaves out of each face's beginning, where estimates rest on little evidence."""
+"""What `--warm-up out` excludes of each face's beginning, where estimates rest on little evidence."""
 
 
 class _WarmUp(click.ParamType):
@@ -28,7 +31,7 @@ class _WarmUp(click.ParamType):
         try:
             seconds = named[value] if value in named else float(value)
         except ValueError:
-            self.fail(f"'{value}' is none of in, out and a number of seconds", param, ctx)
+            self.fail(f"'{value}' is neither in, out nor a number of seconds", param, ctx)
         if not 0 <= seconds < 3600:
             self.fail(f"{value} is not in the range from 0 to 3600 seconds", param, ctx)
         return seconds
@@ -45,13 +48,13 @@ _FILE = click.Path(path_type=Path)
     required=True,
     metavar="DIR",
     type=_FILE,
-    help="Folder for results.json, report.html and recordings/. The same command again goes on where it was stopped.",
+    help="Folder for results.json, report.html and recordings/. The same command resumes an interrupted run.",
 )
 @click.option("--topic", metavar="NAME", help="The image topic.  [default: the bag's only one]")
 @click.option(
     "--labels",
     metavar="WHERE",
-    help="Ground truth: a file, a folder, a template such as 'truth/{name}.csv', topic:NAME, or none.  "
+    help="Ground truth: a file, a folder, a template such as 'labels/{name}.csv', topic:NAME, or none.  "
     "[default: NAME.csv, NAME_valence.dat and NAME_arousal.dat, or NAME.json beside the bag; a label topic in it]",
 )
 @click.option(
@@ -59,31 +62,37 @@ _FILE = click.Path(path_type=Path)
     default="auto",
     show_default=True,
     type=click.Choice(["auto", "relative", "epoch"]),
-    help="Whether a CSV counts from the first frame or on the clock of the stamps; auto: epoch from 1e8 on.",
+    help="Origin of the times of a CSV: the first frame (relative) or the clock of the stamps (epoch); auto: epoch "
+    "from 1e8.",
 )
 @click.option(
     "--match",
     default="largest",
     show_default=True,
     metavar="RULE",
-    help="The face that the labels speak of: largest (of each frame), id:NAME[,NAME...], or best (agrees best).",
+    help="The face that the labels describe: largest (of each frame), id:NAME[,NAME...], or best (highest CCC).",
 )
 @click.option("--clock-offset", default=0.0, show_default=True, metavar="S", help="Added to the labels' times.")
 @click.option(
     "--annotation-delay",
     metavar="S",
     type=float,
-    help="Seconds by which raters lag behind the face; taken off the labels' times.  [default: 0]",
+    help="Seconds by which raters lag behind the face; subtracted from the labels' times.  [default: 0]",
 )
 @click.option(
     "--estimate-delay",
     multiple=True,
     metavar="NAME",
-    help="Estimate the annotation delay from the recordings of this name (may have * and ?; may be repeated), which "
-    "are the development set, and use it for all.",
+    help="Estimate the annotation delay from the recordings of this name (* and ? allowed; may be repeated), the "
+    "development set, and use it for all.",
 )
 @click.option(
-    "--longest-delay", default=10.0, show_default=True, metavar="S", type=click.FloatRange(0.1, 60), help="Tried then."
+    "--longest-delay",
+    default=10.0,
+    show_default=True,
+    metavar="S",
+    type=click.FloatRange(0.1, 60),
+    help="Largest delay tried.",
 )
 @click.option(
     "--label-gap",
@@ -91,7 +100,7 @@ _FILE = click.Path(path_type=Path)
     show_default=True,
     metavar="S",
     type=click.FloatRange(0, min_open=True),
-    help="Between labels further apart there is no truth.",
+    help="Longest gap between labels that is interpolated.",
 )
 @click.option(
     "--warm-up",
@@ -99,17 +108,17 @@ _FILE = click.Path(path_type=Path)
     show_default=True,
     type=_WarmUp(),
     metavar="in|out|S",
-    help=f"Leave the first S seconds of each face out of the figures; out: {WARM_UP_SECONDS:g} s.",
+    help=f"Exclude the first S seconds of each face from the metrics; out: {WARM_UP_SECONDS:g} s.",
 )
+@click.option("--workers", metavar="N", type=click.IntRange(1, 512), help="Processes.  [default: one per CPU core]")
 @click.option(
-    "--workers", metavar="N", type=click.IntRange(1, 512), help="Recordings at once.  [default: one a CPU core]"
-)
-@click.option(
-    "--ray", metavar="ADDRESS", help="Work on the Ray cluster at ADDRESS (auto, HOST:PORT), or local: --workers here."
+    "--ray",
+    metavar="ADDRESS",
+    help="Use the Ray cluster at ADDRESS (auto, HOST:PORT); local starts Ray with --workers here.",
 )
 @click.option("--live", is_flag=True, help="Also play the recordings in real time to a real node (needs ROS 2).")
 @click.option(
-    "--rate", default=1.0, show_default=True, type=click.FloatRange(0.01, 100), help="With --live: 2 is twice as fast."
+    "--rate", default=1.0, show_default=True, type=click.FloatRange(0.01, 100), help="With --live: playback speed."
 )
 @click.option("--loops", default=1, show_default=True, type=click.IntRange(1), help="With --live: times played.")
 @click.option(
@@ -121,24 +130,24 @@ _FILE = click.Path(path_type=Path)
     help="Also write the estimates as ValenceArousalArray messages; with {name} in it, a bag for each recording.",
 )
 @click.option(
-    "--thumbnails/--no-thumbnails", default=None, help="Pictures of people in the report.  [default: of offline runs]"
+    "--thumbnails/--no-thumbnails", default=None, help="Images of people in the report.  [default: for offline runs]"
 )
 @estimation_options
 @click.option("--quiet", "-q", is_flag=True, help="No progress bars and no summary.")
 @click.pass_context
 def evaluate(ctx: click.Context, bags: tuple[str, ...], **given: Any) -> None:
-    """Evaluate recordings: figures and a report of every BAG, with or without ground truth.
+    """Evaluate recordings: metrics and a report of every BAG, with or without labels.
 
-    BAG is a rosbag2 recording (its folder or file), a video, a folder of these, or a glob. No ROS is needed but for
-    --live. Exits with 1 where a recording failed, or labels that were asked for could not be used; the others are
-    finished.
+    BAG is a rosbag2 recording (its folder or file), a video, a folder of these, or a glob. Only --live needs ROS.
+    Exits with 1 if a recording failed or requested labels could not be used; the others are finished.
     """
     if given["annotation_delay"] is not None and given["estimate_delay"]:
         raise click.UsageError("--annotation-delay and --estimate-delay: give one of them")
     if not given["live"] and (given["rate"] != 1 or given["loops"] != 1):
         raise click.UsageError("--rate and --loops are for --live")
     if given["ray"] and given["device"] == "auto":
-        given["device"] = "cpu"  # Ray hides GPUs that a task does not ask for
+        given["device"] = "cpu"  # Ray hides GPUs that a task does not request
+    check_paths(bags)
 
     from ast_net_ros.evaluation.labels.ground_truth import LabelOptions
     from ast_net_ros.evaluation.run import LiveRun, RunOptions
@@ -171,7 +180,7 @@ def evaluate(ctx: click.Context, bags: tuple[str, ...], **given: Any) -> None:
     try:
         outcome = evaluate_recordings(bags, options)
     except KeyboardInterrupt:
-        click.echo("Interrupted. Finished recordings are kept; the same command goes on with the others.", err=True)
+        click.echo("Interrupted. Finished recordings are kept; the same command resumes with the others.", err=True)
         ctx.exit(130)
     if not options.quiet:
         _echo_outcome(outcome, options.output)
@@ -179,14 +188,26 @@ def evaluate(ctx: click.Context, bags: tuple[str, ...], **given: Any) -> None:
         ctx.exit(1)
 
 
+def check_paths(arguments: Sequence[str]) -> None:
+    """Raise click.ClickException if an argument names nothing, before anything heavy is imported."""
+    for argument in arguments:
+        if not Path(argument).exists() and not glob.glob(argument, recursive=True):  # noqa: PTH207
+            raise click.ClickException(
+                f"recording {argument!r}: nothing there; name bags, folders of bags, globs or videos"
+            )
+
+
 def _echo_outcome(outcome: EvaluationOutcome, output: Path) -> None:
-    """Tells the user what came of it: a line for all recordings, then for what is odd, then where the results are."""
-    recordings = outcome.figures["recordings"]
-    frames = sum(recording["frames"] for recording in recordings)
-    minutes = sum(recording["duration_seconds"] for recording in recordings) / 60
-    kept = f", {outcome.kept} of them from an earlier run" if outcome.kept else ""
-    click.echo(f"{len(recordings)} recordings, {frames} frames, {minutes:.1f} minutes{kept}")
-    for mode, pooled in outcome.figures["pooled"].items():
+    """Print a summary of all recordings, then problems, then where the results are."""
+    recordings = outcome.metrics["recordings"]
+    # A recording that was also played live has two entries.
+    single = {(recording["path"], recording["topic"]): recording for recording in recordings}.values()
+    frames = sum(recording["frames"] for recording in single)
+    minutes = sum(recording["duration_seconds"] for recording in single) / 60
+    count = "1 recording" if len(single) == 1 else f"{len(single)} recordings"
+    kept = f"; {outcome.kept} of {len(recordings)} results kept from an earlier run" if outcome.kept else ""
+    click.echo(f"{count}, {frames} frames, {minutes:.1f} minutes{kept}")
+    for mode, pooled in outcome.metrics["pooled"].items():
         if pooled["recordings_with_truth"]:
             values = ", ".join(
                 f"{dimension} CCC {pooled[dimension]['mean_of_recordings']['ccc']:.3f}"
@@ -196,10 +217,10 @@ def _echo_outcome(outcome: EvaluationOutcome, output: Path) -> None:
     for recording in recordings:
         if recording["live"]:
             click.echo(_live_line(recording["name"], recording["live"]))
-    delay = outcome.figures["run"]["labels"]["delay_estimate"]
+    delay = outcome.metrics["run"]["labels"]["delay_estimate"]
     if delay:
-        edge = ", at the edge of the search: is it believable?" if delay["at_the_edge"] else ""
-        click.echo(f"annotation delay {delay['seconds']:g} s, from {', '.join(delay['recordings'])}{edge}")
+        limit = ", at the limit of the search: is it plausible?" if delay["at_search_limit"] else ""
+        click.echo(f"annotation delay {delay['seconds']:g} s, from {', '.join(delay['recordings'])}{limit}")
     for recording in recordings:
         for problem in recording["problems"]:
             click.echo(f"Note: {recording['name']}: {problem}", err=True)
@@ -209,7 +230,7 @@ def _echo_outcome(outcome: EvaluationOutcome, output: Path) -> None:
 
 
 def _live_line(name: str, live: dict) -> str:
-    """How completely and how fast the node answered, which needs no labels."""
+    """Describe how many frames the node processed and how fast, which needs no labels."""
     line = f"live {name}: {live['frames_answered']} of {live['frames_sent']} frames answered"
     latency = live["latency_ms"]
     if latency["median"] is not None:
@@ -220,6 +241,4 @@ def _live_line(name: str, live: dict) -> str:
 
 
 def _cores() -> int:
-    import os
-
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,20 +1,20 @@
-"""Offline evaluation of one recording: every frame once through the pipeline, by its stamp.
+"""Evaluate one recording offline: every frame once through the pipeline, by its stamp.
 
-In: a bag or video. Out: its results folder (evaluation/recording_result.py), without labels yet. Frames are streamed:
-memory does not grow with the recording, apart from a hundred bytes a frame. Every stage computes in one thread, so
-that the same recording gives the same bytes wherever and beside whatever it is evaluated.
+Frames are streamed; memory use grows by a hundred bytes per frame. Every stage computes in one thread, so a recording
+gives identical results wherever it is evaluated.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import importlib.util
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 
@@ -24,20 +24,28 @@ from ast_net_ros.bags.recordings import open_recording
 from ast_net_ros.evaluation.options import EstimationSettings, pipeline_maker
 from ast_net_ros.evaluation.read_ahead import estimate_ahead
 from ast_net_ros.evaluation.recording_result import RecordingWriter
-from ast_net_ros.evaluation.workers import RecordingJob, Tell
+from ast_net_ros.evaluation.workers import Progress, RecordingJob
 from ast_net_ros.model.weights import WeightsError
 from ast_net_ros.pipeline import AffectPipeline
 
 LIBRARIES = ("ast_net_ros", "numpy", "onnx", "onnxruntime", "opencv-python", "rosbags", "torch")
-"""Whose versions go into results and keys: what computes or decodes the frames."""
+"""Libraries that decode or compute; their versions go into results and keys."""
 
-_TELL_SECONDS = 0.2
+_PROGRESS_INTERVAL = 0.2  # s
 
 
-def evaluate_recording(job: RecordingJob, tell: Tell | None = None) -> None:
-    """Writes the results of one recording; its folder appears whole or not at all.
+def evaluate_recording(job: RecordingJob, report: Progress | None = None) -> None:
+    """Write the results of one recording; its folder appears complete or not at all.
 
-    Raises RecordingError for what cannot be read, WeightsError, DeviceError, and OSError for what cannot be written.
+    Args:
+        job: The recording.
+        report: Receives the progress.
+
+    Raises:
+        RecordingError: The recording cannot be read.
+        WeightsError: The weights are missing, damaged or not those of the job.
+        DeviceError: The device is not available.
+        OSError: The results cannot be written.
     """
     began = time.monotonic()
     with one_thread(), open_recording(Path(job.path), job.topic) as recording, ExitStack() as stack:
@@ -45,57 +53,57 @@ def evaluate_recording(job: RecordingJob, tell: Tell | None = None) -> None:
         _check_weights(job, pipeline)
         estimated = stack.enter_context(closing(estimate_ahead(pipeline, recording.frames(), job.name)))
         with RecordingWriter(Path(job.folder), job.name, job.path, recording.topic, "offline") as writer:
-            told_at, untold = began, 0
+            reported_at, unreported = began, 0
             for frame, faces in estimated:
                 if not frame.index:
                     writer.about["frame_id"] = frame.frame_id
                 writer.add(frame.stamp_ns, faces)
-                untold += 1
-                if tell and time.monotonic() - told_at > _TELL_SECONDS:
-                    tell(untold)
-                    told_at, untold = time.monotonic(), 0
-            if tell:
-                tell(untold)
+                unreported += 1
+                if report and time.monotonic() - reported_at > _PROGRESS_INTERVAL:
+                    report(unreported)
+                    reported_at, unreported = time.monotonic(), 0
+            if report:
+                report(unreported)
             writer.about |= {
                 "partial": recording.partial,
                 "problems": list(recording.problems),
                 "processing_seconds": round(time.monotonic() - began, 3),
-                "settings": _described(job.settings, pipeline),
+                "settings": _describe(job.settings, pipeline),
                 "key": job.key,
             }
 
 
 def _check_weights(job: RecordingJob, pipeline: AffectPipeline) -> None:
-    """Another machine's package may have others, and a file may change while an evaluation runs."""
+    """Raise WeightsError if the weights are not those of the job; another machine may have another version."""
     found = pipeline.model.weights_hash
     if job.weights_sha256 and found != job.weights_sha256:
         raise WeightsError(
-            f"weights '{pipeline.model.weights_path}': SHA-256 {found[:12]}..., the evaluation began with "
-            f"{job.weights_sha256[:12]}...; have the same weights on every machine and run the same command again"
+            f"weights '{pipeline.model.weights_path}': SHA-256 {found[:12]}..., but the evaluation started with "
+            f"{job.weights_sha256[:12]}...; install the same weights on every machine and run the same command again"
         )
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One thread for OpenCV inside the block. ONNX Runtime has its own setting, see `_pipelines`."""
-    opencv_before = cv2.getNumThreads()
+    """Limit OpenCV to one thread; ONNX Runtime has its own setting, see `_pipelines`."""
+    opencv_threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
         yield
     finally:
-        cv2.setNumThreads(opencv_before)
+        cv2.setNumThreads(opencv_threads)
 
 
 @functools.lru_cache(maxsize=1)
 def _pipelines(settings: EstimationSettings) -> Callable[[], AffectPipeline]:
-    """A worker meets the same settings again and again; the networks are loaded once."""
+    """Load the networks once for the jobs of a worker, which have equal settings."""
     return pipeline_maker(settings, threads=1)
 
 
-def _described(settings: EstimationSettings, pipeline: AffectPipeline) -> dict:
-    """What ran, for recording.json."""
+def _describe(settings: EstimationSettings, pipeline: AffectPipeline) -> dict:
+    """Describe what ran, for recording.json."""
     model = pipeline.model
-    return asdict(settings) | {
+    return settings.as_dict() | {
         "weights": model.weights_path,
         "weights_sha256": model.weights_hash,
         "weights_description": model.description,
@@ -107,7 +115,7 @@ def _described(settings: EstimationSettings, pipeline: AffectPipeline) -> dict:
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of what is installed of LIBRARIES."""
+    """Return the versions of the installed LIBRARIES."""
     found = {}
     for name in LIBRARIES:
         try:
@@ -120,15 +128,23 @@ def library_versions() -> dict[str, str]:
 
 
 def key_of(path: Path, topic: str | None, settings: EstimationSettings, weights_sha256: str, **more: object) -> str:
-    """What a recording's results depend on, as 64 hex digits: they are made anew when it changes.
+    """Hash everything that the results of a recording depend on; they are computed again when it changes.
 
-    A recording's files count with their names, sizes and times of change. more: further options, ready for JSON.
+    Args:
+        path: The recording; its files count with their names, sizes and modification times.
+        topic: Image topic.
+        settings: How it is processed.
+        weights_sha256: Hash of the weights.
+        more: Further options, ready for JSON.
+
+    Returns:
+        64 hexadecimal digits.
     """
     parts = {
         "recording": str(path.resolve()),
         "files": [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in _files_of(path)],
         "topic": topic,
-        "settings": asdict(settings) | {"weights": weights_sha256},
+        "settings": settings.as_dict() | {"weights": weights_sha256},
         "versions": library_versions(),
         **more,
     }

@@ -1,18 +1,18 @@
-"""How recordings are estimated: one set of options for every command that sends frames through the pipeline.
+"""Options of the commands that run the pipeline, and the pipelines made of them.
 
-In: the options of `ast_net annotate` and `ast_net evaluate`, declared here once so that they mean the same and have the
-same defaults. Out: :class:`EstimationSettings`, and from them pipelines. Only click is imported here, so that help
-comes at once.
+Names and defaults are those of ast_net_ros.settings, which the node reads as well. Only click is imported at once, so
+that `--help` is fast.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from ast_net_ros.settings import ModelSettings, PipelineSettings
 
 if TYPE_CHECKING:
     from ast_net_ros.pipeline import AffectPipeline
@@ -22,108 +22,100 @@ Command = Callable[..., Any]
 
 @dataclass(frozen=True)
 class EstimationSettings:
-    """What the estimates depend on besides the frames.
+    """What the estimates depend on besides the frames."""
 
-    weights: path of a weights file; None for the packaged ones. device: auto, cpu, cuda or cuda:N.
-    runtime: what computes the CNN: auto, torch or onnxruntime.
-    detector_input_size: pixels of the longer side to which frames are reduced for detection. The others are those of
-    pipeline.PipelineSettings, in its units.
-    """
+    model: ModelSettings = field(default_factory=ModelSettings)
+    pipeline: PipelineSettings = field(default_factory=PipelineSettings)
 
-    weights: str | None = None
-    device: str = "auto"
-    runtime: str = "auto"
-    max_faces: int = 16
-    score_threshold: float = 0.7
-    detector_input_size: int = 320
-    detection_interval: float = 0.0
-    smoothing_time_constant: float = 0.0
+    def as_dict(self) -> dict[str, Any]:
+        """Return all settings by name."""
+        return {**asdict(self.model), **asdict(self.pipeline)}
 
 
-_OPTIONS = (
-    click.option(
-        "--weights", metavar="PATH", type=click.Path(path_type=Path), help="Weights (safetensors).  [default: packaged]"
+# name of the setting: (type, metavar, help)
+_OPTIONS: dict[str, tuple[click.ParamType, str | None, str]] = {
+    "weights": (click.Path(), "PATH", "Weights file (.safetensors).  [default: packaged]"),
+    "device": (click.STRING, "NAME", "auto, cpu, cuda or cuda:N."),
+    "precision": (
+        click.Choice(["auto", "float32", "bfloat16", "float16"]),
+        None,
+        "Arithmetic of the CNN; float16 on GPUs only.",
     ),
-    click.option("--device", default="auto", metavar="NAME", show_default=True, help="auto, cpu, cuda or cuda:N."),
-    click.option(
-        "--runtime",
-        default=EstimationSettings.runtime,
-        show_default=True,
-        type=click.Choice(["auto", "torch", "onnxruntime"]),
-        help="What computes the CNN; auto takes onnxruntime on a CPU where the package onnx is installed.",
+    "runtime": (
+        click.Choice(["auto", "torch", "onnxruntime"]),
+        None,
+        "What computes the CNN; auto uses onnxruntime on a CPU.",
     ),
-    click.option(
-        "--max-faces",
-        metavar="N",
-        default=EstimationSettings.max_faces,
-        show_default=True,
-        type=click.IntRange(1, 256),
-        help="The largest N faces of a frame are followed.",
+    "max_faces": (click.IntRange(1, 256), "N", "Only the N largest faces of a frame are processed."),
+    "min_face_pixels": (click.FloatRange(1, 10_000), "N", "Faces narrower than this are ignored."),
+    "score_threshold": (click.FloatRange(0, 1), "P", "Minimum score of a face detection."),
+    "detector_input_size": (
+        click.IntRange(64, 4096),
+        "N",
+        "Frames are scaled down to N pixels on the longer side for detection; more finds smaller faces, slower.",
     ),
-    click.option(
-        "--score-threshold",
-        metavar="P",
-        default=EstimationSettings.score_threshold,
-        show_default=True,
-        type=click.FloatRange(0.0, 1.0),
-        help="Least certainty of a face detection.",
+    "detection_interval": (
+        click.FloatRange(0, 10),
+        "S",
+        "Seconds between two detections; optical flow tracks the faces in between. 0 detects in every frame.",
     ),
-    click.option(
-        "--detector-input-size",
-        metavar="N",
-        default=EstimationSettings.detector_input_size,
-        show_default=True,
-        type=click.IntRange(64, 4096),
-        help="Pixels of the longer side to which frames are reduced for detection; more finds smaller faces, slower.",
+    "track_timeout": (
+        click.FloatRange(0.05, 60),
+        "S",
+        "A track ends when its face has not been seen for S seconds.",
     ),
-    click.option(
-        "--detection-interval",
-        metavar="S",
-        default=EstimationSettings.detection_interval,
-        show_default=True,
-        type=click.FloatRange(0, 10),
-        help="Seconds between two detections; faces are followed by motion in between. 0 detects in every frame.",
+    "max_time_gap": (
+        click.FloatRange(0.1, 3600),
+        "S",
+        "Reset all face states when stamps jump forward by more than S seconds.",
     ),
-    click.option(
-        "--smoothing-time-constant",
-        metavar="S",
-        default=EstimationSettings.smoothing_time_constant,
-        show_default=True,
-        type=click.FloatRange(0, 60),
-        help="Time constant in seconds of a filter over valence and arousal; 0 leaves them as estimated.",
+    "smoothing_time_constant": (
+        click.FloatRange(0, 60),
+        "S",
+        "Time constant of an exponential filter over valence and arousal; 0 leaves them unfiltered.",
     ),
-)
+}
 
 
 def estimation_options(command: Command) -> Command:
-    """Gives a click command the options of EstimationSettings, under the names of its fields."""
-    for option in reversed(_OPTIONS):
+    """Add an option for every setting of EstimationSettings to a click command."""
+    defaults = EstimationSettings().as_dict()
+    for name, (kind, metavar, text) in reversed(_OPTIONS.items()):
+        option = click.option(
+            f"--{name.replace('_', '-')}",
+            type=kind,
+            metavar=metavar,
+            default=defaults[name],
+            show_default=defaults[name] is not None,
+            help=text,
+        )
         command = option(command)
     return command
 
 
 def settings_from(options: dict[str, Any]) -> EstimationSettings:
-    """Takes the values of `estimation_options` out of a command's keyword arguments."""
-    values = {name: options.pop(name) for name in EstimationSettings.__dataclass_fields__}
-    return EstimationSettings(**values | {"weights": str(values["weights"]) if values["weights"] else None})
+    """Remove the values of `estimation_options` from a command's keyword arguments and return them as settings."""
+    model = {setting.name: options.pop(setting.name) for setting in fields(ModelSettings)}
+    pipeline = {setting.name: options.pop(setting.name) for setting in fields(PipelineSettings)}
+    return EstimationSettings(ModelSettings(**model), PipelineSettings(**pipeline))
 
 
 def pipeline_maker(settings: EstimationSettings, threads: int = 0) -> Callable[[], AffectPipeline]:
-    """Loads the networks once; each call of what is returned gives a pipeline that has seen nothing yet.
+    """Load the networks and return a function that makes pipelines without history.
 
-    threads: of ONNX Runtime; 0 for what suits the machine. Raises WeightsError and DeviceError.
+    Args:
+        settings: The settings.
+        threads: Threads of ONNX Runtime; 0 chooses for this machine.
+
+    Raises:
+        WeightsError: The weights are missing or damaged.
+        DeviceError: The device is not available.
     """
     from ast_net_ros.model import load_model
-    from ast_net_ros.pipeline import AffectPipeline, PipelineSettings
+    from ast_net_ros.pipeline import AffectPipeline
     from ast_net_ros.vision.detection import make_detector
 
-    model = load_model(settings.weights, settings.device, runtime=settings.runtime, threads=threads)
+    chosen = settings.model
+    model = load_model(chosen.weights, chosen.device, chosen.precision, runtime=chosen.runtime, threads=threads)
     detector = make_detector(threads)
-    behaviour = PipelineSettings(
-        max_faces=settings.max_faces,
-        score_threshold=settings.score_threshold,
-        detector_input_size=settings.detector_input_size,
-        detection_interval=settings.detection_interval,
-        smoothing_time_constant=settings.smoothing_time_constant,
-    )
-    return lambda: AffectPipeline(model, detector, behaviour)
+    return lambda: AffectPipeline(model, detector, settings.pipeline)

@@ -1,8 +1,7 @@
-"""Reading, and looking for faces, one step ahead of the rest: the same results, sooner where a second core is free.
+"""Read and decode the next frames in a second thread while the current one is processed.
 
-In: a recording's frames and the pipeline. Out: the frames in their order, each with its estimates.
-Detection knows nothing of earlier frames, so that it can run in a thread of its own while the frame before is
-estimated. Each stage still computes in one thread: not a bit of the results depends on it.
+Detection in every frame is independent of earlier frames and runs in that thread as well. Each stage computes in one
+thread, so the results do not depend on it.
 """
 
 from __future__ import annotations
@@ -18,20 +17,26 @@ import numpy as np
 
 from ast_net_ros.bags.recordings import RecordedFrame
 from ast_net_ros.evaluation.recording_result import seconds_since
-from ast_net_ros.pipeline import AffectPipeline, FaceAffect
+from ast_net_ros.face_affect import FaceAffect
+from ast_net_ros.pipeline import AffectPipeline
 from ast_net_ros.vision.detection import Detection
 
-_HELD = 2  # frames that wait; a picture of 8K takes 100 MB
+_QUEUE_SIZE = 2  # frames; an 8K frame takes 100 MB
 
 
 def estimate_ahead(
     pipeline: AffectPipeline, frames: Iterator[RecordedFrame], source: str
 ) -> Generator[tuple[RecordedFrame, list[FaceAffect]], None, None]:
-    """Each of `frames` with its faces, as `pipeline.process` gives them; time counts from the first frame's stamp.
+    """Yield each frame with its faces, as `pipeline.process` returns them; time counts from the first frame's stamp.
 
-    Close it when the frames are not taken to their end.
+    Close the generator if the frames are not exhausted.
+
+    Args:
+        pipeline: A pipeline that has not seen this source.
+        frames: Frames of a recording.
+        source: Name of the source.
     """
-    # With an interval, the pipeline decides by what optical flow found whether it detects.
+    # With an interval, the result of optical flow decides whether the pipeline detects.
     detect = None if pipeline.settings.detection_interval else partial(_detect, pipeline)
     first_ns = None
     with closing(read_ahead(frames, detect)) as frames_ahead:
@@ -49,7 +54,7 @@ def _detect(pipeline: AffectPipeline, image_bgr: np.ndarray) -> list[Detection]:
 
 @dataclass(frozen=True)
 class FrameAhead:
-    """A frame and its faces; None where they were not looked for."""
+    """A frame and its detections; None if detection has not run."""
 
     frame: RecordedFrame
     detections: list[Detection] | None
@@ -58,11 +63,11 @@ class FrameAhead:
 def read_ahead(
     frames: Iterator[RecordedFrame], detect: Callable[[np.ndarray], list[Detection]] | None
 ) -> Generator[FrameAhead, None, None]:
-    """Read `frames` in a thread of its own, and detect their faces there where `detect` is given.
+    """Read `frames` in a thread, and run `detect` on them there if given.
 
-    What the thread raises is raised here. Closing the iterator ends the thread.
+    Exceptions of the thread are raised here. Closing the generator ends the thread.
     """
-    waiting: queue.Queue[FrameAhead | BaseException | None] = queue.Queue(_HELD)
+    waiting: queue.Queue[FrameAhead | BaseException | None] = queue.Queue(_QUEUE_SIZE)
     stopped = threading.Event()
 
     def put(item: FrameAhead | BaseException | None) -> None:

@@ -1,12 +1,8 @@
-"""What came of one recording: a folder with estimates.csv, frames.csv and recording.json.
+"""Write and read the results of one recording, offline or live: a folder that appears complete or not at all.
 
-In: the faces of every frame, as the pipeline or the node gave them. Out: the folder, whole or not at all, and read back
-as a :class:`RecordingResult`. Everything that writes or reads such a folder does so here, so that offline and live
-results are the same kind of thing.
-
-    estimates.csv   every face of every frame, as evaluation/estimates.py defines it
-    frames.csv      one row a frame: the face that the labels speak of and its truth; empty fields where there is none
-    recording.json  where it came from, how it was made, what was odd
+estimates.csv   every face of every frame (estimates.py)
+frames.csv      one row per frame: the face that the labels describe, and its labels; empty for missing values
+recording.json  source, settings and problems
 """
 
 from __future__ import annotations
@@ -24,11 +20,12 @@ from typing import Any
 import numpy as np
 
 from ast_net_ros.atomic_files import PARTIAL_SUFFIX, atomic_dir
-from ast_net_ros.evaluation.estimates import EstimatedFace, EstimatesWriter
+from ast_net_ros.evaluation.estimates import EstimatesWriter
+from ast_net_ros.face_affect import FaceAffect, primary_face
 
 ESTIMATES, FRAMES, ABOUT = "estimates.csv", "frames.csv", "recording.json"
 NOT_PROCESSED = -1
-"""`faces` of a frame that the node never answered (live mode only); 0 is a frame that was looked at and shows none."""
+"""Value of `faces` for a frame that the node did not process (live runs only); 0 is a processed frame without faces."""
 
 _AFFECT = ("valence", "arousal", "confidence", "state_age")
 FRAME_COLUMNS = ("frame", "stamp_ns", "faces", "face_id", *_AFFECT, "truth_valence", "truth_arousal")
@@ -36,17 +33,26 @@ FRAME_COLUMNS = ("frame", "stamp_ns", "faces", "face_id", *_AFFECT, "truth_valen
 
 
 class RecordingResultError(ValueError):
-    """A recording's results that cannot be read; the text names file, line and reason."""
+    """Results of a recording that cannot be read; the message names file, line and reason."""
 
 
 @dataclass(frozen=True, eq=False)
 class RecordingResult:
-    """One recording of N frames, in the order recorded.
+    """Results of one recording of N frames, in recorded order.
 
-    mode: "offline" or "live". stamps_ns: N int64, every frame. face_ids: N names, "" where there is no face.
-    predicted: N x 2 (valence, arousal), NaN where there is no estimate. truth: N x 2, NaN where there is no label.
-    confidence, state_age (seconds): N, NaN where there is no estimate. faces: N int, NOT_PROCESSED where a live node
-    gave no answer. about: the content of recording.json.
+    Attributes:
+        name: Unique within a run and mode.
+        path: Path of the bag or video.
+        topic: Image topic; empty for a video.
+        mode: "offline" or "live".
+        stamps_ns: N int64.
+        face_ids: N face ids, empty where there is no face.
+        predicted: N x 2 (valence, arousal), NaN where there is no estimate.
+        truth: N x 2 labels, NaN where there is none.
+        confidence: N, in [0, 1], NaN where there is no estimate.
+        state_age: N seconds, NaN where there is no estimate.
+        faces: N numbers of faces; NOT_PROCESSED if a live node did not process the frame.
+        about: The content of recording.json.
     """
 
     name: str
@@ -64,14 +70,16 @@ class RecordingResult:
 
 
 class RecordingWriter:
-    """Writes a recording's folder frame by frame. A context manager: the folder appears when the block ends well.
+    """Writes the results of a recording frame by frame; the folder appears when the block succeeds.
 
         with RecordingWriter(folder, name, path, topic, "offline") as writer:
             for each frame: writer.add(stamp_ns, faces)
             writer.about.update(settings=..., key=..., problems=...)
 
-    The face in frames.csv is the largest of each frame until labels choose another (ground_truth.py). `about` is filled
-    with name, path, topic, mode, frames, first_stamp_ns and last_stamp_ns by itself.
+    frames.csv gets the largest face of each frame; labels may choose another (labelling.py).
+
+    Attributes:
+        about: Content of recording.json; the writer sets name, path, topic, mode, frames and stamps.
     """
 
     def __init__(self, folder: Path, name: str, path: str, topic: str, mode: str):
@@ -110,14 +118,14 @@ class RecordingWriter:
             raise
         self._output.__exit__(kind, error, trace)  # type: ignore[arg-type]
 
-    def add(self, stamp_ns: int, faces: Sequence[EstimatedFace] | None) -> None:
-        """The next frame and its faces; None for one that a live node never answered."""
+    def add(self, stamp_ns: int, faces: Sequence[FaceAffect] | None) -> None:
+        """Add the next frame and its faces; None for a frame that a live node did not process."""
         frame = len(self._stamps)
         self._stamps.append(stamp_ns)
         self._counts.append(NOT_PROCESSED if faces is None else len(faces))
         if faces:
             self._estimates.write(frame, seconds_since(stamp_ns, self._stamps[0]), faces)
-        chosen = max(faces or (), key=lambda face: face.box[2] * face.box[3], default=None)
+        chosen = primary_face(faces or ())
         self._face_ids.append(chosen.face_id if chosen else "")
         self._affect.extend([getattr(chosen, field) if chosen else math.nan for field in _AFFECT])
 
@@ -137,12 +145,12 @@ class RecordingWriter:
 
 
 def seconds_since(stamp_ns: int, first_ns: int) -> float:
-    """Seconds from the first frame: what the pipeline and estimates.csv get as time."""
+    """Return the seconds since the first frame, as used by the pipeline and in estimates.csv."""
     return (stamp_ns - first_ns) / 1e9
 
 
 def write_recording(folder: Path, result: RecordingResult) -> None:
-    """Writes frames.csv and recording.json into `folder`, which is being made; estimates.csv is there already."""
+    """Write frames.csv and recording.json into a temporary folder that holds estimates.csv already."""
     with (folder / FRAMES).open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(FRAME_COLUMNS)
@@ -152,14 +160,18 @@ def write_recording(folder: Path, result: RecordingResult) -> None:
 
 
 def replace_recording(folder: Path, result: RecordingResult) -> None:
-    """Gives a whole folder other frames.csv and recording.json (other labels); the old stay until the new are whole."""
-    with atomic_dir(folder) as aside:
-        shutil.copyfile(folder / ESTIMATES, aside / ESTIMATES)
-        write_recording(aside, result)
+    """Replace frames.csv and recording.json of a results folder; the old ones stay until the new ones are complete."""
+    with atomic_dir(folder) as temporary:
+        shutil.copyfile(folder / ESTIMATES, temporary / ESTIMATES)
+        write_recording(temporary, result)
 
 
 def read_recording(folder: Path) -> RecordingResult:
-    """A recording's results. Raises RecordingResultError for a folder that is unfinished, damaged or another."""
+    """Read the results of a recording.
+
+    Raises:
+        RecordingResultError: The folder is unfinished, damaged or not a results folder.
+    """
     if folder.name.endswith(PARTIAL_SUFFIX):
         raise RecordingResultError(f"results {folder}: unfinished; run `ast_net evaluate` again to complete them")
     about = read_about(folder)
@@ -176,23 +188,27 @@ def read_recording(folder: Path) -> RecordingResult:
 
 
 def read_about(folder: Path) -> dict:
-    """The content of recording.json. Raises RecordingResultError."""
+    """Read recording.json of a results folder.
+
+    Raises:
+        RecordingResultError: It is missing or damaged.
+    """
     path = folder / ABOUT
     about: dict = read_json(path, RecordingResultError)
     missing = {"name", "path", "topic", "mode", "frames", "key"} - set(about if isinstance(about, dict) else ())
     if missing:
-        raise RecordingResultError(f"results {path}: not a recording.json (without {', '.join(sorted(missing))})")
+        raise RecordingResultError(f"results {path}: not a recording.json (no {', '.join(sorted(missing))})")
     return about
 
 
 def read_json(path: Path, refusal: type[ValueError]) -> Any:
-    """The content of a JSON file of results. Raises `refusal` for one that cannot be read."""
+    """Read a JSON file of results; raise `refusal` if that fails."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise refusal(f"results {path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
-        raise refusal(f"results {path}: not JSON ({error}); is the file whole?") from error
+        raise refusal(f"results {path}: not JSON ({error}); is the file complete?") from error
 
 
 def _frame_rows(result: RecordingResult) -> Iterator[list[str]]:
@@ -210,15 +226,15 @@ def _read_frames(path: Path, rows: Iterator[list[str]], about: dict) -> Recordin
         try:
             _, stamp, count, face_id, *values = row
             if len(values) != len(FRAME_COLUMNS) - 4:
-                raise ValueError(f"{len(row)} fields where {len(FRAME_COLUMNS)} belong")
+                raise ValueError(f"{len(row)} fields instead of {len(FRAME_COLUMNS)}")
             stamps.append(int(stamp))
             counts.append(int(count) if count else NOT_PROCESSED)
             numbers.extend([float(value) if value else math.nan for value in values])
         except (ValueError, OverflowError) as error:
-            raise RecordingResultError(f"results {path}, line {line}: {error}; is the file whole?") from error
+            raise RecordingResultError(f"results {path}, line {line}: {error}; is the file complete?") from error
         face_ids.append(face_id)
     if len(stamps) != about["frames"]:
-        raise RecordingResultError(f"results {path}: {len(stamps)} frames, recording.json says {about['frames']}")
+        raise RecordingResultError(f"results {path}: {len(stamps)} frames, but recording.json states {about['frames']}")
     table = np.array(numbers, np.float64).reshape(-1, len(FRAME_COLUMNS) - 4)
     return RecordingResult(
         about["name"], about["path"], about["topic"], about["mode"], np.array(stamps, np.int64), face_ids,

@@ -1,14 +1,13 @@
-"""A whole evaluation: recordings to results.json and report.html.
+"""Run an evaluation: recordings to results.json and report.html. Output folder:
 
-In: what the command line says. Out: the folder
+    DIR/recordings/NAME/        estimates.csv, frames.csv and recording.json of each recording (recording_result.py)
+    DIR/recordings/NAME.live/   likewise for the live run, if requested
+    DIR/results.json            metrics (metrics/summary.py)
+    DIR/report.html             the page (report/page.py)
 
-    DIR/recordings/NAME/        of each recording: estimates.csv, frames.csv, recording.json (recording_result.py)
-    DIR/recordings/NAME.live/   the same of the live run, where one was asked for
-    DIR/results.json            the figures (figures.py), DIR/report.html the page (report.py)
-
-A recording whose folder is whole and was made from the same files with the same settings is kept, so that an
-interrupted evaluation goes on where it stopped. results.json and report.html are removed when a recording is made anew
-and come back when everything is done: where they lie, they speak of what lies beside them.
+A recording whose results are complete and were made from the same files with the same settings is kept, so an
+interrupted evaluation resumes where it stopped. results.json and report.html are removed when a recording is processed
+again and written at the end: they always describe what lies beside them.
 """
 
 from __future__ import annotations
@@ -27,13 +26,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ast_net_ros.atomic_files import PARTIAL_SUFFIX
-from ast_net_ros.bags.paths import LIVE_SUFFIX, RecordingError, find_recordings, unique_names
+from ast_net_ros.bags.names import LIVE_SUFFIX, unique_names
+from ast_net_ros.bags.paths import RecordingError, find_recordings
 from ast_net_ros.bags.recordings import open_recording
 from ast_net_ros.evaluation.comparison import compare_results
 from ast_net_ros.evaluation.labels.ground_truth import GroundTruth, LabelOptions, LabelsError, ground_truth_of
 from ast_net_ros.evaluation.labels.labelling import delay_of, label_recording
 from ast_net_ros.evaluation.labels.matching import check_rule
-from ast_net_ros.evaluation.metrics.summary import FigureOptions, evaluation_figures, read_results, write_results
+from ast_net_ros.evaluation.metrics.summary import MetricOptions, evaluation_metrics, read_results, write_results
 from ast_net_ros.evaluation.offline import evaluate_recording, key_of, library_versions
 from ast_net_ros.evaluation.options import EstimationSettings
 from ast_net_ros.evaluation.recording_result import (
@@ -42,19 +42,24 @@ from ast_net_ros.evaluation.recording_result import (
     read_recording,
 )
 from ast_net_ros.evaluation.report.page import write_report
-from ast_net_ros.evaluation.workers import FULL_DISK, RecordingJob, Tell, disk_full, run_here, run_in_processes
+from ast_net_ros.evaluation.workers import FULL_DISK, Progress, RecordingJob, disk_full, run_here, run_in_processes
 from ast_net_ros.model.inference import AffectModel, load_model
 
 RESULTS, REPORT, RECORDINGS = "results.json", "report.html", "recordings"
 
 
 class EvaluationError(ValueError):
-    """An evaluation that cannot be done as it was asked for; the text names the option and the mend."""
+    """An evaluation that is not possible as requested; the message names the option and the fix."""
 
 
 @dataclass(frozen=True)
 class LiveRun:
-    """rate: 2 plays twice as fast. loops: times that a recording is played."""
+    """How recordings are played to a node.
+
+    Attributes:
+        rate: Playback speed; 2 plays twice as fast.
+        loops: Number of times that a recording is played.
+    """
 
     rate: float = 1.0
     loops: int = 1
@@ -62,13 +67,25 @@ class LiveRun:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What is asked for besides the recordings.
+    """Options of an evaluation.
 
-    development: patterns of recording names whose labels the annotation delay is estimated from; none takes that of
-    `labels`. longest_delay: seconds, where the search ends. workers: processes at once. ray: "local" or a cluster's
-    address; None does without. live: also play the recordings to a real node. baseline: results.json of another run.
-    write_bag: path, or a template with {name}, of bags with the estimates. thumbnails: None makes them as report.py
-    sees fit. warm_up: seconds of each face's beginning that figures leave out. command: as the user gave it.
+    Attributes:
+        output: Output folder.
+        topic: Image topic; None takes each bag's only one.
+        settings: How frames are processed.
+        labels: Where labels are and how they are aligned.
+        development: Patterns of names of the recordings from whose labels the annotation delay is estimated; none uses
+            that of `labels`.
+        longest_delay: Largest delay tried, in seconds.
+        workers: Number of processes.
+        ray: "local" or a cluster's address; None does not use Ray.
+        live: Also play the recordings to a real node.
+        baseline: results.json of another run, or its folder.
+        write_bag: Path, or a template with {name}, of bags with the estimates.
+        thumbnails: Whether the report shows images; None shows them for offline runs only.
+        warm_up: Seconds of each face's beginning that metrics exclude.
+        quiet: No progress bars.
+        command: The command line, for the report.
     """
 
     output: Path
@@ -90,7 +107,14 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class FailedRecording:
-    """A recording without results. mode: offline or live."""
+    """A recording without results.
+
+    Attributes:
+        name: Name of the recording.
+        path: Its path.
+        mode: "offline" or "live".
+        reason: Why it failed.
+    """
 
     name: str
     path: str
@@ -100,22 +124,34 @@ class FailedRecording:
 
 @dataclass(frozen=True)
 class EvaluationOutcome:
-    """figures: the content of results.json. kept: recordings whose results were there already.
+    """Outcome of an evaluation.
 
-    label_problems: why recordings for which labels were asked have none.
+    Attributes:
+        metrics: The content of results.json.
+        failures: Recordings without results.
+        kept: Number of results kept from an earlier run.
+        label_problems: Why recordings have no labels although some were requested.
     """
 
-    figures: dict
+    metrics: dict
     failures: tuple[FailedRecording, ...]
     kept: int
     label_problems: tuple[str, ...]
 
 
 def evaluate(arguments: Sequence[str], options: RunOptions) -> EvaluationOutcome:
-    """Evaluates the recordings that `arguments` mean and writes the folder.
+    """Evaluate recordings and write the output folder.
 
-    A recording that fails is left out of the figures and named; the others are finished. Raises the package's errors
-    for what concerns the whole run, DiskFullError among them.
+    A recording that fails is listed and excluded from the metrics; the others are finished.
+
+    Args:
+        arguments: Bags, videos, folders of these, and globs.
+        options: Options of the evaluation.
+
+    Raises:
+        EvaluationError: The options do not fit the recordings, or none of these could be evaluated.
+        RecordingError: An argument names no recording.
+        DiskFullError: The disk is full.
     """
     started = datetime.now(timezone.utc).isoformat(timespec="seconds")
     baseline = _checked(options)
@@ -123,9 +159,7 @@ def evaluate(arguments: Sequence[str], options: RunOptions) -> EvaluationOutcome
     names = unique_names(paths)
     development = _development(names, options)
     _check_templates(names, options)
-    # With Ray, the device is a matter of other machines.
-    device = "cpu" if options.ray else options.settings.device
-    model = load_model(options.settings.weights, device, runtime="auto" if options.ray else options.settings.runtime)
+    model = _load_model(options)
     truths, label_problems = _ground_truths(paths, names, options)
     try:
         options.output.mkdir(parents=True, exist_ok=True)
@@ -145,17 +179,24 @@ def evaluate(arguments: Sequence[str], options: RunOptions) -> EvaluationOutcome
         ]
         if not results:
             raise EvaluationError(_nothing_left(failures))
-        figures = _write(results, _run_facts(started, model, options, failures, delay), options, baseline)
+        metrics = _write(results, _run_facts(started, model, options, failures, delay), options, baseline)
         _write_bags(done, options)
     except OSError as error:
         if error.errno in FULL_DISK:
             raise disk_full(f"{error.filename or options.output}: {error.strerror}") from error
         raise
-    return EvaluationOutcome(figures, tuple(failures), kept + live_kept, tuple(label_problems.values()))
+    return EvaluationOutcome(metrics, tuple(failures), kept + live_kept, tuple(label_problems.values()))
+
+
+def _load_model(options: RunOptions) -> AffectModel:
+    chosen = options.settings.model
+    if options.ray:  # which device and runtime other machines have is not known here
+        return load_model(chosen.weights, "cpu")
+    return load_model(chosen.weights, chosen.device, chosen.precision, runtime=chosen.runtime)
 
 
 def _checked(options: RunOptions) -> dict | None:
-    """What can be known to be wrong before hours of work; returns the baseline's results."""
+    """Check what can be checked before hours of work; return the baseline's results."""
     check_rule(options.labels.match)
     if options.output.exists() and not options.output.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "is a file; name a folder for the results", str(options.output))
@@ -170,7 +211,8 @@ def _development(names: Sequence[str], options: RunOptions) -> set[str]:
     chosen = {name for name in names for pattern in options.development if fnmatch.fnmatchcase(name, pattern)}
     if options.development and not chosen:
         raise EvaluationError(
-            f"--estimate-delay {' '.join(options.development)}: no recording of that name; there are {', '.join(names)}"
+            f"--estimate-delay {' '.join(options.development)}: no recording of that name; "
+            f"the names are {', '.join(names)}"
         )
     return chosen
 
@@ -183,7 +225,7 @@ def _check_templates(names: Sequence[str], options: RunOptions) -> None:
 def _ground_truths(
     paths: Sequence[Path], names: Sequence[str], options: RunOptions
 ) -> tuple[dict[str, GroundTruth | None], dict[str, str]]:
-    """(labels, why there are none although they were expected) by name."""
+    """Return by name the labels, and why there are none although some were expected."""
     truths: dict[str, GroundTruth | None] = {}
     problems: dict[str, str] = {}
     for path, name in zip(paths, names):
@@ -198,10 +240,11 @@ def _ground_truths(
 
 
 def _job(path: Path, name: str, options: RunOptions, model: AffectModel) -> RecordingJob:
-    settings = options.settings
-    settings = replace(settings, weights=settings.weights and str(Path(settings.weights).resolve()))
-    if not options.ray:  # what "auto" comes to, once for all workers
-        settings = replace(settings, device=str(model.device), runtime=model.runtime)
+    chosen = options.settings.model
+    chosen = replace(chosen, weights=chosen.weights and str(Path(chosen.weights).resolve()))
+    if not options.ray:  # resolve "auto" once for all workers
+        chosen = replace(chosen, device=str(model.device), precision=model.precision, runtime=model.runtime)
+    settings = replace(options.settings, model=chosen)
     key = key_of(path, options.topic, settings, model.weights_hash, mode="offline")
     folder = options.output.resolve() / RECORDINGS / name
     return RecordingJob(name, str(path.resolve()), str(folder), options.topic, settings, key, model.weights_hash)
@@ -226,8 +269,9 @@ def _waiting(jobs: Sequence[RecordingJob]) -> list[RecordingJob]:
 
 
 def _begin(jobs: Sequence[RecordingJob], options: RunOptions) -> int | None:
-    """Frames to expect of `jobs`, None where unknown. What an earlier run said of all together is removed when one of
-    them is about to be made anew; where none can even be opened, as with a mistyped topic, it stays.
+    """Return the expected number of frames, None if unknown, and remove results.json and report.html.
+
+    They stay if no recording can be opened, as with a mistyped topic.
     """
     counts = []
     for job in jobs:
@@ -235,7 +279,7 @@ def _begin(jobs: Sequence[RecordingJob], options: RunOptions) -> int | None:
             with open_recording(Path(job.path), job.topic) as recording:
                 counts.append(recording.frame_count)
         except (RecordingError, OSError):
-            continue  # told by the worker that meets it
+            continue  # reported by the worker that processes it
     if counts:
         for name in (RESULTS, REPORT):
             (options.output / name).unlink(missing_ok=True)
@@ -244,7 +288,7 @@ def _begin(jobs: Sequence[RecordingJob], options: RunOptions) -> int | None:
 
 
 def _estimate(jobs: Sequence[RecordingJob], options: RunOptions) -> tuple[int, list[FailedRecording]]:
-    """Offline results of every job: (how many were there already, what failed)."""
+    """Process all jobs offline; return the number of kept results and the failures."""
     waiting = _waiting(jobs)
     if not waiting:
         return len(jobs), []
@@ -255,52 +299,41 @@ def _estimate(jobs: Sequence[RecordingJob], options: RunOptions) -> tuple[int, l
     return len(jobs) - len(waiting), _failures(waiting, outcomes, "offline")
 
 
-def _distribute(jobs: list[RecordingJob], options: RunOptions, tell: Tell) -> list[str | None]:
+def _distribute(jobs: list[RecordingJob], options: RunOptions, report: Progress) -> list[str | None]:
     if options.ray:
         from ast_net_ros.evaluation.ray_workers import run_on_ray
 
-        def report(text: str) -> None:
+        def log(text: str) -> None:
             if not options.quiet:
                 tqdm.write(text, file=sys.stderr)
 
-        return run_on_ray(jobs, evaluate_recording, tell, options.ray, options.workers, report)
+        return run_on_ray(jobs, evaluate_recording, report, options.ray, options.workers, log)
     if min(options.workers, len(jobs)) == 1:
-        return run_here(jobs, evaluate_recording, tell)
-    return run_in_processes(jobs, evaluate_recording, tell, options.workers)
+        return run_here(jobs, evaluate_recording, report)
+    return run_in_processes(jobs, evaluate_recording, report, options.workers)
 
 
 def _play(jobs: Sequence[RecordingJob], options: RunOptions) -> tuple[int, list[FailedRecording]]:
-    """The same of live runs, one after the other: two at once would slow each other down."""
+    """Play all jobs to a node, one after the other so that they do not slow each other down; see `_estimate`."""
     waiting = _waiting(jobs)
     work = functools.partial(_play_one, options=options)
     outcomes = _cleaned(waiting, lambda: run_here(waiting, work, lambda _: None))
     return len(jobs) - len(waiting), _failures(waiting, outcomes, "live")
 
 
-def _play_one(job: RecordingJob, _: Tell, options: RunOptions) -> None:
+def _play_one(job: RecordingJob, _: Progress, options: RunOptions) -> None:
     from ast_net_ros.evaluation.live import LiveOptions, node_parameters, record_live
 
     assert options.live
-    settings = job.settings
-    parameters = node_parameters(
-        {
-            "weights": settings.weights or "",
-            "device": settings.device,
-            "runtime": settings.runtime,
-            "max_faces": settings.max_faces,
-            "score_threshold": settings.score_threshold,
-            "detector_input_size": settings.detector_input_size,
-            "detection_interval": settings.detection_interval,
-            "smoothing_time_constant": settings.smoothing_time_constant,
-        }
-    )
+    settings = job.settings.as_dict()
+    parameters = node_parameters(settings | {"weights": settings["weights"] or ""})
     live = LiveOptions(job.topic, options.live.rate, options.live.loops, parameters, job.name, job.key)
     frames = _begin([job], options)
     record_live(Path(job.path), Path(job.folder), live, frames, progress=not options.quiet)
 
 
 def _cleaned(jobs: Sequence[RecordingJob], work: Callable[[], list[str | None]]) -> list[str | None]:
-    """Does the work; what killed workers left half written is removed, however it ends."""
+    """Do the work, and remove unfinished results of killed workers however it ends."""
     try:
         return work()
     finally:
@@ -320,7 +353,7 @@ def _without(failures: Sequence[FailedRecording], jobs: Sequence[RecordingJob]) 
 
 
 def _delay(jobs: Sequence[RecordingJob], truths: Mapping[str, GroundTruth | None], options: RunOptions) -> dict:
-    """The annotation delay that suits those of the recordings that have labels, see labelling.delay_of."""
+    """Estimate the annotation delay from the recordings that have labels."""
     known = [(Path(job.folder), truth) for job in jobs if (truth := truths[job.name]) is not None]
     return delay_of(known, options.labels, options.longest_delay)
 
@@ -334,29 +367,29 @@ def _nothing_left(failures: Sequence[FailedRecording]) -> str:
 def _run_facts(
     started: str, model: AffectModel, options: RunOptions, failures: Sequence[FailedRecording], delay: dict | None
 ) -> dict:
-    """The field `run` of results.json."""
+    """Return the field `run` of results.json."""
     return {
         "command": options.command,
         "started": started,
-        "device": options.settings.device if options.ray else str(model.device),
+        "device": options.settings.model.device if options.ray else str(model.device),
         "weights": model.weights_path,
         "weights_sha256": model.weights_hash,
         "weights_description": model.description,
         "versions": library_versions() | {"python": platform.python_version()},
         "machine": f"{platform.system()} {platform.machine()}",
-        "settings": asdict(options.settings),
+        "settings": options.settings.as_dict(),
         "labels": asdict(options.labels) | {"delay_estimate": delay},
         "failed": [asdict(failure) for failure in failures],
     }
 
 
 def _write(results: Sequence[RecordingResult], run: dict, options: RunOptions, baseline: dict | None) -> dict:
-    figures = evaluation_figures(results, FigureOptions(warm_up_seconds=options.warm_up), run)
+    metrics = evaluation_metrics(results, MetricOptions(warm_up_seconds=options.warm_up), run)
     if baseline is not None:
-        figures["comparison"] = compare_results(figures, baseline)
-    write_report(options.output / REPORT, figures, results, options.thumbnails, show_progress=not options.quiet)
-    write_results(options.output / RESULTS, figures)
-    return figures
+        metrics["comparison"] = compare_results(metrics, baseline)
+    write_report(options.output / REPORT, metrics, results, options.thumbnails, show_progress=not options.quiet)
+    write_results(options.output / RESULTS, metrics)
+    return metrics
 
 
 def _write_bags(jobs: Sequence[RecordingJob], options: RunOptions) -> None:

@@ -1,1 +1,1 @@
-"""Evaluate stage 2 on held-out people: joins the data of training with the metrics of evaluation."""
+"""Evaluate stage 2 on held-out people; joins training (data) and evaluation (metrics), which do not import each other."""

@@ -1,7 +1,4 @@
-"""All figures of trained weights on recordings of people who were not trained on.
-
-In: weights and held-out recordings, simulated or real. Out: a dictionary of figures and a plot of the confidence.
-"""
+"""Compute the metrics of stage 2 on simulated or real recordings of held-out people."""
 
 from __future__ import annotations
 
@@ -12,7 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ast_net_ros.evaluation.metrics.temporal_metrics import (
+from ast_net_ros.model.inference import AffectModel
+from ast_net_ros.model.network import AffectOutput, StackedLSTM
+from ast_net_ros.temporal_evaluation.confidence_plot import plot_confidence
+from ast_net_ros.temporal_evaluation.temporal_metrics import (
     RATES,
     Predict,
     accuracy_metrics,
@@ -20,7 +20,6 @@ from ast_net_ros.evaluation.metrics.temporal_metrics import (
     convergence_metrics,
     rate_metrics,
 )
-from ast_net_ros.evaluation.report.temporal_plots import plot_confidence
 from ast_net_ros.model.config import AffectOutput
 from ast_net_ros.model.inference import AffectModel
 from ast_net_ros.model.network import StackedLSTM
@@ -30,7 +29,7 @@ from ast_net_ros.training.data.simulation import SimulatedRecordings
 
 
 def predictor(temporal: torch.nn.Module) -> Predict:
-    """`temporal` (a StackedLSTM, or what is called like one) started cold, without gradients."""
+    """Return a function that runs `temporal` (a StackedLSTM or equivalent) from a cold state, without gradients."""
 
     @torch.inference_mode()
     def predict(features: Tensor) -> AffectOutput:
@@ -41,7 +40,15 @@ def predictor(temporal: torch.nn.Module) -> Predict:
 
 
 def simulated_metrics(predict: Predict, sampler: ClipSampler, step_seconds: float, count: int, steps: int) -> dict:
-    """Accuracy, catching up and confidence on `count` simulated recordings of `steps` model steps, always the same."""
+    """Compute accuracy, convergence time and confidence on simulated recordings, always the same.
+
+    Args:
+        predict: The model.
+        sampler: Simulates recordings.
+        step_seconds: Length of a model step.
+        count: Number of recordings.
+        steps: Length of each in model steps.
+    """
     batch = sampler(count, steps, torch.Generator().manual_seed(0))
     features, labels = batch.inputs, batch.labels
     named = [(f"simulated {index}", f, t) for index, (f, t) in enumerate(zip(features, labels))]
@@ -53,7 +60,13 @@ def simulated_metrics(predict: Predict, sampler: ClipSampler, step_seconds: floa
 
 
 def recorded_metrics(predict: Predict, clips: Sequence[StepClip], step_seconds: float) -> dict:
-    """Accuracy and confidence on whole real recordings; each unbroken sight of a face starts cold, as on the robot."""
+    """Compute accuracy and confidence on real recordings; each uninterrupted track starts cold, as in the node.
+
+    Args:
+        predict: The model.
+        clips: Tracks with labels.
+        step_seconds: Length of a model step.
+    """
     named = [
         (f"{clip.recording} at {clip.start:.1f} s", torch.from_numpy(clip.inputs), torch.from_numpy(clip.labels))
         for clip in clips
@@ -71,7 +84,7 @@ def recorded_metrics(predict: Predict, clips: Sequence[StepClip], step_seconds: 
 def rate_independence(
     model: AffectModel, recordings: SimulatedRecordings, count: int = 8, seconds: float = 40.0
 ) -> dict:
-    """temporal_metrics.rate_metrics on simulated recordings made at the full frame rate."""
+    """Compute `rate_metrics` on `count` simulated recordings of `seconds` at the full frame rate."""
     step = 1 / RATES[0]
     quick = SimulatedRecordings(
         recordings.features, recordings.targets, replace(recordings.simulation, step_seconds=step)
@@ -83,8 +96,8 @@ def rate_independence(
 def evaluate_simulated(
     temporal: StackedLSTM, model: AffectModel, recordings: SimulatedRecordings, output: Path
 ) -> dict:
-    """All figures of held-out simulation, and `confidence.png` in `output`."""
-    figures = simulated_metrics(predictor(temporal), recordings.sample, model.config.step_seconds, count=200, steps=300)
-    figures["rate_independence"] = rate_independence(model, recordings)
-    plot_confidence(figures["confidence"], output / "confidence.png")
-    return figures
+    """Compute all metrics on held-out simulated recordings, and write `confidence.png` to `output`."""
+    metrics = simulated_metrics(predictor(temporal), recordings.sample, model.config.step_seconds, count=200, steps=300)
+    metrics["rate_independence"] = rate_independence(model, recordings)
+    plot_confidence(metrics["confidence"], output / "confidence.png")
+    return metrics

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ast_net_ros.bags.affect_messages import read_affect_labels
-from ast_net_ros.bags.paths import RecordingError, find_recordings, recording_name
+from ast_net_ros.bags.names import recording_name
+from ast_net_ros.bags.paths import RecordingError, find_recordings
 from ast_net_ros.bags.recordings import image_topics, open_recording
 from ast_net_ros.vision.video import open_video
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from ast_net_ros.bags.paths import unique_names
+from ast_net_ros.bags.names import unique_names
 from ast_net_ros.bags.affect_messages import read_affect_labels
 from ast_net_ros.cli import ast_net
 from ast_net_ros.evaluation import run as evaluation_run
@@ -69,7 +69,7 @@ def files_of(output, name):
 
 def test_rows_equal_those_of_annotate_for_every_storage(study, video, tmp_path):
     output, outcome = study
-    assert [r["name"] for r in outcome.figures["recordings"]] == ["jpeg", "raw", "split"] and not outcome.failures
+    assert [r["name"] for r in outcome.metrics["recordings"]] == ["jpeg", "raw", "split"] and not outcome.failures
     annotate(video, tmp_path, AffectPipeline(), seconds=FRAMES / 24 - 0.01)
     expected = (tmp_path / "estimates.csv").read_bytes()
     assert len(expected.splitlines()) >= FRAMES - 3
@@ -88,7 +88,7 @@ def test_one_process_gives_the_same_bytes_as_two(study, recordings, tmp_path):
 
 
 def test_workers_import_nothing_from_the_users_folder(study, decoys):
-    assert study[1].figures["recordings"] and decoys.imported() == []
+    assert study[1].metrics["recordings"] and decoys.imported() == []
 
 
 def test_frames_have_stamps_faces_and_interpolated_labels(study, bags):
@@ -108,7 +108,7 @@ def test_results_and_report_are_written(study):
     output, outcome = study
     assert sorted(path.name for path in output.iterdir()) == ["recordings", "report.html", "results.json"]
     stored = json.loads((output / "results.json").read_text())
-    assert stored == outcome.figures
+    assert stored == outcome.metrics
     raw = next(recording for recording in stored["recordings"] if recording["name"] == "raw")
     assert raw["truth"]["frames_with_label"] == FRAMES and raw["valence"]["accuracy"]["ccc"] is not None
     assert "raw" in (output / "report.html").read_text()
@@ -134,7 +134,7 @@ def test_results_are_kept_until_settings_change(study, recordings, tmp_path):
     assert (output / "results.json").exists() and files_of(output, "raw") == after
     smoothed = replace(options, settings=replace(options.settings, smoothing_time_constant=1.0), baseline=study[0])
     outcome = evaluate([str(recordings / "raw")], smoothed)
-    assert outcome.kept == 0 and outcome.figures["comparison"]["modes"]["offline"]["recordings"] == 1
+    assert outcome.kept == 0 and outcome.metrics["comparison"]["modes"]["offline"]["recordings"] == 1
     assert files_of(output, "raw")["estimates.csv"] != before["estimates.csv"]
 
 
@@ -150,7 +150,7 @@ def test_the_delay_of_the_development_set_is_used_for_all(study, recordings, tmp
         tmp_path / "out", labels=LabelOptions(labels=str(tmp_path)), development=("raw",), longest_delay=1.0, quiet=True
     )
     outcome = evaluate([str(recordings / "raw"), str(recordings / "jpeg")], options)
-    delay = outcome.figures["run"]["labels"]["delay_estimate"]
+    delay = outcome.metrics["run"]["labels"]["delay_estimate"]
     assert delay["seconds"] == pytest.approx(0.4) and delay["recordings"] == ["raw"] and outcome.kept == 2
     jpeg = read_recording(tmp_path / "out" / "recordings" / "jpeg")
     assert jpeg.about["labels"]["annotation_delay"] == pytest.approx(0.4)
@@ -213,7 +213,7 @@ def test_a_killed_evaluation_resumes(study, recordings, bags, video, tmp_path):
     left = sorted(path.name for path in (output / "recordings").iterdir())
     assert left == ["raw", "z_long.partial"] and not (output / "results.json").exists()
     outcome = evaluate([str(recordings / "raw"), str(long)], RunOptions(output, quiet=True, thumbnails=False))
-    assert outcome.kept == 1 and [r["frames"] for r in outcome.figures["recordings"]] == [FRAMES, 200]
+    assert outcome.kept == 1 and [r["frames"] for r in outcome.metrics["recordings"]] == [FRAMES, 200]
     assert sorted(path.name for path in (output / "recordings").iterdir()) == ["raw", "z_long"]
 
 
@@ -226,7 +226,7 @@ def test_ray_gives_the_same_bytes_and_names_failures(
     broken.write_bytes(b"no bag at all")
     given = [str(recordings / "raw"), str(broken), str(recordings / "split")]
     outcome = evaluate(given, RunOptions(tmp_path / "out", workers=2, ray="local", quiet=True))
-    assert [r["name"] for r in outcome.figures["recordings"]] == ["raw", "split"]
+    assert [r["name"] for r in outcome.metrics["recordings"]] == ["raw", "split"]
     assert [failure.name for failure in outcome.failures] == ["broken"]
     for name in ("raw", "split"):
         assert files_of(tmp_path / "out", name) == files_of(study[0], name)
@@ -283,11 +283,11 @@ def test_a_wrong_option_is_reported_before_any_work(recordings, tmp_path, words,
 def test_a_live_run_prints_its_metrics_without_labels(study, recordings, tmp_path, monkeypatch):
     outcome = study[1]
     images = [SentImage(0, i, i, i * 40_000_000, late=i == 3) for i in range(4)]
-    played = {**outcome.figures["recordings"][0], "name": "calm", "mode": "live"}
+    played = {**outcome.metrics["recordings"][0], "name": "calm", "mode": "live"}
     played["live"] = live_metrics(images, {i: images[i].sent_ns + (10 + i) * 1_000_000 for i in range(3)})
     deaf = {**played, "name": "deaf", "live": live_metrics(images[:2], {})}
-    figures = {**outcome.figures, "pooled": {}, "recordings": [*outcome.figures["recordings"], played, deaf]}
-    monkeypatch.setattr(evaluation_run, "evaluate", lambda *_: replace(outcome, figures=figures))
+    metrics = {**outcome.metrics, "pooled": {}, "recordings": [*outcome.metrics["recordings"], played, deaf]}
+    monkeypatch.setattr(evaluation_run, "evaluate", lambda *_: replace(outcome, metrics=metrics))
     said = CliRunner().invoke(ast_net, ["evaluate", str(recordings), "--output", str(tmp_path), "--live"]).output
     lines = [line for line in said.splitlines() if line.startswith("live ")]
     answered = "live calm: 3 of 4 frames answered, latency 11 ms in the median, 12 at the 95th percentile"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ast_net_ros.evaluation.labels.ground_truth import (
-    DelayCourse,
+    DelayTrajectory,
     LabelOptions,
     LabelsError,
     estimate_delay,
@@ -103,13 +103,13 @@ def test_offset_and_delay_shift_labels_in_opposite_ways(tmp_path):
 
 def test_the_delay_of_simulated_raters_is_found(tmp_path):
     moments = np.arange(0, 60, 0.04)
-    course = np.stack([np.sin(moments / 3), np.cos(moments / 5)], axis=1)
+    trajectory = np.stack([np.sin(moments / 3), np.cos(moments / 5)], axis=1)
     labels = np.arange(0, 66, 0.1)
     rated = np.stack([np.sin((labels - 2.3) / 3), np.cos((labels - 2.3) / 5)], axis=1)
-    found = estimate_delay([DelayCourse(moments, course * 0.8, labels, rated)], 0.0, 6.0, 1.0)
+    found = estimate_delay([DelayTrajectory(moments, trajectory * 0.8, labels, rated)], 0.0, 6.0, 1.0)
     assert found["seconds"] == pytest.approx(2.3) and not found["at_the_edge"]
     assert found["mean_ccc"] > found["mean_ccc_at_lowest"] + 0.1
-    too_short = estimate_delay([DelayCourse(moments, course, labels, rated)], 0.0, 1.0, 1.0)
+    too_short = estimate_delay([DelayTrajectory(moments, trajectory, labels, rated)], 0.0, 1.0, 1.0)
     assert too_short["seconds"] == 1.0 and too_short["at_the_edge"]
     with pytest.raises(LabelsError, match="no recording of the development set"):
         estimate_delay([], 0.0, 6.0, 1.0)

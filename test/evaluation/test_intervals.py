@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ast_net_ros.evaluation.metrics.agreement import MEASURES, agreement
+from ast_net_ros.evaluation.metrics.accuracy import MEASURES, accuracy
 from ast_net_ros.evaluation.metrics.intervals import Resampling, interval_of_mean, intervals_of_joined
 
 
@@ -27,9 +27,9 @@ def test_joined_intervals_equal_those_of_joining_every_draw(offset):
     slow = []
     for row in counts:
         drawn = [pair for pair, times in zip(pairs, row) for _ in range(times)]
-        slow.append(agreement(*(np.concatenate([pair[side] for pair in drawn]) for side in (0, 1))))
+        slow.append(accuracy(*(np.concatenate([pair[side] for pair in drawn]) for side in (0, 1))))
     for measure in MEASURES:
-        edges = np.quantile([figures[measure] for figures in slow], [0.05, 0.95])
+        edges = np.quantile([metrics[measure] for metrics in slow], [0.05, 0.95])
         assert fast[measure] == pytest.approx(edges, abs=1e-6), measure
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from ast_net_ros.evaluation.estimates import FaceEstimate
 from ast_net_ros.evaluation.report import plots
-from ast_net_ros.evaluation.report.plots import contact_sheet, plot_estimates
+from ast_net_ros.evaluation.report.estimate_plots import contact_sheet, plot_estimates
 
 
 def estimate(frame, time, face_id="face_1", valence=0.0, arousal=0.0, confidence=0.6):
@@ -106,5 +106,5 @@ def test_a_sheet_of_nothing_is_refused(tmp_path):
 
 
 def test_pyplot_and_its_global_state_are_not_used():
-    code = "import ast_net_ros.evaluation.report.plots, sys; sys.exit('matplotlib.pyplot' in sys.modules)"
+    code = "import ast_net_ros.evaluation.report.estimate_plots, sys; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

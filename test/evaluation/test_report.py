@@ -15,21 +15,21 @@ import pytest
 from ast_net_ros.evaluation.comparison import compare_results
 from ast_net_ros.evaluation.estimates import EstimatesWriter, FaceEstimate
 from ast_net_ros.evaluation.metrics.intervals import Resampling
-from ast_net_ros.evaluation.metrics.summary import FigureOptions, evaluation_figures
+from ast_net_ros.evaluation.metrics.summary import MetricOptions, evaluation_metrics
 from ast_net_ros.evaluation.recording_result import RecordingResult
-from ast_net_ros.evaluation.report import page_plots as report_plots
 from ast_net_ros.evaluation.report.page import duration, flat, number, write_report
-from ast_net_ros.evaluation.report.thumbnails import APART_SECONDS, pictures_wanted, thumbnail, worst_moments
+from ast_net_ros.evaluation.report import page_plots as page_plots
+from ast_net_ros.evaluation.report.thumbnails import MIN_SECONDS_BETWEEN, thumbnails_wanted, thumbnail, worst_moments
 from ast_net_ros.vision.video import open_video
 
-OPTIONS = FigureOptions(resampling=Resampling(resamples=50))
+OPTIONS = MetricOptions(resampling=Resampling(resamples=50))
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7*7 }}$\\bad$"
 
 
 def recording(name="walk", frames=200, mode="offline", truth=True, path="/no/such.bag", **about) -> RecordingResult:
     seconds = np.arange(frames) / 10
-    course = np.stack([np.sin(seconds / 5), np.cos(seconds / 7)], 1) * 0.6
-    predicted = 0.8 * course + 0.05
+    trajectory = np.stack([np.sin(seconds / 5), np.cos(seconds / 7)], 1) * 0.6
+    predicted = 0.8 * trajectory + 0.05
     predicted[:10] = np.nan
     known = np.arange(frames) >= 10
     return RecordingResult(
@@ -40,7 +40,7 @@ def recording(name="walk", frames=200, mode="offline", truth=True, path="/no/suc
         stamps_ns=(seconds * 1e9).astype(np.int64),
         face_ids=["face_1" if there else "" for there in known],
         predicted=predicted,
-        truth=course if truth else np.full((frames, 2), np.nan),
+        truth=trajectory if truth else np.full((frames, 2), np.nan),
         confidence=np.where(known, 0.5 + 0.4 * np.abs(np.sin(seconds)), np.nan),
         state_age=np.where(known, seconds - 1, np.nan),
         faces=known.astype(np.int64),
@@ -49,10 +49,10 @@ def recording(name="walk", frames=200, mode="offline", truth=True, path="/no/suc
 
 
 def page(tmp_path: Path, results, thumbnails: bool | None = False, run=None, baseline=None) -> str:
-    figures = evaluation_figures(results, OPTIONS, run)
+    metrics = evaluation_metrics(results, OPTIONS, run)
     if baseline is not None:
-        figures["comparison"] = compare_results(figures, baseline, OPTIONS.resampling)
-    write_report(tmp_path / "report.html", figures, results, thumbnails)
+        metrics["comparison"] = compare_results(metrics, baseline, OPTIONS.resampling)
+    write_report(tmp_path / "report.html", metrics, results, thumbnails)
     assert [path.name for path in tmp_path.glob("report*")] == ["report.html"]
     return (tmp_path / "report.html").read_text(encoding="utf-8")
 
@@ -69,7 +69,7 @@ def test_every_kind_of_result_gives_a_static_page(tmp_path):
         ],
     ]
     for results in kinds:
-        text = page(tmp_path, results, baseline=evaluation_figures(results, OPTIONS))
+        text = page(tmp_path, results, baseline=evaluation_metrics(results, OPTIONS))
         assert text.startswith("<!doctype html>") and text.rstrip().endswith("</html>")
         assert not re.search(r"(src|href)=\"(?!data:|#)", text) and "@import" not in text and "<script" not in text
         assert not re.search(r"\bnan\b|None|inf\b", re.sub(r"<svg.*?</svg>|<style>.*?</style>", "", text, flags=re.S))
@@ -79,7 +79,7 @@ def test_every_kind_of_result_gives_a_static_page(tmp_path):
 
 def test_the_page_shows_the_metrics_of_the_results(tmp_path):
     results = [recording("a"), recording("b", frames=300)]
-    pooled = evaluation_figures(results, OPTIONS)["pooled"]["offline"]
+    pooled = evaluation_metrics(results, OPTIONS)["pooled"]["offline"]
     text = page(tmp_path, results)
     for dimension in ("valence", "arousal"):
         low, high = pooled[dimension]["intervals"]["concatenated"]["rmse"]
@@ -93,7 +93,7 @@ def test_names_problems_and_commands_are_escaped(tmp_path):
     result = replace(result, topic=HOSTILE, face_ids=[HOSTILE] * 200)
     live = replace(result, mode="live", about={"live": {HOSTILE: HOSTILE}})
     run = {"command": HOSTILE, HOSTILE: {HOSTILE: [HOSTILE]}, "failed": [{"name": HOSTILE, "reason": HOSTILE}]}
-    baseline = json.loads(json.dumps(evaluation_figures([result], OPTIONS, run)))
+    baseline = json.loads(json.dumps(evaluation_metrics([result], OPTIONS, run)))
     baseline["recordings"].append({**baseline["recordings"][0], "name": "only there" + HOSTILE})
     text = page(tmp_path, [result, live], run=run, baseline=baseline)
     assert "<script" not in text and "<img" not in text and "&lt;script&gt;alert(1)" in text
@@ -158,7 +158,7 @@ def test_thumbnails_follow_the_option_and_skip_live_runs(filmed):
     assert "data:image/jpeg" not in page(folder, [result], thumbnails=False)
     assert "data:image/jpeg" not in page(folder, [replace(result, mode="live")], thumbnails=None)
     assert "data:image/jpeg" in page(folder, [replace(result, mode="live")], thumbnails=True)
-    assert pictures_wanted(result, None) and not pictures_wanted(replace(result, mode="live"), None)
+    assert thumbnails_wanted(result, None) and not thumbnails_wanted(replace(result, mode="live"), None)
     assert not list(folder.rglob("*.jpg"))
 
 
@@ -175,7 +175,7 @@ def test_worst_moments_lie_apart_and_come_worst_first():
     distances = [moment.distance or 0.0 for moment in moments]
     seconds = sorted(moment.seconds for moment in moments)
     assert len(moments) == 6 and distances == sorted(distances, reverse=True)
-    assert min(np.diff(seconds)) >= APART_SECONDS
+    assert min(np.diff(seconds)) >= MIN_SECONDS_BETWEEN
     everywhere = np.linalg.norm(result.predicted - result.truth, axis=1)
     assert distances[0] == pytest.approx(np.nanmax(everywhere))
 
@@ -190,7 +190,7 @@ def test_thinning_keeps_peaks_and_gaps():
     times, values = np.arange(100_000.0), np.zeros(100_000)
     values[12_345], values[77_777] = 0.9, -0.8
     values[40_000:50_000] = np.nan
-    kept_times, kept = report_plots.thinned(times, values, 500)
+    kept_times, kept = page_plots.thinned(times, values, 500)
     assert len(kept) <= 760 and (np.diff(kept_times) > 0).all()
     assert {12_345.0: 0.9, 77_777.0: -0.8}.items() <= dict(zip(kept_times, kept)).items()
     assert np.isnan(kept[(kept_times > 41_000) & (kept_times < 49_000)]).all()
@@ -208,7 +208,7 @@ def test_numbers_are_formatted_for_readers():
     assert [duration(s) for s in (4.25, 59.99, 200, 3900)] == ["4.2 s", "60.0 s", "3 min 20 s", "1 h 5 min"]
     minus = "\N{MINUS SIGN}"
     assert number(-0.004) == "0.00" and number(-0.25) == f"{minus}0.25" and number(None) not in ("", "None")
-    assert report_plots.signed(-0.001) == "0.00" and report_plots.signed(0.5) == "+0.50"
+    assert page_plots.signed(-0.001) == "0.00" and page_plots.signed(0.5) == "+0.50"
     assert list(flat({"a_b": {"c": 1.5}, "weights_sha256": "0f", "l": [1, {"x": 2}], "n": None})) == [
         ("a b, c", "1.5"),
         ("weights_sha256", "0f"),

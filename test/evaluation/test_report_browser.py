@@ -10,7 +10,7 @@ import pytest
 
 from ast_net_ros.evaluation.comparison import compare_results
 from ast_net_ros.evaluation.metrics.intervals import Resampling
-from ast_net_ros.evaluation.metrics.summary import FigureOptions, evaluation_figures
+from ast_net_ros.evaluation.metrics.summary import MetricOptions, evaluation_metrics
 from ast_net_ros.evaluation.recording_result import RecordingResult
 from ast_net_ros.evaluation.report.page import write_report
 
@@ -20,7 +20,7 @@ PLOTS = 2 + 2 * 5  # errors and confidence of both; of each two curves (one hidd
 
 def recording(name: str, phase: float) -> RecordingResult:
     seconds = np.arange(600) / 10
-    course = np.stack([np.sin(seconds / 5 + phase), np.cos(seconds / 7)], 1) * 0.6
+    trajectory = np.stack([np.sin(seconds / 5 + phase), np.cos(seconds / 7)], 1) * 0.6
     return RecordingResult(
         name=name,
         path=f"/bags/{name}",
@@ -28,8 +28,8 @@ def recording(name: str, phase: float) -> RecordingResult:
         mode="offline",
         stamps_ns=(seconds * 1e9).astype(np.int64),
         face_ids=[name] * 600,
-        predicted=0.8 * course + 0.1,
-        truth=course,
+        predicted=0.8 * trajectory + 0.1,
+        truth=trajectory,
         confidence=0.5 + 0.4 * np.sin(seconds) ** 2,
         state_age=seconds,
         faces=np.ones(600, np.int64),
@@ -40,12 +40,12 @@ def recording(name: str, phase: float) -> RecordingResult:
 @pytest.fixture(scope="module")
 def report(tmp_path_factory) -> Path:
     results = [recording(HOSTILE, 0.0), recording("calm", 1.0)]
-    options = FigureOptions(resampling=Resampling(resamples=50))
-    figures = evaluation_figures(results, options, {"command": HOSTILE, "versions": {"torch": "2"}})
-    other = evaluation_figures([replace(r, predicted=r.predicted * 0.9) for r in results], options)
-    figures["comparison"] = compare_results(figures, other, options.resampling)
+    options = MetricOptions(resampling=Resampling(resamples=50))
+    metrics = evaluation_metrics(results, options, {"command": HOSTILE, "versions": {"torch": "2"}})
+    other = evaluation_metrics([replace(r, predicted=r.predicted * 0.9) for r in results], options)
+    metrics["comparison"] = compare_results(metrics, other, options.resampling)
     path = tmp_path_factory.mktemp("report") / "report.html"
-    write_report(path, figures, results, thumbnails=False)
+    write_report(path, metrics, results, thumbnails=False)
     return path
 
 

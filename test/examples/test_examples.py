@@ -89,7 +89,7 @@ def test_one_person_alone_cannot_be_trained_on(tmp_path: Path) -> None:
 def test_the_analysis_computes_the_concordance_that_the_package_does() -> None:
     import numpy as np
 
-    from ast_net_ros.evaluation.metrics.agreement import agreement
+    from ast_net_ros.evaluation.metrics.accuracy import agreement
 
     analysis, random = module("analyse_results"), np.random.default_rng(3)
     truth = random.uniform(-1, 1, 200)

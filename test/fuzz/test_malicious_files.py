@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from ast_net_ros.bags.recordings import recording_name
+from ast_net_ros.bags.names import recording_name
 from ast_net_ros.model.config import NetworkConfig
 from ast_net_ros.model.network import ASTNet, load_weights, save_weights
 from ast_net_ros.model.weights import LARGEST_HEADER, LONGEST_DESCRIPTION, WeightsError

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ast_net_ros.evaluation.estimates import EstimatesWriter, FaceEstimate, read_estimates
-from ast_net_ros.evaluation.report.plots import SheetFrame, contact_sheet, plot_estimates
+from ast_net_ros.evaluation.estimates import EstimateRow, EstimatesWriter, read_estimates
+from ast_net_ros.evaluation.report.estimate_plots import SheetFrame, contact_sheet, plot_estimates
 from ast_net_ros.ros import diagnostics_keys as keys
 from ast_net_ros.ros.replay.recorder import ReceivedImage
 from ast_net_ros.vision.video import open_video
@@ -39,7 +39,7 @@ class DemoRun:
     diagnostics: Mapping[str, Mapping[str, str]]
 
 
-def write_pictures(run: DemoRun, folder: Path) -> list[FaceEstimate]:
+def write_pictures(run: DemoRun, folder: Path) -> list[EstimateRow]:
     """Write rows and pictures; returns the rows as they are in the file."""
     with EstimatesWriter(folder / ESTIMATES) as rows:
         for image in run.received:
@@ -54,20 +54,20 @@ def write_pictures(run: DemoRun, folder: Path) -> list[FaceEstimate]:
     return estimates
 
 
-def _sheet_frames(run: DemoRun, estimates: Sequence[FaceEstimate]) -> list[SheetFrame]:
+def _sheet_frames(run: DemoRun, estimates: Sequence[EstimateRow]) -> list[SheetFrame]:
     """Pictures spread evenly over the run, each with the estimates that bear its stamp."""
     processed = sorted({run.frames[i.stamp_ns][0] for i in run.received if i.stamp_ns in run.frames})
     chosen = {processed[round(i)] for i in np.linspace(0, len(processed) - 1, min(SHEET_FRAMES, len(processed)))}
     with open_video(run.video) as video:
         pictures = enumerate(video)
         return [
-            (seconds, image, [row for row in estimates if row.frame == number])
+            (seconds, image, [row.face for row in estimates if row.frame == number])
             for number, (seconds, image) in pictures
             if number in chosen
         ]
 
 
-def summarise(run: DemoRun, estimates: Sequence[FaceEstimate]) -> dict[str, Any]:
+def summarise(run: DemoRun, estimates: Sequence[EstimateRow]) -> dict[str, Any]:
     """The figures of a run. Latencies in milliseconds from the image's stamp to the estimate's publication."""
     about = next((v for name, v in run.diagnostics.items() if name.endswith(keys.estimation_status(""))), {})
     camera = next((v for name, v in run.diagnostics.items() if ": camera " in name), {})
@@ -76,7 +76,7 @@ def summarise(run: DemoRun, estimates: Sequence[FaceEstimate]) -> dict[str, Any]
     drops = (keys.DROPPED_LATE, keys.DROPPED_BAD, keys.DROPPED_FAILED)
     published, processed = len(run.frames), len(run.received)
     dropped = sum(int(camera.get(key, 0)) for key in drops)
-    ids = list(dict.fromkeys(row.face_id for row in estimates))
+    ids = list(dict.fromkeys(row.face.face_id for row in estimates))
     return {
         "video": str(run.video),
         "frames_published": published,
@@ -93,7 +93,7 @@ def summarise(run: DemoRun, estimates: Sequence[FaceEstimate]) -> dict[str, Any]
         "frames_per_second": round((processed - 1) / span, 2) if span > 0 else 0.0,
         "valence_first_quarter": _quarter_mean(estimates, run, 0),
         "valence_last_quarter": _quarter_mean(estimates, run, 3),
-        "arousal_range": [round(function(row.arousal for row in estimates), 3) for function in (min, max)],
+        "arousal_range": [round(function(row.face.arousal for row in estimates), 3) for function in (min, max)],
         "device": about.get("device", "unknown"),
         "precision": about.get("precision", "unknown"),
         "processor": f"{_processor()}, {os.cpu_count()} cores",
@@ -103,10 +103,10 @@ def summarise(run: DemoRun, estimates: Sequence[FaceEstimate]) -> dict[str, Any]
     }
 
 
-def _quarter_mean(estimates: Sequence[FaceEstimate], run: DemoRun, quarter: int) -> float | None:
+def _quarter_mean(estimates: Sequence[EstimateRow], run: DemoRun, quarter: int) -> float | None:
     """Mean valence in a quarter of the published frames; None where it has no estimate."""
     frames = len(run.frames)
-    values = [row.valence for row in estimates if quarter * frames <= 4 * row.frame < (quarter + 1) * frames]
+    values = [row.face.valence for row in estimates if quarter * frames <= 4 * row.frame < (quarter + 1) * frames]
     return round(float(np.mean(values)), 3) if values else None
 
 

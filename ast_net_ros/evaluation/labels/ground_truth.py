@@ -1,23 +1,20 @@
-"""The labels of a recording: found, read, and put onto its frames' stamps.
+"""Find and read the labels of a recording, and interpolate them at the stamps of its frames.
 
-In: a recording's path and what the user said of its labels. Out: :class:`GroundTruth`, and from it N x 2 (valence,
-arousal) at the frames' stamps, NaN where there is no label.
-
-Where labels are looked for without being told: beside the recording NAME (a bag's folder or file, a video),
+By default labels are searched beside the recording NAME (a bag's folder or file, a video), the first kind found:
 
     NAME.csv                                  time,valence,arousal[,face_id]
-    NAME_valence.dat and NAME_arousal.dat     AVEC 2012: one value a line, 0.02 s apart, the first at the first frame
-    NAME.json                                 AFEW-VA: frame k of 25 a second
+    NAME_valence.dat and NAME_arousal.dat     AVEC 2012: one value per line, 0.02 s apart, the first at the first frame
+    NAME.json                                 AFEW-VA: frame k of 25 per second
 
-the first kind that is there; then in the bag itself, the only topic of ValenceArousal or ValenceArousalArray that is
-none of the node's own (those of a node named ast_net), whose estimates are no truth.
+then in the bag itself: the only topic of ValenceArousal or ValenceArousalArray that is not the output of a node named
+ast_net, since estimates are not ground truth.
 
-Clocks: times of a CSV that are all below 1e8 are seconds from the first frame; greater ones are epoch times, whose unit
-follows from their size (seconds below 1e11, then ms, us, ns), on the clock of the image stamps. A label given at t
-holds for t + clock offset - annotation delay.
+Clocks: the times of a CSV are seconds from the first frame if all are below 1e8; otherwise they are epoch times on the
+clock of the image stamps, in a unit that follows from their size (seconds below 1e11, then ms, us, ns). A label at time
+t applies to t + clock offset - annotation delay.
 
-Interpolation: linear between two neighbouring labels at most `max_gap` apart; a frame within 0.1 ms of a label has
-that label; nowhere else. Nothing is extrapolated, and nothing is drawn across a missing label.
+Interpolation is linear between consecutive labels at most `max_gap` apart; a frame within 0.1 ms of a label takes that
+label. There is no extrapolation and no interpolation across a missing label.
 """
 
 from __future__ import annotations
@@ -30,33 +27,38 @@ from pathlib import Path
 import numpy as np
 
 from ast_net_ros.bags.affect_messages import affect_topics, read_affect_labels
+from ast_net_ros.bags.names import STORAGE_SUFFIXES
 from ast_net_ros.bags.paths import RecordingError
-from ast_net_ros.bags.reader import METADATA, STORAGE_SUFFIXES
+from ast_net_ros.bags.reader import METADATA
 from ast_net_ros.evaluation.labels.matching import mean_ccc
-from ast_net_ros.evaluation.metrics.agreement import DIMENSIONS
+from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS
 from ast_net_ros.rating_files import DataError, LabelRows, read_afew_va, read_avec2012_pair, read_label_csv
 
 NO_LABELS, TOPIC = "none", "topic:"
 DELAY_STEP = 0.1
-"""Seconds between two delays that the search tries."""
+"""Step of the search for the annotation delay, in seconds."""
 
-_EPOCH_BEGINS = 1e8  # s; no recording is three years long, and no camera stamps 1973
+_EPOCH_MIN = 1e8  # s; no recording is three years long, and no camera stamps the year 1973
 _TOLERANCE = 1e-4  # s, as in pipeline.py
 _NODE_TOPICS = ("/ast_net/faces", "/ast_net/valence_arousal")
 
 
 class LabelsError(DataError):
-    """Labels that are missing or do not fit; the text names the recording or file, the reason and the mend."""
+    """Labels that are missing or do not fit; the message names the recording or file, the reason and the fix."""
 
 
 @dataclass(frozen=True)
 class LabelOptions:
-    """What the user says of the labels.
+    """Where labels are and how they are aligned.
 
-    labels: None (look beside the recording), "none", "topic:NAME", or a file, a folder or a template with {name},
-    {number} (the last number in the name), {folder} (of the recording) and {dimension} (for .dat files).
-    match: see matching.py. clock_offset, annotation_delay, max_gap: seconds, see above. time: what the times of a CSV
-    count from: relative (the first frame), epoch, or auto (as their size says).
+    Attributes:
+        labels: None (search beside the recording), "none", "topic:NAME", or a file, a folder or a template with {name},
+            {number} (the last number in the name), {folder} (of the recording) and {dimension} (for .dat files).
+        match: Which face the labels describe; see matching.py.
+        clock_offset: Seconds added to the labels' times.
+        annotation_delay: Seconds by which raters lag behind; subtracted from the labels' times.
+        max_gap: Longest gap between labels that is interpolated, in seconds.
+        time: Origin of the times of a CSV: "relative" (the first frame), "epoch", or "auto" (by their size).
     """
 
     labels: str | None = None
@@ -69,9 +71,12 @@ class LabelOptions:
 
 @dataclass(frozen=True, eq=False)
 class GroundTruth:
-    """A recording's labels. source: where they come from. faces: the labels of each labelled person.
+    """The labels of a recording.
 
-    epoch: whether their times are seconds on the clock of the image stamps, rather than from the first frame.
+    Attributes:
+        source: Where they come from.
+        faces: The labels of each labelled person.
+        epoch: Whether their times are seconds on the clock of the image stamps; otherwise from the first frame.
     """
 
     source: str
@@ -80,14 +85,25 @@ class GroundTruth:
 
     @property
     def remarks(self) -> list[str]:
+        """What was repaired while reading the labels."""
         return [remark for face in self.faces for remark in face.remarks]
 
 
 def ground_truth_of(recording: Path, name: str, options: LabelOptions, alone: bool = True) -> GroundTruth | None:
-    """The labels of `recording`, or None where there are none and none were asked for.
+    """Read the labels of a recording.
 
-    alone: whether it is the only recording of the run, so that one file can be meant for it.
-    Raises LabelsError and DataError (a file that is missing or damaged).
+    Args:
+        recording: Its path.
+        name: Its name.
+        options: Where the labels are.
+        alone: Whether it is the only recording of the run, so that a single label file applies to it.
+
+    Returns:
+        The labels; None if there are none and none were requested.
+
+    Raises:
+        LabelsError: The requested labels are missing or ambiguous.
+        DataError: A file is missing or damaged.
     """
     if options.labels == NO_LABELS:
         return None
@@ -110,7 +126,7 @@ def ground_truth_of(recording: Path, name: str, options: LabelOptions, alone: bo
 
 
 def labels_in(folder: Path, name: str) -> tuple[Path, ...]:
-    """The label files of the recording `name` in a folder, by the names above; none where there are none."""
+    """Return the label files of the recording `name` in a folder; none if there are none."""
     for files in (f"{name}.csv",), tuple(f"{name}_{d}.dat" for d in DIMENSIONS), (f"{name}.json",):
         if all((folder / file).is_file() for file in files):
             return tuple(folder / file for file in files)
@@ -126,13 +142,13 @@ def _filled_in(template: str, recording: Path, name: str) -> Path:
         return Path(template.format_map(known)).expanduser()
     except (KeyError, ValueError, IndexError, AttributeError) as error:
         raise LabelsError(
-            f"labels '{template}' for {name}: cannot be filled in ({error!r}); known are {{name}}, {{folder}}, "
-            "{dimension}, and {number} where the name has one"
+            f"labels '{template}' for {name}: cannot be filled in ({error!r}); available are {{name}}, {{folder}}, "
+            "{dimension}, and {number} if the name has one"
         ) from error
 
 
 def _with_partner(path: Path) -> tuple[Path, ...]:
-    """A .dat file and that of the other dimension; any other file alone."""
+    """Return a .dat file with that of the other dimension; any other file alone."""
     text = str(path)
     if "{dimension}" in text:
         return tuple(Path(text.replace("{dimension}", dimension)) for dimension in DIMENSIONS)
@@ -140,7 +156,7 @@ def _with_partner(path: Path) -> tuple[Path, ...]:
         return (path,)
     here = next((dimension for dimension in DIMENSIONS if dimension in path.name), None)
     if here is None:
-        raise LabelsError(f"labels {path}: neither 'valence' nor 'arousal' in the name; which dimension is it?")
+        raise LabelsError(f"labels {path}: neither 'valence' nor 'arousal' in the name; rename it by its dimension")
     return tuple(path.with_name(path.name.replace(here, dimension)) for dimension in DIMENSIONS)
 
 
@@ -156,13 +172,15 @@ def _read_files(files: Sequence[Path], time: str) -> GroundTruth:
         return GroundTruth(source, (read_afew_va(files[0]),))
     if suffix in (".csv", ".tsv", ".txt"):
         return _on_a_clock(source, read_label_csv(files[0]), time)
-    raise LabelsError(f"labels {files[0]}: unknown kind '{suffix}'; wanted .csv, .dat (AVEC 2012) or .json (AFEW-VA)")
+    raise LabelsError(
+        f"labels {files[0]}: unknown format '{suffix}'; expected .csv, .dat (AVEC 2012) or .json (AFEW-VA)"
+    )
 
 
 def _on_a_clock(source: str, faces: tuple[LabelRows, ...], time: str) -> GroundTruth:
-    """Decides what the times of a CSV count from, and turns them into seconds."""
+    """Determine the origin of the times of a CSV and convert them to seconds."""
     largest = max(float(face.times[-1]) for face in faces)
-    epoch = largest >= _EPOCH_BEGINS if time == "auto" else time == "epoch"
+    epoch = largest >= _EPOCH_MIN if time == "auto" else time == "epoch"
     if not epoch:
         return GroundTruth(source, faces)
     unit = next((unit for limit, unit in ((1e11, 1.0), (1e14, 1e-3), (1e17, 1e-6)) if largest < limit), 1e-9)
@@ -171,11 +189,11 @@ def _on_a_clock(source: str, faces: tuple[LabelRows, ...], time: str) -> GroundT
 
 
 def _labels_inside(recording: Path) -> GroundTruth | None:
-    """Of the bag's only label topic that is not the node's own."""
+    """Read the bag's only label topic that is not the output of the node."""
     try:
         topics = [topic for topic in affect_topics(recording) if not topic.endswith(_NODE_TOPICS)]
     except RecordingError:
-        return None  # told when its pictures are read
+        return None  # reported when its images are read
     if len(topics) > 1:
         raise LabelsError(f"labels in {recording}: topics {', '.join(topics)}; choose with --labels topic:NAME")
     return _read_topic(recording, topics[0]) if topics else None
@@ -190,12 +208,12 @@ def _read_topic(bag: Path, topic: str | None) -> GroundTruth:
         remarks = () if faces else tuple(labels.problems)
         faces.append(LabelRows(face_id, times / 1e9, labels.values[of_face][first], remarks))
     if not faces:
-        raise LabelsError(f"labels {bag}, topic {topic or 'of ValenceArousal'}: holds no label")
+        raise LabelsError(f"labels {bag}, topic {topic or 'of ValenceArousal'}: contains no label")
     return GroundTruth(f"{bag}, topic {labels.topic}", tuple(faces), epoch=True)
 
 
 def truth_at(stamps_ns: np.ndarray, truth: GroundTruth, face: LabelRows, options: LabelOptions) -> np.ndarray:
-    """N x 2 labels at N stamps by the rules above; NaN where there is no label."""
+    """Interpolate the labels of one person at N stamps: N x 2, NaN where there is none."""
     if len(stamps_ns) == 0:
         return np.empty((0, 2))
     moments = (stamps_ns - stamps_ns[0]) / 1e9
@@ -203,13 +221,23 @@ def truth_at(stamps_ns: np.ndarray, truth: GroundTruth, face: LabelRows, options
 
 
 def label_moments(first_ns: int, truth: GroundTruth, face: LabelRows, options: LabelOptions) -> np.ndarray:
-    """M seconds from the first frame that the labels hold for."""
+    """Return the M times, in seconds from the first frame, to which the labels apply."""
     from_first = face.times - first_ns / 1e9 if truth.epoch else face.times
     return from_first + options.clock_offset - options.annotation_delay
 
 
 def interpolate(moments: np.ndarray, times: np.ndarray, values: np.ndarray, max_gap: float) -> np.ndarray:
-    """M x 2 `values` at rising `times`, taken at N `moments`: N x 2, NaN where the rules above give none."""
+    """Interpolate labels by the rules of this module.
+
+    Args:
+        moments: N times in seconds.
+        times: M rising times of the labels in seconds.
+        values: M x 2 labels, NaN where missing.
+        max_gap: Longest gap that is interpolated, in seconds.
+
+    Returns:
+        N x 2, NaN where there is no label.
+    """
     found = np.full((len(moments), 2), np.nan)
     after = np.searchsorted(times, moments - _TOLERANCE, side="left")
     before = np.searchsorted(times, moments + _TOLERANCE, side="right") - 1
@@ -227,7 +255,15 @@ def interpolate(moments: np.ndarray, times: np.ndarray, values: np.ndarray, max_
 def fit_problems(
     stamps_ns: np.ndarray, truth: GroundTruth, face: LabelRows, options: LabelOptions, found: np.ndarray
 ) -> list[str]:
-    """What is odd about labels put onto a recording: none hits a frame, or they cover another time than it."""
+    """Describe how the labels do not fit the recording; empty if they do.
+
+    Args:
+        stamps_ns: N stamps of the frames.
+        truth: The labels.
+        face: The labels of the chosen person.
+        options: How they are aligned.
+        found: N x 2 interpolated labels.
+    """
     times = label_moments(int(stamps_ns[0]), truth, face, options)
     length = float(stamps_ns.max() - stamps_ns[0]) / 1e9
     span = f"labels run from {times[0]:.2f} s to {times[-1]:.2f} s, the recording from 0 to {length:.2f} s"
@@ -245,16 +281,23 @@ def fit_problems(
         ]
     slack = max(1.0, 0.05 * length)
     if times[0] > slack or abs(times[-1] - length) > slack:
-        problems.append(f"{span}; only what overlaps counts")
+        problems.append(f"{span}; only the overlap is used")
     wide = int((np.diff(times) > options.max_gap + _TOLERANCE).sum())
     if wide:
-        problems.append(f"{wide} gaps between labels are longer than {options.max_gap:g} s and stay without truth")
+        problems.append(f"{wide} gaps between labels are longer than {options.max_gap:g} s and are not interpolated")
     return problems
 
 
 @dataclass(frozen=True, eq=False)
-class DelayCourse:
-    """What the search for a delay looks at: a recording's N moments and estimates (N x 2), and its labels."""
+class DelayTrajectory:
+    """A recording in the search for the annotation delay.
+
+    Attributes:
+        moments: N times of its frames in seconds.
+        predicted: N x 2 estimates.
+        label_moments: M times of its labels without delay, in seconds.
+        labels: M x 2 labels.
+    """
 
     moments: np.ndarray
     predicted: np.ndarray
@@ -262,21 +305,30 @@ class DelayCourse:
     labels: np.ndarray
 
 
-def estimate_delay(courses: Sequence[DelayCourse], lowest: float, highest: float, max_gap: float) -> dict:
-    """The delay in [lowest, highest] at which estimates and labels agree best, and how well.
+def estimate_delay(trajectories: Sequence[DelayTrajectory], lowest: float, highest: float, max_gap: float) -> dict:
+    """Find the annotation delay with the highest CCC, mean of valence and arousal and of the recordings.
 
-    Agreement is the mean CCC of valence and arousal, averaged over the recordings; tried every DELAY_STEP; of equals
-    the smallest delay. Raises LabelsError where no recording has both estimates and labels.
+    Args:
+        trajectories: The recordings.
+        lowest: Smallest delay tried, in seconds.
+        highest: Largest delay tried, in seconds, in steps of DELAY_STEP.
+        max_gap: Longest gap between labels that is interpolated, in seconds.
+
+    Returns:
+        The delay (the smallest of equally good ones), its mean CCC, and whether it lies at the limit of the search.
+
+    Raises:
+        LabelsError: No recording has both estimates and labels.
     """
     tried = lowest + DELAY_STEP * np.arange(round((highest - lowest) / DELAY_STEP) + 1)
     scores = []
     for delay in tried:
         at_delay = []
-        for course in courses:
-            truth = interpolate(course.moments, course.label_moments - delay, course.labels, max_gap)
-            at_delay.append(mean_ccc(course.predicted, truth))
+        for trajectory in trajectories:
+            truth = interpolate(trajectory.moments, trajectory.label_moments - delay, trajectory.labels, max_gap)
+            at_delay.append(mean_ccc(trajectory.predicted, truth))
         scores.append(float(np.mean(at_delay)) if at_delay else 0.0)
-    if not courses or not any(scores):
+    if not trajectories or not any(scores):
         raise LabelsError("the delay cannot be estimated: no recording of the development set has estimates and labels")
     best = int(np.argmax(np.round(scores, 12)))
     return {
@@ -284,5 +336,5 @@ def estimate_delay(courses: Sequence[DelayCourse], lowest: float, highest: float
         "mean_ccc": scores[best],
         "mean_ccc_at_lowest": scores[0],
         "searched": [lowest, highest, DELAY_STEP],
-        "at_the_edge": best == len(tried) - 1 > 0 or (best == 0 and lowest > 0),
+        "at_search_limit": best == len(tried) - 1 > 0 or (best == 0 and lowest > 0),
     }

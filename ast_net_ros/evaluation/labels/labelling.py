@@ -1,8 +1,7 @@
-"""Giving a recording's results their truth: which labels, which face, and at which delay.
+"""Add labels to the results of a recording: choose the face that they describe and align them.
 
-In: finished results folders without labels (or with other ones), and their ground truth. Out: the same folders, whose
-frames.csv has the chosen face and the truth. The estimates stay as they are: another clock offset, delay or rule costs
-seconds and not another pass over the video.
+Only frames.csv changes, not the estimates: another clock offset, delay or match rule takes seconds, not another pass
+over the video.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ast_net_ros.evaluation.labels.ground_truth import (
-    DelayCourse,
+    DelayTrajectory,
     GroundTruth,
     LabelOptions,
     estimate_delay,
@@ -41,12 +40,20 @@ from ast_net_ros.evaluation.recording_result import (
 from ast_net_ros.rating_files import LabelRows
 
 PROBLEM_PREFIX = "labels: "
-"""Begins every problem in recording.json that comes from here, so that the next labelling can take it back."""
+"""Prefix of problems about labels in recording.json; the next labelling replaces them."""
 
 
 @dataclass(frozen=True)
 class _Choice:
-    """rows: of the face table, one for each frame, -1 for none. faces: names, where the rule has some."""
+    """The chosen face and its labels.
+
+    Attributes:
+        rows: N rows of the face table, one for each frame; -1 for none.
+        truth: N x 2 labels.
+        label_face: The labels of the chosen person.
+        faces: The face ids that the rule selects, if it selects by id.
+        problems: Why labels could not be used.
+    """
 
     rows: np.ndarray
     truth: np.ndarray
@@ -58,9 +65,19 @@ class _Choice:
 def label_recording(
     folder: Path, truth: GroundTruth | None, options: LabelOptions, problem: str | None = None
 ) -> RecordingResult:
-    """Writes chosen face and truth into a results folder, unless it has exactly these, and returns the results.
+    """Write the chosen face and its labels to the results of a recording, unless they are there already.
 
-    problem: why there is no truth although some was expected. Raises RecordingResultError.
+    Args:
+        folder: Results of the recording.
+        truth: Its labels.
+        options: How they are aligned and matched.
+        problem: Why there are no labels although some were expected.
+
+    Returns:
+        The results with labels.
+
+    Raises:
+        RecordingResultError: The results cannot be read.
     """
     result = read_recording(folder)
     key = labels_key(truth, options, problem)
@@ -86,11 +103,11 @@ def label_recording(
     }
     labelled = _with_choice(result, table, choice, about)
     replace_recording(folder, labelled)
-    return read_recording(folder)  # as the file has it, so that a resumed run gives the same figures
+    return read_recording(folder)  # as rounded in the file, so that a resumed run has the same metrics
 
 
 def labels_key(truth: GroundTruth | None, options: LabelOptions, problem: str | None = None) -> str:
-    """Changes when the labels, or what is made of them, change."""
+    """Return a hash of the labels and of the options that apply to them."""
     digest = hashlib.sha256(json.dumps([asdict(options), problem]).encode())
     for face in truth.faces if truth else ():
         digest.update(f"{face.face_id}|{face.remarks}|{truth and truth.epoch}|".encode())
@@ -100,11 +117,17 @@ def labels_key(truth: GroundTruth | None, options: LabelOptions, problem: str | 
 
 
 def delay_of(labelled: Sequence[tuple[Path, GroundTruth]], options: LabelOptions, most: float) -> dict:
-    """The annotation delay in [0, most] seconds that suits these recordings best: see ground_truth.estimate_delay.
+    """Estimate the annotation delay from several recordings; see `estimate_delay`.
 
-    labelled: results folders, each with its labels. Faces are chosen at the delay in `options`. Raises LabelsError.
+    Args:
+        labelled: Results folders, each with its labels.
+        options: How labels are aligned; faces are chosen at its delay.
+        most: Largest delay tried, in seconds.
+
+    Raises:
+        LabelsError: No recording has both estimates and labels.
     """
-    courses, names = [], []
+    trajectories, names = [], []
     for folder, truth in labelled:
         result = read_recording(folder)
         table = read_face_table(folder / ESTIMATES)
@@ -113,15 +136,15 @@ def delay_of(labelled: Sequence[tuple[Path, GroundTruth]], options: LabelOptions
             continue
         names.append(result.name)
         first = int(result.stamps_ns[0])
-        courses.append(
-            DelayCourse(
+        trajectories.append(
+            DelayTrajectory(
                 (result.stamps_ns - first) / 1e9,
                 _affect(table, choice.rows)[:, :2],
                 label_moments(first, truth, choice.label_face, replace(options, annotation_delay=0.0)),
                 choice.label_face.values,
             )
         )
-    return {"recordings": names, **estimate_delay(courses, 0.0, most, options.max_gap)}
+    return {"recordings": names, **estimate_delay(trajectories, 0.0, most, options.max_gap)}
 
 
 def _choose(result: RecordingResult, table: FaceTable, truth: GroundTruth | None, options: LabelOptions) -> _Choice:
@@ -134,36 +157,38 @@ def _choose(result: RecordingResult, table: FaceTable, truth: GroundTruth | None
         candidates, problem = _labels_of(truth.faces, wanted)
         if problem:
             return _Choice(largest_faces(table, frames), none, None, (), (problem,))
-    put = [truth_at(result.stamps_ns, truth, face, options) for face in candidates] if truth else []
+    aligned = [truth_at(result.stamps_ns, truth, face, options) for face in candidates] if truth else []
     if wanted:
         try:
             rows = named_faces(table, frames, wanted)
         except MatchError as error:
-            return _Choice(largest_faces(table, frames), none, None, (), (f"{error}; the largest is shown, unscored",))
-        return _Choice(rows, put[0] if put else none, candidates[0] if candidates else None, wanted)
-    if options.match == "best" and put:
-        found = [best_faces(table, values) for values in put]
+            problem = f"{error}; the largest face is used, without labels"
+            return _Choice(largest_faces(table, frames), none, None, (), (problem,))
+        return _Choice(rows, aligned[0] if aligned else none, candidates[0] if candidates else None, wanted)
+    if options.match == "best" and aligned:
+        found = [best_faces(table, values) for values in aligned]
         best = max(range(len(found)), key=lambda index: (bool(found[index][0]), found[index][1]))
         names, _ = found[best]
         if names:
-            return _Choice(named_faces(table, frames, names), put[best], candidates[best], names)
-        return _Choice(largest_faces(table, frames), put[best], candidates[best], ())
-    return _Choice(largest_faces(table, frames), put[0] if put else none, candidates[0] if candidates else None, ())
+            return _Choice(named_faces(table, frames, names), aligned[best], candidates[best], names)
+        return _Choice(largest_faces(table, frames), aligned[best], candidates[best], ())
+    truth_of_face, label_face = (aligned[0], candidates[0]) if aligned else (none, None)
+    return _Choice(largest_faces(table, frames), truth_of_face, label_face, ())
 
 
 def _labels_of(faces: tuple[LabelRows, ...], wanted: tuple[str, ...]) -> tuple[tuple[LabelRows, ...], str | None]:
-    """The labels that a rule other than `best` speaks of, or why it is not clear which."""
+    """Return the labels that a rule other than `best` refers to, or why they are ambiguous."""
     if len(faces) == 1:
         return faces, None
     chosen = tuple(face for face in faces if face.face_id in wanted)
     if chosen:
         return chosen[:1], None
     names = ", ".join(face.face_id or "(no name)" for face in faces[:12])
-    return (), f"they speak of {len(faces)} faces ({names}); choose with --match id:NAME or --match best"
+    return (), f"there are labels of {len(faces)} faces ({names}); choose with --match id:NAME or --match best"
 
 
 def _affect(table: FaceTable, rows: np.ndarray) -> np.ndarray:
-    """N x 4: valence, arousal, confidence, state age of the chosen rows; NaN for none."""
+    """Return N x 4 (valence, arousal, confidence, state age) of the chosen rows; NaN for none."""
     found = np.full((len(rows), 4), np.nan)
     found[rows >= 0] = table.affect[rows[rows >= 0]]
     return found

@@ -1,14 +1,12 @@
-"""Whose estimates the labels are compared with, where a picture shows more people than were labelled.
+"""Choose the face in each frame whose estimates are compared with the labels. The rules:
 
-In: a recording's estimates.csv and a rule. Out: for every frame the row of the chosen face. The rules:
-
-    largest   the largest face of each frame: what the node publishes as its primary face
-    id:NAME   the face of that name in estimates.csv, or several (id:face_1,face_4) of one person who was lost and
-              found again; where two of them are in one frame, the one named first
-    best      the face whose estimates agree best with the labels (mean of the CCC of valence and arousal, among faces
-              seen in at least a tenth of the labelled frames), and further faces that agree with them and are never
-              in the picture together with those taken, as the same person may have come back under another name.
-              It knows the truth: figures of recordings with many faces come out the better for it.
+largest   the largest face of each frame, which the node publishes as its primary face
+id:NAME   the face with this id in estimates.csv, or several (id:face_1,face_4) that belong to one person who was
+          lost and found again; if a frame shows two of them, the one named first
+best      the face with the highest CCC (mean of valence and arousal, among faces seen in at least a tenth of the
+          labelled frames), and further faces with a positive CCC that never share a frame with those chosen, since
+          the same person may have returned with a new id. The rule uses the labels, so metrics of recordings with
+          many faces are optimistic.
 """
 
 from __future__ import annotations
@@ -21,22 +19,26 @@ from pathlib import Path
 import numpy as np
 
 from ast_net_ros.evaluation.estimates import iterate_estimates
-from ast_net_ros.evaluation.metrics.agreement import agreement
+from ast_net_ros.evaluation.metrics.accuracy import accuracy
 
 MATCH_RULES = "largest, best or id:NAME[,NAME...]"
-_LEAST_SHARE = 0.1  # of the labelled frames that a face must be seen in to be matched
+_MIN_SHARE = 0.1  # of the labelled frames; a face seen in fewer is not matched
 
 
 class MatchError(ValueError):
-    """A rule that is unknown or names a face that is not there; the text names the rule and what there is."""
+    """A rule that is unknown or names a face that does not exist; the message names the rule and the alternatives."""
 
 
 @dataclass(frozen=True, eq=False)
 class FaceTable:
-    """The rows of estimates.csv, K of them.
+    """The K rows of estimates.csv as arrays.
 
-    names: the faces in order of appearance. frame: K, rising. face: K indices into `names`. area: K, pixels of the box.
-    affect: K x 4 (valence, arousal, confidence, state_age).
+    Attributes:
+        names: Face ids in order of appearance.
+        frame: K frame numbers, rising.
+        face: K indices into `names`.
+        area: K areas of the box in pixels.
+        affect: K x 4 (valence, arousal, confidence, state_age).
     """
 
     names: tuple[str, ...]
@@ -47,35 +49,44 @@ class FaceTable:
 
 
 def read_face_table(path: Path) -> FaceTable:
-    """Reads an estimates file row by row. Raises EstimatesError."""
+    """Read an estimates file row by row.
+
+    Raises:
+        EstimatesError: It cannot be read.
+    """
     names: dict[str, int] = {}
     frame, face, area, affect = array("q"), array("q"), array("d"), array("d")
     for row in iterate_estimates(path):
+        found = row.face
         frame.append(row.frame)
-        face.append(names.setdefault(row.face_id, len(names)))
-        area.append(row.box[2] * row.box[3])
-        affect.extend((row.valence, row.arousal, row.confidence, row.state_age))
+        face.append(names.setdefault(found.face_id, len(names)))
+        area.append(found.box[2] * found.box[3])
+        affect.extend((found.valence, found.arousal, found.confidence, found.state_age))
     return FaceTable(
         tuple(names), np.array(frame, int), np.array(face, int), np.array(area), np.array(affect).reshape(-1, 4)
     )
 
 
 def check_rule(rule: str) -> None:
-    """Raises MatchError for an unknown rule."""
+    """Raise MatchError for an unknown rule."""
     if rule not in ("largest", "best") and not (rule.startswith("id:") and all(rule[3:].split(","))):
-        raise MatchError(f"match '{rule}': unknown; wanted {MATCH_RULES}")
+        raise MatchError(f"match '{rule}': unknown; expected {MATCH_RULES}")
 
 
 def largest_faces(table: FaceTable, frames: int) -> np.ndarray:
-    """Row of the largest face of each of `frames` frames, -1 where there is none; of equally large ones the first."""
+    """Return the row of the largest face of each frame, the first of equally large ones; -1 for none."""
     rows = np.full(frames, -1)
     order = np.lexsort((-np.arange(len(table.frame)), table.area, table.frame))
-    rows[table.frame[order]] = order  # the last of each frame, the largest, stays
+    rows[table.frame[order]] = order  # the last of each frame, the largest, remains
     return rows
 
 
 def named_faces(table: FaceTable, frames: int, names: Sequence[str]) -> np.ndarray:
-    """Row of the first of `names` that each frame shows, -1 where it shows none. Raises MatchError for no such face."""
+    """Return the row of the first of `names` that each frame shows; -1 for none.
+
+    Raises:
+        MatchError: The recording has none of these faces.
+    """
     known = [table.names.index(name) for name in names if name in table.names]
     if not known:
         there = ", ".join(table.names[:12]) + (", ..." if len(table.names) > 12 else "") if table.names else "none"
@@ -88,15 +99,20 @@ def named_faces(table: FaceTable, frames: int, names: Sequence[str]) -> np.ndarr
 
 
 def best_faces(table: FaceTable, truth: np.ndarray) -> tuple[tuple[str, ...], float]:
-    """Names of the faces that agree best with `truth` (frames x 2), the best first, and its mean CCC.
+    """Return the faces that fit the labels best, best first, and the mean CCC of the best.
 
-    No name where no face is seen in any labelled frame.
+    Args:
+        table: The faces.
+        truth: N x 2 labels.
+
+    Returns:
+        Face ids and mean CCC; no id if no face is seen in enough labelled frames.
     """
     labelled = np.isfinite(truth).all(axis=1)
     scores: dict[int, float] = {}
     for face in range(len(table.names)):
         rows = np.flatnonzero((table.face == face) & labelled[table.frame])
-        if len(rows) >= max(2, _LEAST_SHARE * labelled.sum()):
+        if len(rows) >= max(2, _MIN_SHARE * labelled.sum()):
             scores[face] = mean_ccc(table.affect[rows, :2], truth[table.frame[rows]])
     taken: list[int] = []
     occupied = np.zeros(len(truth), bool)
@@ -110,8 +126,8 @@ def best_faces(table: FaceTable, truth: np.ndarray) -> tuple[tuple[str, ...], fl
 
 
 def mean_ccc(predicted: np.ndarray, truth: np.ndarray) -> float:
-    """Mean of the CCC of valence and arousal over the moments (T x 2) that have both; 0 where there are none."""
+    """Return the mean CCC of valence and arousal over the frames (T x 2) that have both; 0 if there are none."""
     both = np.isfinite(predicted).all(axis=1) & np.isfinite(truth).all(axis=1)
     if not both.any():
         return 0.0
-    return float(np.mean([agreement(predicted[both, d], truth[both, d])["ccc"] for d in (0, 1)]))
+    return float(np.mean([accuracy(predicted[both, d], truth[both, d])["ccc"] for d in (0, 1)]))

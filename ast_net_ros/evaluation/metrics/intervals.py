@@ -1,10 +1,8 @@
-"""Bootstrap confidence intervals over recordings: how far a figure would move with other recordings of the same kind.
+"""Bootstrap confidence intervals over recordings.
 
-In: figures, or predictions and truth, of each recording. Out: [low, high], or None where there is none.
-
-Whole recordings are drawn, with replacement, because neighbouring frames are nearly the same moment: drawing frames
-would count each second many times over and make the intervals far too narrow. Percentile intervals (Efron and
-Tibshirani 1993, chapter 13). The draws come from a seeded generator: the same recordings give the same interval.
+Whole recordings are resampled, with replacement: consecutive frames are nearly identical, so resampling frames would
+make the intervals far too narrow. Percentile intervals (Efron and Tibshirani 1993, chapter 13) from a seeded generator:
+the same recordings give the same interval.
 """
 
 from __future__ import annotations
@@ -14,17 +12,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ast_net_ros.evaluation.metrics.agreement import MEASURES
+from ast_net_ros.evaluation.metrics.accuracy import MEASURES
 
 FEW_RECORDINGS = 10
-"""With fewer than this, percentile intervals are known to be too narrow; it is said beside them."""
+"""With fewer recordings than this, percentile intervals are known to be too narrow; a remark says so."""
 
-_DRAWS_AT_ONCE = 256
+_BATCH = 256
 
 
 @dataclass(frozen=True)
 class Resampling:
-    """resamples: draws of all recordings. level: share of the draws inside an interval. seed: of the generator."""
+    """Parameters of the bootstrap.
+
+    Attributes:
+        resamples: Number of resamples of all recordings.
+        level: Confidence level, in (0, 1).
+        seed: Seed of the generator.
+    """
 
     resamples: int = 2000
     level: float = 0.95
@@ -34,48 +38,65 @@ class Resampling:
         if self.resamples < 1 or not 0 < self.level < 1 or self.seed < 0:
             raise ValueError(
                 f"resampling with {self.resamples} resamples, level {self.level}, seed {self.seed}: "
-                "wanted at least 1 resample, a level between 0 and 1 and a seed of 0 or more"
+                "expected at least 1 resample, a level between 0 and 1 and a seed of at least 0"
             )
 
 
 def interval_of_mean(values: Sequence[float | None], resampling: Resampling) -> list[float] | None:
-    """The interval of the mean of the recordings' values. None, an undefined value, is left out before drawing.
+    """Compute the interval of the mean of the recordings' values.
 
-    None for fewer than two values.
+    Args:
+        values: One for each recording; None, an undefined value, is ignored.
+        resampling: Parameters of the bootstrap.
+
+    Returns:
+        [low, high]; None for fewer than two values.
     """
     known = np.array([value for value in values if value is not None], np.float64)
     if len(known) < 2:
         return None
-    return _percentiles(_drawn_counts(len(known), resampling) @ known / len(known), resampling)
+    return _percentiles(_resampled_counts(len(known), resampling) @ known / len(known), resampling)
 
 
 def intervals_of_joined(pairs: Sequence[tuple[np.ndarray, np.ndarray]], resampling: Resampling) -> dict:
-    """Intervals of MEASURES of all recordings put end to end; pairs: (predicted, truth) of each.
+    """Compute the intervals of MEASURES over all recordings concatenated.
 
-    Each recording enters a draw by its sums, so the cost does not grow with its length. Draws in which r is undefined
-    (no variation) have none and do not count. None for fewer than two recordings.
+    Each recording enters a resample by its sums, so the cost does not grow with its length. Resamples in which r is
+    undefined (no variance) are ignored.
+
+    Args:
+        pairs: (predicted, truth) of each recording.
+        resampling: Parameters of the bootstrap.
+
+    Returns:
+        [low, high] of each measure; None for fewer than two recordings.
     """
     pairs = [pair for pair in pairs if len(pair[0])]
     if len(pairs) < 2:
         return dict.fromkeys(MEASURES)
     joined = np.concatenate([np.stack(pair) for pair in pairs], axis=1)
-    # About the common means, where sums of squares lose no digits. Agreement does not change when both move together.
+    # Relative to the common means, where sums of squares keep their precision.
     centre = joined.mean(axis=1)
     sums = np.array([_sums(predicted, truth, *centre) for predicted, truth in pairs])
-    count, p, t, pp, tt, pt, squares, absolute, same_sign = (_drawn_counts(len(pairs), resampling) @ sums).T
+    count, p, t, pp, tt, pt, squares, absolute, same_sign = (_resampled_counts(len(pairs), resampling) @ sums).T
     p_mean, t_mean = p / count, t / count
     p_variance, t_variance = pp / count - p_mean**2, tt / count - t_mean**2
     covariance = pt / count - p_mean * t_mean
-    # Differences of sums: what is left of no variation at all is rounding, which must not pass for a correlation.
+    # Differences of sums: without variance only rounding is left, which must not pass for a correlation.
     smallest = 1e-12 * (np.abs(joined).max() ** 2 + 1e-300)
     varies = (p_variance > smallest) & (t_variance > smallest)
     apart = (p_mean + centre[0]) - (t_mean + centre[1])
     with np.errstate(divide="ignore", invalid="ignore"):
         r = np.where(varies, covariance / np.sqrt(p_variance * t_variance), np.nan)
         ccc = np.where(varies, 2 * covariance / (p_variance + t_variance + apart**2), 0.0)
-    # In the order of MEASURES.
-    drawn = (np.clip(r, -1, 1), ccc, np.sqrt(squares / count), absolute / count, same_sign / count)
-    return {measure: _percentiles(values, resampling) for measure, values in zip(MEASURES, drawn)}
+    resampled = (  # in the order of MEASURES
+        np.clip(r, -1, 1),
+        ccc,
+        np.sqrt(squares / count),
+        absolute / count,
+        same_sign / count,
+    )
+    return {measure: _percentiles(values, resampling) for measure, values in zip(MEASURES, resampled)}
 
 
 def _sums(predicted: np.ndarray, truth: np.ndarray, p_centre: float, t_centre: float) -> tuple[float, ...]:
@@ -85,12 +106,12 @@ def _sums(predicted: np.ndarray, truth: np.ndarray, p_centre: float, t_centre: f
     return len(p), *(float(term.sum()) for term in terms)
 
 
-def _drawn_counts(recordings: int, resampling: Resampling) -> np.ndarray:
-    """How often each recording is in each draw: resamples x recordings."""
+def _resampled_counts(recordings: int, resampling: Resampling) -> np.ndarray:
+    """Return how often each recording is in each resample: resamples x recordings."""
     generator = np.random.default_rng(resampling.seed)
     parts = []
-    for start in range(0, resampling.resamples, _DRAWS_AT_ONCE):
-        draws = min(_DRAWS_AT_ONCE, resampling.resamples - start)
+    for start in range(0, resampling.resamples, _BATCH):
+        draws = min(_BATCH, resampling.resamples - start)
         parts.append(generator.multinomial(recordings, np.full(recordings, 1 / recordings), size=draws))
     return np.concatenate(parts).astype(np.float64)
 

@@ -1,15 +1,13 @@
-"""The figures of an evaluation: the content of results.json.
+"""Compute the content of results.json: metrics of each recording and of all together.
 
-In: recordings as RecordingResult. Out: a dictionary of the schema `ast_net_evaluation/1`, ready for JSON: what has no
-value is null and said why, nothing is NaN. evaluation/results.schema.json describes every field.
+results.schema.json describes every field. A metric without a value is null, with the reason beside it; nothing is NaN.
 
-Rules that the figures follow:
-- A moment is scored where it has a label and an estimate, and where its state is at least `warm_up_seconds` old.
-  Moments with a label and no estimate are counted, not guessed.
-- Offline and live recordings are never pooled with each other.
-- Pooled figures come in two kinds, both of which the literature uses: `mean_of_recordings`, in which a short recording
-  weighs as much as a long one, and `concatenated`, of all scored moments put end to end.
-- Intervals are drawn over recordings (evaluation/intervals.py). One recording has none.
+- A frame is scored if it has a label and an estimate whose face state is at least `warm_up_seconds` old. Frames with a
+  label and no estimate are counted, not imputed.
+- Offline and live recordings are never pooled.
+- Pooled metrics come in two kinds, as in the literature: `mean_of_recordings`, where a short recording has the weight
+  of a long one, and `concatenated`, over all scored frames.
+- Confidence intervals are over recordings (intervals.py); a single recording has none.
 """
 
 from __future__ import annotations
@@ -24,10 +22,10 @@ from typing import Any
 import numpy as np
 
 from ast_net_ros.atomic_files import atomic_write
-from ast_net_ros.evaluation.metrics.agreement import (
+from ast_net_ros.evaluation.metrics.accuracy import (
     DIMENSIONS,
     MEASURES,
-    agreement,
+    accuracy,
     change_per_second,
     confidence_calibration,
     mean_of_recordings,
@@ -35,39 +33,54 @@ from ast_net_ros.evaluation.metrics.agreement import (
 from ast_net_ros.evaluation.metrics.intervals import FEW_RECORDINGS, Resampling, interval_of_mean, intervals_of_joined
 from ast_net_ros.evaluation.recording_result import NOT_PROCESSED, RecordingResult, read_json
 
-SCHEMA = "ast_net_evaluation/1"
+SCHEMA = "ast_net_evaluation/2"
+_READABLE_SCHEMAS = ("ast_net_evaluation/1", SCHEMA)  # version 1 names the excluded frames otherwise
 
 
 class ResultsError(ValueError):
-    """A results file that cannot be read; the text names the file and the reason."""
+    """A results file that cannot be read; the message names the file and the reason."""
 
 
 @dataclass(frozen=True)
-class FigureOptions:
-    """warm_up_seconds: estimates of a face whose state is younger are left out; 0 leaves the warm-up in."""
+class MetricOptions:
+    """How metrics are computed.
+
+    Attributes:
+        warm_up_seconds: Estimates of a face whose state is younger are excluded; 0 includes all.
+        resampling: Bootstrap of the confidence intervals.
+    """
 
     warm_up_seconds: float = 0.0
     resampling: Resampling = field(default_factory=Resampling)
 
     def __post_init__(self) -> None:
         if not 0 <= self.warm_up_seconds < math.inf:
-            raise ValueError(f"warm_up_seconds is {self.warm_up_seconds}: wanted 0 or more seconds")
+            raise ValueError(f"warm_up_seconds is {self.warm_up_seconds}; it must be at least 0 seconds")
 
 
-def evaluation_figures(
+def evaluation_metrics(
     results: Sequence[RecordingResult],
-    options: FigureOptions | None = None,
+    options: MetricOptions | None = None,
     run: Mapping[str, Any] | None = None,
 ) -> dict:
-    """Figures of every recording and of all together. run: what made them (command, device, weights, versions)."""
-    options = options or FigureOptions()
-    recordings = [_recording_figures(result, options) for result in results]
+    """Compute the metrics of every recording and of all together.
+
+    Args:
+        results: The recordings.
+        options: How metrics are computed.
+        run: What produced the estimates (command, device, weights, versions), stored as it is.
+
+    Returns:
+        The content of results.json, without a comparison.
+    """
+    options = options or MetricOptions()
+    recordings = [_recording_metrics(result, options) for result in results]
     _add_differences_to_offline(results, recordings)
     modes = list(dict.fromkeys(result.mode for result in results))
     pooled = {}
     for mode in modes:
         chosen = [index for index, result in enumerate(results) if result.mode == mode]
-        pooled[mode] = _pooled_figures([results[i] for i in chosen], [recordings[i] for i in chosen], options)
+        pooled[mode] = _pooled_metrics([results[i] for i in chosen], [recordings[i] for i in chosen], options)
     return json_ready(
         {
             "schema": SCHEMA,
@@ -81,35 +94,35 @@ def evaluation_figures(
 
 
 def estimated(result: RecordingResult) -> np.ndarray:
-    """N bool: frames that have an estimate."""
+    """Return N bool: frames that have an estimate."""
     return np.isfinite(result.predicted).all(axis=1)
 
 
 def counted(result: RecordingResult, warm_up_seconds: float) -> np.ndarray:
-    """N bool: frames whose estimate counts, the warm-up left out. Label or not."""
-    # A state age that nobody told is taken for old enough.
+    """Return N bool: frames with an estimate after the warm-up, with or without a label."""
+    # An unknown (NaN) state age is taken for old enough.
     return estimated(result) & ~(result.state_age < warm_up_seconds)
 
 
 def scored(result: RecordingResult, warm_up_seconds: float) -> np.ndarray:
-    """N bool: frames whose estimate counts and has labels of both dimensions."""
+    """Return N bool: frames with an estimate after the warm-up and labels of both dimensions."""
     return counted(result, warm_up_seconds) & np.isfinite(result.truth).all(axis=1)
 
 
 def seconds_of(result: RecordingResult) -> np.ndarray:
-    """N seconds since the earliest frame."""
+    """Return N seconds since the earliest frame."""
     stamps = result.stamps_ns
     return (stamps - stamps.min()) / 1e9 if len(stamps) else np.zeros(0)
 
 
-def _recording_figures(result: RecordingResult, options: FigureOptions) -> dict:
+def _recording_metrics(result: RecordingResult, options: MetricOptions) -> dict:
     about, frames = result.about, len(result.stamps_ns)
     used, has_estimate = counted(result, options.warm_up_seconds), estimated(result)
     labelled = np.isfinite(result.truth).any(axis=1)
     duration = float(np.ptp(result.stamps_ns)) / 1e9 if frames else 0.0
     problems = [str(problem) for problem in about.get("problems", [])]
     processed = int((result.faces != NOT_PROCESSED).sum())
-    figures: dict = {
+    metrics: dict = {
         "name": result.name,
         "path": result.path,
         "topic": result.topic,
@@ -123,7 +136,7 @@ def _recording_figures(result: RecordingResult, options: FigureOptions) -> dict:
         "processing_seconds": about.get("processing_seconds"),
         "coverage": _coverage(frames, int((result.faces > 0).sum()), int(has_estimate.sum())),
         "faces": len({face for face in result.face_ids if face}),
-        "warm_up_left_out": int((has_estimate & ~used).sum()),
+        "warm_up_excluded": int((has_estimate & ~used).sum()),
         "truth": {
             "frames_with_label": int(labelled.sum()),
             "without_estimate": int((labelled & ~has_estimate).sum()),
@@ -131,16 +144,16 @@ def _recording_figures(result: RecordingResult, options: FigureOptions) -> dict:
         },
     }
     for index, dimension in enumerate(DIMENSIONS):
-        figures[dimension] = {
+        metrics[dimension] = {
             "mean": float(result.predicted[used, index].mean()) if used.any() else None,
             "deviation": float(result.predicted[used, index].std()) if used.any() else None,
             "accuracy": _accuracy(result, used, index) if labelled.any() else None,
             "smoothness": _smoothness(result, used, index)[0],
         }
-    figures["confidence"] = _confidence([result], options.warm_up_seconds)
-    figures["live"] = about.get("live") if result.mode == "live" else None
-    figures["difference_to_offline"] = None
-    return figures
+    metrics["confidence"] = _confidence([result], options.warm_up_seconds)
+    metrics["live"] = about.get("live") if result.mode == "live" else None
+    metrics["difference_to_offline"] = None
+    return metrics
 
 
 def _coverage(frames: int, with_face: int, with_estimate: int) -> dict:
@@ -149,16 +162,20 @@ def _coverage(frames: int, with_face: int, with_estimate: int) -> dict:
 
 
 def _accuracy(result: RecordingResult, used: np.ndarray, index: int) -> dict:
-    """metrics.agreement, and bias: the mean error."""
+    """Return `accuracy` and the bias, the mean error."""
     predicted, truth = result.predicted[used, index], result.truth[used, index]
-    figures = agreement(predicted, truth)
-    figures["bias"] = float(np.nanmean(predicted - truth)) if figures["count"] else None
-    return figures
+    metrics = accuracy(predicted, truth)
+    metrics["bias"] = float(np.nanmean(predicted - truth)) if metrics["count"] else None
+    return metrics
 
 
 def _smoothness(result: RecordingResult, used: np.ndarray, index: int) -> tuple[dict, float, float]:
-    """Change a second of one face's neighbouring estimates, of the truth over the same steps, their ratio; and the
-    seconds that the two speak of."""
+    """Compute the smoothness of consecutive estimates of one face.
+
+    Returns:
+        Change per second of the estimates and of the labels over the same steps, and their ratio; the seconds of steps
+        with an estimate; the seconds of steps with an estimate and a label.
+    """
     faces = np.unique(np.array(result.face_ids, dtype=object).astype(str), return_inverse=True)[1].reshape(-1)
     seconds = np.diff(result.stamps_ns) / 1e9
     steps = used[1:] & used[:-1] & (faces[1:] == faces[:-1]) & (seconds > 0)
@@ -173,16 +190,16 @@ def _smoothness(result: RecordingResult, used: np.ndarray, index: int) -> tuple[
             (result.truth[:, index], shared_seconds),
         )
     )
-    figures = {
+    metrics = {
         "change_per_second": own,
         "target_change_per_second": target,
         "ratio": shared / target if shared is not None and target else None,
     }
-    return figures, float(np.nansum(own_seconds)), float(np.nansum(shared_seconds))
+    return metrics, float(np.nansum(own_seconds)), float(np.nansum(shared_seconds))
 
 
 def _confidence(results: Sequence[RecordingResult], warm_up_seconds: float) -> dict:
-    """Mean confidence, and metrics.confidence_calibration of the scored moments that have a confidence."""
+    """Return the mean confidence, and `confidence_calibration` of the scored frames that have a confidence."""
     stated = [result.confidence[counted(result, warm_up_seconds)] for result in results]
     known = np.concatenate([values[np.isfinite(values)] for values in stated] or [np.zeros(0)])
     certainty, error = [], []
@@ -190,27 +207,27 @@ def _confidence(results: Sequence[RecordingResult], warm_up_seconds: float) -> d
         chosen = scored(result, warm_up_seconds) & np.isfinite(result.confidence)
         certainty.append(result.confidence[chosen])
         error.append(result.predicted[chosen] - result.truth[chosen])
-    figures = confidence_calibration(np.concatenate([*certainty, []]), np.concatenate([*error, np.zeros((0, 2))]))
-    return {"mean": float(known.mean()) if len(known) else None, **figures}
+    metrics = confidence_calibration(np.concatenate([*certainty, []]), np.concatenate([*error, np.zeros((0, 2))]))
+    return {"mean": float(known.mean()) if len(known) else None, **metrics}
 
 
-def _pooled_figures(results: Sequence[RecordingResult], recordings: Sequence[dict], options: FigureOptions) -> dict:
-    """Figures of all recordings of one mode."""
-    with_truth = [i for i, figures in enumerate(recordings) if figures["truth"]["scored"]]
-    coverage = [figures["coverage"] for figures in recordings]
+def _pooled_metrics(results: Sequence[RecordingResult], recordings: Sequence[dict], options: MetricOptions) -> dict:
+    """Compute the metrics of all recordings of one mode."""
+    with_truth = [i for i, metrics in enumerate(recordings) if metrics["truth"]["scored"]]
+    coverage = [metrics["coverage"] for metrics in recordings]
     frames, faces, estimates = (
-        sum(figures["frames"] for figures in recordings),
+        sum(metrics["frames"] for metrics in recordings),
         sum(c["frames_with_face"] for c in coverage),
         sum(c["frames_with_estimate"] for c in coverage),
     )
     pooled: dict = {
         "recordings": len(recordings),
         "recordings_with_truth": len(with_truth),
-        "partial": sum(figures["partial"] for figures in recordings),
+        "partial": sum(metrics["partial"] for metrics in recordings),
         "frames": frames,
-        "duration_seconds": sum(figures["duration_seconds"] for figures in recordings),
+        "duration_seconds": sum(metrics["duration_seconds"] for metrics in recordings),
         "coverage": _coverage(frames, faces, estimates),
-        "warm_up_left_out": sum(figures["warm_up_left_out"] for figures in recordings),
+        "warm_up_excluded": sum(metrics["warm_up_excluded"] for metrics in recordings),
         "confidence": _confidence(results, options.warm_up_seconds),
         "remarks": _interval_remarks(len(with_truth)),
     }
@@ -223,17 +240,17 @@ def _pooled_figures(results: Sequence[RecordingResult], recordings: Sequence[dic
 
 def _interval_remarks(recordings: int) -> list[str]:
     if recordings == 0:
-        return ["no recording has a scored moment: figures without truth only"]
+        return ["no recording has a scored frame: only metrics without labels"]
     if recordings == 1:
-        return ["one recording with truth: there is no confidence interval over recordings"]
+        return ["one recording with labels: no confidence interval over recordings"]
     if recordings < FEW_RECORDINGS:
         return [
-            f"{recordings} recordings with truth: confidence intervals from so few are rough, and rather too narrow"
+            f"{recordings} recordings with labels: confidence intervals from so few are rough, and rather too narrow"
         ]
     return []
 
 
-def _pooled_dimension(chosen: Sequence[tuple[RecordingResult, dict]], index: int, options: FigureOptions) -> dict:
+def _pooled_dimension(chosen: Sequence[tuple[RecordingResult, dict]], index: int, options: MetricOptions) -> dict:
     pairs = []
     for result, _ in chosen:
         used = counted(result, options.warm_up_seconds) & np.isfinite(result.truth[:, index])
@@ -243,12 +260,12 @@ def _pooled_dimension(chosen: Sequence[tuple[RecordingResult, dict]], index: int
     return {
         "mean_of_recordings": mean_of_recordings(single),
         "concatenated": {
-            **agreement(*joined),
+            **accuracy(*joined),
             "bias": float((joined[0] - joined[1]).mean()) if len(joined[0]) else None,
         },
         "intervals": {
             "mean_of_recordings": {
-                measure: interval_of_mean([figures[measure] for figures in single], options.resampling)
+                measure: interval_of_mean([metrics[measure] for metrics in single], options.resampling)
                 for measure in MEASURES
             },
             "concatenated": intervals_of_joined(pairs, options.resampling),
@@ -257,13 +274,13 @@ def _pooled_dimension(chosen: Sequence[tuple[RecordingResult, dict]], index: int
 
 
 def _pooled_smoothness(results: Sequence[RecordingResult], index: int, warm_up_seconds: float) -> dict:
-    """As of one recording; each weighs as many seconds as it has steps."""
+    """Average the smoothness of the recordings, weighted by the seconds of their steps."""
     single = [_smoothness(result, counted(result, warm_up_seconds), index) for result in results]
     own = _weighted([(f["change_per_second"], seconds) for f, seconds, _ in single])
     target = _weighted([(f["target_change_per_second"], seconds) for f, _, seconds in single])
     ratio = _weighted(
         [(f["ratio"], seconds * (f["target_change_per_second"] or 0.0)) for f, _, seconds in single]
-    )  # sum of the estimates' change over sum of the truth's
+    )  # sum of the estimates' changes over sum of the labels'
     return {"change_per_second": own, "target_change_per_second": target, "ratio": ratio}
 
 
@@ -273,12 +290,12 @@ def _weighted(pairs: Sequence[tuple[float | None, float]]) -> float | None:
 
 
 def _add_differences_to_offline(results: Sequence[RecordingResult], recordings: Sequence[dict]) -> None:
-    """Fills `difference_to_offline` of live recordings whose offline results are among the results."""
+    """Fill in `difference_to_offline` of live recordings whose offline results are present."""
     offline = {_source_of(r): i for i, r in enumerate(results) if r.mode == "offline"}
-    for live, figures in zip(results, recordings):
+    for live, metrics in zip(results, recordings):
         partner = offline.get(_source_of(live)) if live.mode == "live" else None
         if partner is not None:
-            figures["difference_to_offline"] = _difference(live, results[partner], figures, recordings[partner])
+            metrics["difference_to_offline"] = _difference(live, results[partner], metrics, recordings[partner])
 
 
 def _source_of(result: RecordingResult) -> tuple[Path, str]:
@@ -286,7 +303,7 @@ def _source_of(result: RecordingResult) -> tuple[Path, str]:
 
 
 def _difference(live: RecordingResult, offline: RecordingResult, live_figures: dict, offline_figures: dict) -> dict:
-    """Of frames with one stamp: how far apart the two estimates are. Of accuracy: live less offline."""
+    """Compare the estimates of frames with equal stamps, and the accuracy: live minus offline."""
     _, in_live, in_offline = np.intersect1d(live.stamps_ns, offline.stamps_ns, return_indices=True)
     both = estimated(live)[in_live] & estimated(offline)[in_offline]
     apart = np.abs(live.predicted[in_live] - offline.predicted[in_offline])[both]
@@ -306,12 +323,12 @@ def _difference(live: RecordingResult, offline: RecordingResult, live_figures: d
 
 
 def difference_of(value: float | None, reference: float | None) -> float | None:
-    """value - reference; None where either has none."""
+    """Return value - reference; None if either is missing."""
     return None if value is None or reference is None else value - reference
 
 
 def json_ready(value: Any) -> Any:
-    """The same with plain Python types, and None for numbers that are not finite."""
+    """Convert to plain Python types, with None for numbers that are not finite."""
     if isinstance(value, Mapping):
         return {str(key): json_ready(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -325,16 +342,23 @@ def json_ready(value: Any) -> Any:
     return value if isinstance(value, (str, int, bool)) or value is None else str(value)
 
 
-def write_results(path: Path, figures: Mapping) -> None:
-    """Writes results.json; it appears whole or not at all."""
-    atomic_write(path, json.dumps(figures, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+def write_results(path: Path, metrics: Mapping) -> None:
+    """Write results.json; it appears complete or not at all."""
+    atomic_write(path, json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_results(path: Path) -> dict:
-    """A results.json, or that of the output folder `path`. Raises ResultsError."""
+    """Read a results.json.
+
+    Args:
+        path: The file, or the output folder that holds it.
+
+    Raises:
+        ResultsError: It cannot be read or has another schema.
+    """
     path = path / "results.json" if path.is_dir() else path
     results = read_json(path, ResultsError)
     schema = results.get("schema") if isinstance(results, dict) else None
-    if schema != SCHEMA:
+    if schema not in _READABLE_SCHEMAS:
         raise ResultsError(f"results {path}: the schema is {schema!r}; this version reads {SCHEMA!r}")
     return results

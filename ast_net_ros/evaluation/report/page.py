@@ -1,17 +1,15 @@
-"""report.html: an evaluation as one page that needs nothing beside it, on a screen, a phone or paper.
+"""Write report.html: an evaluation as one self-contained page for screen, phone and print.
 
-In: the figures of results.json and the recordings they are of. Out: one HTML file.
-
-The page holds no script and loads nothing, and says so to the browser (a content security policy). Whatever comes from
-a recording, a command line or another file is text to it: the template escapes all but the plots, which hold none of
-it. Plots are inline SVG by matplotlib, which the package needs anyway; an interactive library would add megabytes of
-script to each page. Curves are thinned to what can be seen, so that hours of recordings stay a few megabytes.
+The page has no script and loads nothing, enforced by a content security policy. Text from recordings, command lines and
+other files is escaped; only the plots are not, and they contain no such text. Plots are inline SVG by matplotlib; an
+interactive library would add megabytes of script. Curves are thinned, so hours of recordings take a few megabytes.
 """
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,67 +18,71 @@ from markupsafe import Markup
 from tqdm import tqdm
 
 from ast_net_ros.atomic_files import atomic_write
-from ast_net_ros.evaluation.metrics.agreement import DIMENSIONS
+from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS
 from ast_net_ros.evaluation.metrics.summary import counted
 from ast_net_ros.evaluation.recording_result import RecordingResult
-from ast_net_ros.evaluation.report import page_plots as report_plots
+from ast_net_ros.evaluation.report import page_plots
 from ast_net_ros.evaluation.report.page_plots import clock, signed
-from ast_net_ros.evaluation.report.thumbnails import pictures_wanted, read_pictures, worst_moments
+from ast_net_ros.evaluation.report.thumbnails import read_thumbnails, thumbnails_wanted, worst_moments
 
-_ALL_POINTS, _MOST_POINTS, _FEWEST_POINTS = 24_000, 1000, 160
-_ALL_MOMENTS, _MOST_MOMENTS = 96, 6
-_FACES_NAMED = 6
+_TOTAL_POINTS, _MAX_POINTS, _MIN_POINTS = 24_000, 1000, 160
+_TOTAL_MOMENTS, _MAX_MOMENTS = 96, 6
+_MAX_FACE_IDS = 6
 _LABELS = {"ccc": "CCC", "r": "r", "rmse": "RMSE", "mae": "MAE", "sagr": "SAGR"}
 
 
 def write_report(
     path: Path,
-    figures: Mapping[str, Any],
+    metrics: Mapping[str, Any],
     results: Sequence[RecordingResult],
     thumbnails: bool | None = None,
     show_progress: bool = False,
 ) -> None:
-    """Writes the page; it appears whole or not at all.
+    """Write the page; it appears complete or not at all.
 
-    figures: of evaluation_figures(results). thumbnails: pictures of the worst moments; None makes them of offline
-    recordings only. They are read from the recordings again, boxes from `recordings/NAME` beside `path`; where that
-    fails the page says so.
+    Args:
+        path: The HTML file.
+        metrics: Content of results.json.
+        results: The recordings.
+        thumbnails: Whether to show the worst frames; None shows them for offline recordings only. They are read from
+            the recordings, and their boxes from `recordings/NAME` beside `path`; if that fails, the page says so.
+        show_progress: Show a progress bar on stderr if that is a terminal.
     """
-    page = report_page(figures, results, path.parent / "recordings", thumbnails, show_progress)
+    page = report_page(metrics, results, path.parent / "recordings", thumbnails, show_progress)
     atomic_write(path, page)
 
 
 def report_page(
-    figures: Mapping[str, Any],
+    metrics: Mapping[str, Any],
     results: Sequence[RecordingResult],
     folder: Path,
     thumbnails: bool | None = None,
     show_progress: bool = False,
 ) -> str:
-    """The page as text. folder: that which holds each recording's folder of results."""
-    warm_up = figures["options"]["warm_up_seconds"]
-    points = max(_FEWEST_POINTS, min(_MOST_POINTS, _ALL_POINTS // max(1, len(results))))
-    moments = max(2, min(_MOST_MOMENTS, _ALL_MOMENTS // max(1, len(results))))
-    bar = tqdm(list(zip(results, figures["recordings"])), desc="report", disable=None if show_progress else True)
+    """Return the page as HTML; `folder` contains the results folder of each recording. See `write_report`."""
+    warm_up = metrics["options"]["warm_up_seconds"]
+    points = max(_MIN_POINTS, min(_MAX_POINTS, _TOTAL_POINTS // max(1, len(results))))
+    moments = max(2, min(_MAX_MOMENTS, _TOTAL_MOMENTS // max(1, len(results))))
+    bar = tqdm(list(zip(results, metrics["recordings"])), desc="report", disable=None if show_progress else True)
     parts = [
         _recording_part(number, result, single, folder, (warm_up, points, moments), thumbnails)
         for number, (result, single) in enumerate(bar, 1)
     ]
     groups = [
         _group(mode, pooled, [(r, p) for r, p in zip(results, parts) if r.mode == mode], warm_up)
-        for mode, pooled in figures["pooled"].items()
+        for mode, pooled in metrics["pooled"].items()
     ]
-    comparison = figures.get("comparison")
+    comparison = metrics.get("comparison")
     return _environment().get_template("report.html.j2").render(
-        title=_title(figures),
-        subtitle=_subtitle(figures),
-        schema=figures["schema"],
-        options=figures["options"],
-        run=list(flat({name: value for name, value in figures["run"].items() if name != "failed"})),
-        failed=figures["run"].get("failed") or [],
+        title=_title(metrics),
+        subtitle=_subtitle(metrics),
+        schema=metrics["schema"],
+        options=metrics["options"],
+        run=list(flat({name: value for name, value in metrics["run"].items() if name != "failed"})),
+        failed=metrics["run"].get("failed") or [],
         parts=parts,
         groups=groups,
-        marked=[part for part in parts if part["figures"]["partial"] or part["figures"]["problems"]],
+        marked=[part for part in parts if part["metrics"]["partial"] or part["metrics"]["problems"]],
         comparison=comparison,
         comparison_rows=_comparison_rows(comparison) if comparison else {},
     )  # fmt: skip
@@ -112,7 +114,7 @@ _NONE = "–"  # noqa: RUF001  (an en dash, as in tables)
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """0.12, with a true minus; a dash where there is none."""
+    """Format a number with a true minus sign; a dash if missing."""
     if value is None:
         return _NONE
     text = f"{value:.{digits}f}"
@@ -120,12 +122,12 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 def thousands(count: int | None) -> str:
-    """12 345, with a narrow space that does not break."""
+    """Format a count as 12 345 with narrow no-break spaces."""
     return _NONE if count is None else f"{count:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def duration(seconds: float) -> str:
-    """4.2 s, 3 min 20 s, 1 h 5 min."""
+    """Format seconds as 4.2 s, 3 min 20 s or 1 h 5 min."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     if seconds < 3600:
@@ -134,7 +136,7 @@ def duration(seconds: float) -> str:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Names and texts of nested values; underscores read as spaces, but not in what is a name itself."""
+    """Yield (label, text) of nested values; underscores in names become spaces."""
     for name, value in values.items():
         label = f"{prefix}{name.replace('_', ' ')}" if not name.endswith("sha256") else f"{prefix}{name}"
         if isinstance(value, Mapping):
@@ -151,66 +153,66 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
 def _recording_part(
     place: int,
     result: RecordingResult,
-    figures: Mapping[str, Any],
+    metrics: Mapping[str, Any],
     folder: Path,
     limits: tuple[float, int, int],
     thumbnails: bool | None,
 ) -> dict[str, Any]:
-    """What the template shows of one recording."""
+    """Return what the template shows of one recording."""
     warm_up, points, most_moments = limits
     faces = list(dict.fromkeys(face for face in result.face_ids if face))
     part: dict[str, Any] = {
         "number": place,
-        "figures": figures,
-        "face_ids": faces[:_FACES_NAMED],
-        "more_faces": max(0, len(faces) - _FACES_NAMED),
-        "live": list(flat(figures["live"])) if figures["live"] else [],
+        "metrics": metrics,
+        "face_ids": faces[:_MAX_FACE_IDS],
+        "more_faces": max(0, len(faces) - _MAX_FACE_IDS),
+        "live": list(flat(metrics["live"])) if metrics["live"] else [],
         "wide": None,
-        "errors": report_plots.error_distribution([result], warm_up),
-        "confidence": report_plots.confidence_plot(figures["confidence"]),
+        "errors": page_plots.error_distribution([result], warm_up),
+        "confidence": page_plots.confidence_plot(metrics["confidence"]),
     }
     if counted(result, 0.0).any():
-        part["wide"] = report_plots.time_curves(result, warm_up, report_plots.WIDE, points)
-        part["narrow"] = report_plots.time_curves(result, warm_up, report_plots.NARROW, points // 2)
-        part["path"] = report_plots.affect_path(result, warm_up)
-    return part | _moments(result, warm_up, most_moments, folder, pictures_wanted(result, thumbnails))
+        part["wide"] = page_plots.time_curves(result, warm_up, page_plots.WIDE, points)
+        part["narrow"] = page_plots.time_curves(result, warm_up, page_plots.NARROW, points // 2)
+        part["path"] = page_plots.affect_path(result, warm_up)
+    return part | _moments(result, warm_up, most_moments, folder, thumbnails_wanted(result, thumbnails))
 
 
 def _moments(result: RecordingResult, warm_up: float, most: int, folder: Path, wanted: bool) -> dict[str, Any]:
     moments = worst_moments(result, warm_up, most)
-    pictures: dict[int, bytes] = {}
+    images: dict[int, bytes] = {}
     problem = ""
     if wanted and moments:
         own_folder = folder / result.name
         try:
-            pictures = read_pictures(result, moments, own_folder if own_folder.is_dir() else None)
-        except (OSError, ValueError) as error:  # the figures stand without them
+            images = read_thumbnails(result, moments, own_folder if own_folder.is_dir() else None)
+        except (OSError, ValueError) as error:  # the report is complete without them
             problem = str(error)
-    entries = [{"moment": m, "picture": _data_address(pictures.get(m.frame))} for m in moments]
-    return {"moments": entries, "pictures": wanted, "pictures_problem": problem}
+    entries = [{"moment": m, "image": _data_uri(images.get(m.frame))} for m in moments]
+    return {"moments": entries, "thumbnails": wanted, "thumbnails_problem": problem}
 
 
-def _data_address(jpeg: bytes | None) -> str | None:
+def _data_uri(jpeg: bytes | None) -> str | None:
     return None if jpeg is None else "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
 
 
 def _group(
     mode: str, pooled: Mapping[str, Any], members: Sequence[tuple[RecordingResult, dict[str, Any]]], warm_up: float
 ) -> dict[str, Any]:
-    """What the template shows of all recordings of one mode."""
+    """Return what the template shows of all recordings of one mode."""
     parts, several = [part for _, part in members], len(members) > 1
     return {
         "mode": mode,
         "pooled": pooled,
         "parts": parts,
-        "errors": report_plots.error_distribution([r for r, _ in members], warm_up) if several else None,
-        "confidence": report_plots.confidence_plot(pooled["confidence"]) if several else None,
-        "latency": _latency([part["figures"]["live"] for part in parts if part["figures"]["live"]]),
+        "errors": page_plots.error_distribution([r for r, _ in members], warm_up) if several else None,
+        "confidence": page_plots.confidence_plot(pooled["confidence"]) if several else None,
+        "latency": _latency([part["metrics"]["live"] for part in parts if part["metrics"]["live"]]),
     }
 
 
 def _latency(live: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Of several live runs the slowest: a mean of medians would hide it."""
+    """Return the latency of the slowest live run, which a mean of medians would hide."""
     known = [run for run in live if (run.get("latency_ms") or {}).get("median") is not None]
     if not known:
         return None
@@ -224,7 +226,7 @@ def _latency(live: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
 
 
 def _comparison_rows(comparison: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Rows of the table of each mode, with the places of the interval's bar in percent; zero is in the middle."""
+    """Return the table rows of each mode, with positions of the interval's bar in percent; zero is in the middle."""
     tables: dict[str, list[dict[str, Any]]] = {}
     for mode, modes in comparison["modes"].items():
         cells = [(dimension, measure, modes[dimension][measure]) for dimension in DIMENSIONS for measure in _LABELS]
@@ -252,19 +254,33 @@ def _bar(paired: Mapping[str, Any], reach: float) -> dict[str, float | None] | N
     return {"dot": places[0], "left": places[1], "width": round(places[2] - places[1], 2)}
 
 
-def _title(figures: Mapping[str, Any]) -> str:
-    count = len(figures["recordings"])
-    return figures["recordings"][0]["name"] if count == 1 else f"{count} recordings"
+def _single(metrics: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return each recording once; one that was also played live has two entries."""
+    return list({(single["path"], single["topic"]): single for single in metrics["recordings"]}.values())
 
 
-def _subtitle(figures: Mapping[str, Any]) -> str:
-    total = sum(single["duration_seconds"] for single in figures["recordings"])
-    run = figures["run"]
+def _title(metrics: Mapping[str, Any]) -> str:
+    single = _single(metrics)
+    return str(single[0]["name"]) if len(single) == 1 else f"{len(single)} recordings"
+
+
+def _day(started: object) -> str | None:
+    """Format an ISO date and time as a date; the exact time is among the facts at the end of the page."""
+    try:
+        moment = datetime.fromisoformat(str(started))
+    except ValueError:
+        return None
+    return f"{moment.day} {moment:%B %Y}"
+
+
+def _subtitle(metrics: Mapping[str, Any]) -> str:
+    total = sum(single["duration_seconds"] for single in _single(metrics))
+    run = metrics["run"]
     weights = run.get("weights_sha256")
-    said = (
+    parts = (
         duration(total),
-        run.get("started"),
+        _day(run.get("started")),
         f"on {run['device']}" if run.get("device") else None,
         f"weights {weights[:12]}" if isinstance(weights, str) and weights else None,
     )
-    return " · ".join(str(part) for part in said if part)
+    return " · ".join(str(part) for part in parts if part)

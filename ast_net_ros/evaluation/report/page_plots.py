@@ -1,10 +1,8 @@
-"""The plots of report.html, as SVG that stands in the page itself.
+"""Draw the plots of report.html as SVG elements.
 
-In: results of recordings, and figures. Out: SVG elements as text, drawn by matplotlib without pyplot's global state.
-
-Drawn at the width in CSS pixels at which they are shown, so that text is legible on a phone too; text stays text, in
-the page's own fonts. No name from a recording enters a plot: names stand in the page, where they are escaped.
-The colours are of Okabe and Ito's palette, which colour-blind people can tell apart; on a grey print, dashes do.
+Plots are drawn at the width in CSS pixels at which they are displayed, so text is legible on a phone; text remains text
+in the page's fonts. No name from a recording enters a plot; the page escapes names. The colours are of Okabe and Ito's
+palette, which colour-blind people can distinguish; in grey print, dashes do.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from ast_net_ros.evaluation.metrics.agreement import DIMENSIONS
+from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS
 from ast_net_ros.evaluation.metrics.summary import counted, scored, seconds_of
 from ast_net_ros.evaluation.recording_result import RecordingResult
 from ast_net_ros.model.config import CONFIDENCE_RADIUS
@@ -31,7 +29,7 @@ from ast_net_ros.model.config import CONFIDENCE_RADIUS
 COLORS = {"valence": "#0072B2", "arousal": "#D55E00"}
 TRUTH, CONFIDENCE = "#3b4653", "#009E73"
 WIDE, NARROW = 720, 360
-"""Widths in CSS pixels: of a page, and of a phone or a third of a page."""
+"""Widths in CSS pixels: a page, and a phone or a third of a page."""
 
 _INK, _MUTED, _GRID, _ZERO, _GAP = "#3b4653", "#6b7785", "#e6eaee", "#b8c1ca", "#f1f3f5"
 _TIME = LinearSegmentedColormap.from_list("time", ["#c6d3e3", "#56799f", "#0f2d4e"])
@@ -58,9 +56,13 @@ _STYLE: dict[str, Any] = {
 
 
 def time_curves(result: RecordingResult, warm_up_seconds: float, width: int, points: int) -> str:
-    """Valence, arousal and confidence over time; truth as a dashed line, stretches without an estimate shaded.
+    """Plot valence, arousal and confidence over time, labels dashed, periods without an estimate shaded.
 
-    points: about as many as each curve may have; peaks survive the thinning. Estimates left out as warm-up are pale.
+    Args:
+        result: The recording.
+        warm_up_seconds: Younger estimates are drawn pale, as metrics exclude them.
+        width: WIDE or NARROW.
+        points: Approximate number of points of each curve; peaks survive the thinning.
     """
     seconds, used = seconds_of(result), counted(result, warm_up_seconds)
 
@@ -90,7 +92,7 @@ def time_curves(result: RecordingResult, warm_up_seconds: float, width: int, poi
 
 
 def affect_path(result: RecordingResult, warm_up_seconds: float) -> str:
-    """The course in the valence-arousal plane, pale at the start and dark at the end; truth dashed."""
+    """Plot the path in the valence-arousal plane, pale at the start and dark at the end, labels dashed."""
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
@@ -109,7 +111,7 @@ def affect_path(result: RecordingResult, warm_up_seconds: float) -> str:
         path = _averaged(np.where(usable[:, None], result.predicted, np.nan), _PATH_POINTS)
         for shade in range(_PATH_SHADES):
             start, end = (round(part * len(path) / _PATH_SHADES) for part in (shade, shade + 1))
-            piece = path[start : end + 1]  # with the next piece's first point, so that they join
+            piece = path[start : end + 1]  # includes the next piece's first point, so that they join
             axes.plot(*piece.T, color=_TIME(shade / (_PATH_SHADES - 1)), linewidth=1.8, zorder=3)
         known = path[np.isfinite(path).all(axis=1)]
         if len(known):
@@ -121,7 +123,7 @@ def affect_path(result: RecordingResult, warm_up_seconds: float) -> str:
 
 
 def error_distribution(results: Sequence[RecordingResult], warm_up_seconds: float) -> str | None:
-    """Share of scored moments by error (estimate less truth), valence above and arousal below; None without any."""
+    """Plot the distribution of the errors (estimate minus label) of both dimensions; None without labels."""
     errors = [(r.predicted - r.truth)[scored(r, warm_up_seconds)] for r in results]
     error = np.concatenate([*errors, np.zeros((0, 2))])
     if not len(error):
@@ -147,15 +149,19 @@ def error_distribution(results: Sequence[RecordingResult], warm_up_seconds: floa
             _plain(axes, "y")
         panels[1].set_ylim(0, None)
         panels[1].xaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", _MINUS))
-        panels[1].set_xlabel("estimate less truth")
+        panels[1].set_xlabel("estimate minus label")
 
     margins = {"left": 44 / NARROW, "right": 1 - 14 / NARROW, "top": 1 - 24 / 346, "bottom": 40 / 346}
     return _svg(draw, (NARROW, 346), "distribution of the errors", margins)
 
 
-def confidence_plot(figures: dict) -> str | None:
-    """Share within the radius, and RMSE, against stated confidence, from metrics.confidence_calibration; or None."""
-    bins = figures["bins"]
+def confidence_plot(metrics: dict) -> str | None:
+    """Plot the share within CONFIDENCE_RADIUS and the RMSE against the stated confidence; None without data.
+
+    Args:
+        metrics: Result of `confidence_calibration`.
+    """
+    bins = metrics["bins"]
     if not bins:
         return None
     certainty = [b["confidence"] for b in bins]
@@ -182,16 +188,16 @@ def confidence_plot(figures: dict) -> str | None:
 
 
 def thinned(times: np.ndarray, values: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:
-    """About as many points, among them the smallest and largest of every stretch, so that no peak is lost.
+    """Thin a curve to about `points` points, keeping the minimum and maximum of every section.
 
-    NaN breaks the line where a stretch knows nothing, or where it begins with a break.
+    NaN breaks the line where a section has missing values.
     """
     if len(values) <= points:
         return times, values
     kept: list[int] = []
     for part in np.array_split(np.arange(len(values)), max(1, points // 2)):
         known = part[np.isfinite(values[part])]
-        if len(known) < len(part):  # one break for each stretch that has any
+        if len(known) < len(part):  # one break per section
             unknown = part[~np.isfinite(values[part])]
             kept.append(int(unknown[0]))
         if len(known):
@@ -201,34 +207,34 @@ def thinned(times: np.ndarray, values: np.ndarray, points: int) -> tuple[np.ndar
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """+0.12, or with a true minus."""
+    """Format a number with its sign, using a true minus sign."""
     text = f"{value:+.{digits}f}"
     return text.replace("-", _MINUS) if float(text) else text.lstrip("+-")
 
 
 def clock(seconds: float, hours: bool = False) -> str:
-    """m:ss, or h:mm:ss where `hours`."""
+    """Format seconds as m:ss, or h:mm:ss if `hours`."""
     whole = round(seconds)
     minutes, rest = divmod(whole, 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def _averaged(course: np.ndarray, points: int) -> np.ndarray:
-    """T x 2 in at most as many points, each the mean of what a stretch knows; NaN where it knows nothing."""
-    if len(course) <= points:
-        return course
-    known = [part[np.isfinite(part).all(axis=1)] for part in np.array_split(course, points)]
+def _averaged(trajectory: np.ndarray, points: int) -> np.ndarray:
+    """Average T x 2 values over at most `points` sections; NaN where a section has none."""
+    if len(trajectory) <= points:
+        return trajectory
+    known = [part[np.isfinite(part).all(axis=1)] for part in np.array_split(trajectory, points)]
     return np.array([part.mean(axis=0) if len(part) else [np.nan, np.nan] for part in known])
 
 
 def _face_changes(result: RecordingResult) -> np.ndarray:
-    """N bool: the first frame of another face, where no line may lead from one person to the other."""
+    """Return N bool: the first frame of another face, where the line is broken."""
     changes = [bool(a and b and a != b) for a, b in zip(result.face_ids, result.face_ids[1:])]
     return np.array([False, *changes][: len(result.face_ids)], bool)
 
 
 def _gaps(seconds: np.ndarray, known: np.ndarray) -> Iterable[tuple[float, float]]:
-    """Stretches without an estimate that are long enough to be seen."""
+    """Yield the periods without an estimate that are long enough to be visible."""
     if len(seconds) < 2:
         return
     least = max(0.4, float(seconds[-1]) / 300)
@@ -286,10 +292,10 @@ def _svg(draw: Callable[[Figure], None], size: tuple[int, int], label: str, marg
 
 
 def _for_a_page(svg: str, size: tuple[int, int], label: str) -> str:
-    """Without what belongs to a file of its own, and with ids that no other picture of the page has."""
+    """Remove what a stand-alone file needs, and make ids unique within the page."""
     body = svg[svg.index(">", svg.index("<svg")) + 1 :]
     body = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->", "", body, flags=re.DOTALL)
-    # Hundredths of a pixel cannot be seen, and are half of the text.
+    # More than two decimals are invisible and half of the text.
     body = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path.group()), body)
     body = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{zlib.crc32(svg.encode()):08x}-", body)
     return f'<svg viewBox="0 0 {size[0]} {size[1]}" role="img" aria-label="{label}">{body}'

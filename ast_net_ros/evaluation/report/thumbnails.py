@@ -1,8 +1,6 @@
-"""Pictures of the moments at which an estimate was furthest from the truth, to be looked at beside the figures.
+"""Thumbnails of the frames whose estimates were furthest from the labels, for the report.
 
-In: a recording's results, and the recording itself, which is opened again for these few frames. Out: small JPEGs.
-
-These are pictures of people. They are made only where they are asked for: see `pictures_wanted`.
+They show people, so they are created only on request: see `thumbnails_wanted`.
 """
 
 from __future__ import annotations
@@ -18,21 +16,31 @@ from ast_net_ros.bags.recordings import open_recording
 from ast_net_ros.evaluation.estimates import iterate_estimates
 from ast_net_ros.evaluation.metrics.summary import counted, scored, seconds_of
 from ast_net_ros.evaluation.recording_result import ESTIMATES, RecordingResult
-from ast_net_ros.vision.drawing import Box, face_color
+from ast_net_ros.face_affect import Box
+from ast_net_ros.vision.drawing import face_color
 
 WIDTH = 320
-"""Pixels of a thumbnail; a taller picture is limited to as many pixels in height."""
+"""Longer side of a thumbnail in pixels."""
 
-APART_SECONDS = 5.0
-"""Least time between two moments, so that one bad second does not fill them all."""
+MIN_SECONDS_BETWEEN = 5.0
+"""Minimum time between two moments, so that one bad second does not fill them all."""
 
 _JPEG_QUALITY = 80
 
 
 @dataclass(frozen=True)
 class Moment:
-    """A frame worth looking at. seconds: since the first stamp. predicted, truth: (valence, arousal), truth None where
-    there is none. distance: of the two in the valence-arousal plane, 0 to 2.83."""
+    """A frame shown in the report.
+
+    Attributes:
+        frame: Number of the frame.
+        stamp_ns: Its stamp in nanoseconds.
+        seconds: Seconds since the first frame.
+        predicted: (valence, arousal).
+        truth: (valence, arousal) of the label; None if there is none.
+        distance: Distance of the two in the valence-arousal plane, 0 to 2.83.
+        confidence: Stated confidence; None if unknown.
+    """
 
     frame: int
     stamp_ns: int
@@ -43,15 +51,20 @@ class Moment:
     confidence: float | None
 
 
-def pictures_wanted(result: RecordingResult, asked: bool | None) -> bool:
-    """Whether a recording's thumbnails are made: as asked; unasked never of live recordings."""
+def thumbnails_wanted(result: RecordingResult, asked: bool | None) -> bool:
+    """Return whether thumbnails of a recording are made.
+
+    Args:
+        result: The recording.
+        asked: The option; None makes them for offline recordings only.
+    """
     return result.mode == "offline" if asked is None else asked
 
 
 def worst_moments(result: RecordingResult, warm_up_seconds: float = 0.0, most: int = 6) -> list[Moment]:
-    """Up to `most` moments at least APART_SECONDS apart, the worst first.
+    """Choose up to `most` frames at least MIN_SECONDS_BETWEEN apart, the worst first.
 
-    Worst is the estimate furthest from the truth; without truth, the least confident one.
+    The worst estimate is the one furthest from the label; without labels, the least confident one.
     """
     chosen = scored(result, warm_up_seconds)
     if chosen.any():
@@ -60,14 +73,14 @@ def worst_moments(result: RecordingResult, warm_up_seconds: float = 0.0, most: i
         chosen = counted(result, warm_up_seconds) & np.isfinite(result.confidence)
         badness = -result.confidence
     candidates = np.flatnonzero(chosen)
-    # Stable, so that of equally bad moments the earliest comes first.
+    # A stable sort puts the earliest of equally bad moments first.
     candidates = candidates[np.argsort(-badness[candidates], kind="stable")]
     seconds = seconds_of(result)
     moments: list[Moment] = []
     while len(candidates) and len(moments) < most:
         frame = int(candidates[0])
         moments.append(_moment(result, frame, float(seconds[frame])))
-        candidates = candidates[np.abs(seconds[candidates] - seconds[frame]) >= APART_SECONDS]
+        candidates = candidates[np.abs(seconds[candidates] - seconds[frame]) >= MIN_SECONDS_BETWEEN]
     return moments
 
 
@@ -85,31 +98,41 @@ def _moment(result: RecordingResult, frame: int, seconds: float) -> Moment:
     )
 
 
-def read_pictures(result: RecordingResult, moments: Sequence[Moment], folder: Path | None) -> dict[int, bytes]:
-    """JPEGs of the moments' frames by frame number, the face that the estimate speaks of in a box.
+def read_thumbnails(result: RecordingResult, moments: Sequence[Moment], folder: Path | None) -> dict[int, bytes]:
+    """Read the frames of some moments from the recording.
 
-    folder: of the recording's results, whose estimates.csv knows the boxes; None draws none.
-    A frame that cannot be found again is left out. Raises RecordingError, EstimatesError and OSError.
+    Args:
+        result: The recording.
+        moments: The frames to read; frames that are not found again are omitted.
+        folder: Results of the recording, whose estimates.csv has the face's box; None draws none.
+
+    Returns:
+        JPEG files by frame number.
+
+    Raises:
+        RecordingError: The recording cannot be read.
+        EstimatesError: estimates.csv cannot be read.
+        OSError: A file cannot be read.
     """
     boxes = _boxes(result, moments, folder / ESTIMATES) if folder is not None else {}
     wanted = {moment.stamp_ns: moment.frame for moment in moments}
-    pictures: dict[int, bytes] = {}
+    thumbnails: dict[int, bytes] = {}
     with open_recording(Path(result.path), result.topic or None) as recording:
         for frame in recording.frames(stop_ns=max(wanted, default=0) + 1, stamps=wanted):
             number = wanted[frame.stamp_ns]
-            if number not in pictures:  # of frames with one stamp the first
-                pictures[number] = thumbnail(frame.image, boxes.get(number), result.face_ids[number])
-    return pictures
+            if number not in thumbnails:  # the first of frames with equal stamps
+                thumbnails[number] = thumbnail(frame.image, boxes.get(number), result.face_ids[number])
+    return thumbnails
 
 
 def _boxes(result: RecordingResult, moments: Sequence[Moment], path: Path) -> Mapping[int, Box]:
     wanted = {moment.frame for moment in moments}
     rows = (row for row in iterate_estimates(path) if row.frame in wanted)
-    return {row.frame: row.box for row in rows if row.face_id == result.face_ids[row.frame]}
+    return {row.frame: row.face.box for row in rows if row.face.face_id == result.face_ids[row.frame]}
 
 
 def thumbnail(image: np.ndarray, box: Box | None = None, face_id: str = "") -> bytes:
-    """A BGR picture as a small JPEG, the face's box drawn in; the picture stays as it is."""
+    """Encode a BGR image as a small JPEG with the face's box; the image is not changed."""
     height, width = image.shape[:2]
     scale = min(1.0, WIDTH / max(width, height))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))

@@ -1,4 +1,4 @@
-"""Plot the confidence of stage 2 against the truth."""
+"""Plot the stated confidence of stage 2 against observed errors."""
 
 from __future__ import annotations
 
@@ -13,20 +13,25 @@ from ast_net_ros.model.config import CONFIDENCE_RADIUS
 _BLUE, _ORANGE, _GREY = "#2b6cb0", "#c05621", "#718096"
 
 
-def plot_confidence(figures: Mapping, path: Path) -> None:
-    """Left: share of estimates within CONFIDENCE_RADIUS of the truth against confidence. Right: RMSE against it."""
-    bins = figures["bins"]
+def plot_confidence(metrics: Mapping, path: Path) -> None:
+    """Plot the share of estimates within CONFIDENCE_RADIUS of the label, and the RMSE, against the confidence.
+
+    Args:
+        metrics: Result of `confidence_calibration`.
+        path: The PNG file.
+    """
+    bins = metrics["bins"]
     certainty = [b["confidence"] for b in bins]
     figure = Figure(figsize=(9, 4), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     reliability, error = figure.subplots(1, 2)
     reliability.plot([0, 1], [0, 1], color=_GREY, linewidth=1, linestyle="--", label="calibrated")
     reliability.plot(certainty, [b["within"] for b in bins], "o-", color=_BLUE, label="held-out recordings")
-    share = f"share within {CONFIDENCE_RADIUS:g} of the truth"
+    share = f"share within {CONFIDENCE_RADIUS:g} of the label"
     reliability.set(xlabel="confidence", ylabel=share, xlim=(0, 1), ylim=(0, 1))
     reliability.legend(frameon=False)
     error.plot(certainty, [b["rmse"] for b in bins], "o-", color=_ORANGE)
     error.set(xlabel="confidence", ylabel="RMSE", ylim=(0, None))
-    rank = figures["rank_correlation"]
+    rank = metrics["rank_correlation"]
     error.set_title("" if rank is None else f"rank correlation of confidence and error {rank:.2f}", fontsize=10)
     figure.savefig(path)

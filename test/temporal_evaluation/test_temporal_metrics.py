@@ -1,17 +1,20 @@
-"""Figures of stage 2: on courses whose answers are known beforehand."""
+"""Metrics of stage 2: on trajectories whose answers are known beforehand."""
 
 
 import numpy as np
 import pytest
 import torch
 
-from ast_net_ros.evaluation.metrics.temporal_metrics import (
+from ast_net_ros.model.inference import AffectModel
+from ast_net_ros.model.network import AffectOutput, ASTNet, NetworkConfig
+from ast_net_ros.model.weights import WeightsInfo
+from ast_net_ros.temporal_evaluation.confidence_plot import plot_confidence
+from ast_net_ros.temporal_evaluation.temporal_metrics import (
     accuracy_metrics,
     confidence_metrics,
     convergence_metrics,
     rate_metrics,
 )
-from ast_net_ros.evaluation.report.temporal_plots import plot_confidence
 from ast_net_ros.model.inference import build_model
 from ast_net_ros.model.network import AffectOutput, ASTNet, NetworkConfig, weights_of
 
@@ -36,9 +39,9 @@ def test_the_labels_themselves_have_ccc_one():
     labels = torch.rand(40, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
     holed = labels.clone()
     holed[5:9] = torch.nan
-    figures = accuracy_metrics(_same, [("a", labels, holed)], 0.2)
-    assert figures["valence"]["concatenated"]["ccc"] == pytest.approx(1)
-    assert figures["valence"]["concatenated"]["left_out"] == 4
+    metrics = accuracy_metrics(_same, [("a", labels, holed)], 0.2)
+    assert metrics["valence"]["concatenated"]["ccc"] == pytest.approx(1)
+    assert metrics["valence"]["concatenated"]["left_out"] == 4
 
 
 def test_convergence_time_follows_the_models_time_constant():
@@ -62,11 +65,11 @@ def test_true_sigmas_give_calibrated_confidence():
     sigma = torch.rand(20, 500, 1, generator=generator).expand(20, 500, 2) * 0.4 + 0.05
     labels = torch.zeros(20, 500, 2)
     output = AffectOutput(sigma * torch.randn(20, 500, 2, generator=generator), sigma)
-    figures = confidence_metrics(output, labels)
-    assert figures["rank_correlation"] < -0.4
-    assert figures["calibration_error"] < 0.02
-    assert figures["within_one_sigma"] == pytest.approx([0.683, 0.683], abs=0.02)
-    assert figures["bins"][0]["rmse"] > 3 * figures["bins"][-1]["rmse"]
+    metrics = confidence_metrics(output, labels)
+    assert metrics["rank_correlation"] < -0.4
+    assert metrics["calibration_error"] < 0.02
+    assert metrics["within_one_sigma"] == pytest.approx([0.683, 0.683], abs=0.02)
+    assert metrics["bins"][0]["rmse"] > 3 * metrics["bins"][-1]["rmse"]
     boasting = confidence_metrics(AffectOutput(output.affect, torch.full_like(sigma, 0.05)), labels)
     assert boasting["calibration_error"] > 0.2 and boasting["rank_correlation"] is None
     assert confidence_metrics(output, torch.full_like(labels, torch.nan))["count"] == 0
@@ -78,11 +81,11 @@ def test_the_model_is_independent_of_the_frame_rate():
     model = build_model(weights_of(net))
     times = torch.arange(0, 10, 0.02)
     calm = torch.sin(times / 3).view(1, -1, 1).expand(2, -1, 6)
-    figures = rate_metrics(model, calm, 0.02)
-    assert set(figures["rmse"]) == {"25 Hz", "12.5 Hz", "8 Hz", "50 Hz, 30% lost"}
-    assert figures["within"] and 0 < figures["largest"] < 0.02
+    metrics = rate_metrics(model, calm, 0.02)
+    assert set(metrics["rmse"]) == {"25 Hz", "12.5 Hz", "8 Hz", "50 Hz, 30% lost"}
+    assert metrics["within"] and 0 < metrics["largest"] < 0.02
     wild = 30 * torch.randn(2, 500, 6, generator=torch.Generator().manual_seed(0))
-    assert rate_metrics(model, wild, 0.02)["largest"] > figures["largest"]
+    assert rate_metrics(model, wild, 0.02)["largest"] > metrics["largest"]
 
 
 def test_plots_are_drawn(tmp_path):

@@ -1,13 +1,13 @@
-"""Pictures of estimates: curves over time, paths in the valence-arousal plane, and a contact sheet.
+"""Plot estimates: curves over time, paths in the valence-arousal plane, and a contact sheet. PNG files.
 
-In: rows of an estimates file (evaluation/estimates.py). Out: PNG files. Matplotlib draws on its Agg canvas through
-figures of its own, so nothing here touches pyplot's global state or needs a display.
+Matplotlib draws on Agg canvases without pyplot, so there is no global state and no display is needed.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -18,31 +18,34 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.path import Path as Outline
 
-from ast_net_ros.evaluation.estimates import FaceEstimate
-from ast_net_ros.evaluation.metrics.agreement import DIMENSIONS
-from ast_net_ros.model.config import CONFIDENCE_RADIUS
-from ast_net_ros.vision.drawing import DrawableFace, draw_caption, draw_faces, face_color
+from ast_net_ros.evaluation.estimates import EstimateRow
+from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS
+from ast_net_ros.face_affect import Box, FaceAffect
+from ast_net_ros.vision.drawing import draw_caption, draw_faces, face_color
 
-SheetFrame = tuple[float, np.ndarray, Sequence[DrawableFace]]
-"""A picture for the contact sheet: seconds from the first frame, BGR image, and the faces to draw into it."""
+SheetFrame = tuple[float, np.ndarray, Sequence[FaceAffect]]
+"""A frame of the contact sheet: seconds from the first frame, H x W x 3 uint8 BGR, and the faces to draw."""
 
 _COLORS = {"valence": "#2b6cb0", "arousal": "#c05621"}
 _QUADRANTS = ((0.97, 0.97, "excited"), (-0.97, 0.97, "distressed"), (-0.97, -0.97, "sad"), (0.97, -0.97, "calm"))
-_MOST_POINTS = 1500
-_MOST_PATHS = 4
-_MOST_COLUMNS = 4
-_MOST_SHADES = 2  # the shades of more faces mix to mud
+_MAX_POINTS = 1500
+_MAX_PATHS = 4
+_MAX_COLUMNS = 4
+_MAX_BANDS = 2  # more overlapping bands are illegible
 _INK, _GRID = "#2d3748", "#e2e8f0"
 
 
-def plot_estimates(estimates: Sequence[FaceEstimate], path: Path, title: str = "", duration: float = 0.0) -> None:
-    """Writes one PNG: valence and arousal over time, and the paths of the faces in the valence-arousal plane.
+def plot_estimates(estimates: Sequence[EstimateRow], path: Path, title: str = "", duration: float = 0.0) -> None:
+    """Write a PNG with valence and arousal over time, and the paths of the faces in the valence-arousal plane.
 
-    The shade around a curve reaches CONFIDENCE_RADIUS to either side and is the darker the higher the confidence;
-    it is left out where more than two faces would overlay each other's.
-    duration: seconds that the recording lasts, where it lasts longer than its last face.
+    The band around a curve is the predicted standard deviation; it is omitted for more than two faces.
+
+    Args:
+        estimates: Rows of an estimates file.
+        path: The PNG file.
+        title: Title of the plot.
+        duration: Length of the recording in seconds, if it is longer than its last face.
     """
     faces = _by_face(estimates)
     figure = Figure(figsize=(13, 6), dpi=110, layout="constrained")
@@ -50,68 +53,72 @@ def plot_estimates(estimates: Sequence[FaceEstimate], path: Path, title: str = "
     valence = figure.add_subplot(grid[0, 0])
     arousal = figure.add_subplot(grid[1, 0], sharex=valence)
     plane = figure.add_subplot(grid[:, 1])
-    shaded = 1 <= len(faces) <= _MOST_SHADES
+    banded = 1 <= len(faces) <= _MAX_BANDS and any(row.face.valence_sigma for row in estimates)
     for axes, dimension in zip((valence, arousal), DIMENSIONS):
         _style_curves(axes, estimates, duration)
         axes.set_ylabel(dimension)
         for face_id, rows in faces.items():
             color = _paper_color(face_id) if len(faces) > 1 else _COLORS[dimension]
-            if shaded:
-                _draw_confidence(axes, rows, dimension, color)
+            if banded:
+                _draw_band(axes, rows, dimension, color)
             _draw_curve(axes, rows, dimension, color, label=face_id)
     valence.tick_params(labelbottom=False)
-    explanation = f"   (shade: ±{CONFIDENCE_RADIUS}, darker where the model is more confident)"
-    arousal.set_xlabel("time in seconds" + explanation * shaded)
+    arousal.set_xlabel("time in seconds" + "   (band: ±1 standard deviation, as predicted)" * banded)
     if 1 < len(faces) <= 8:
-        valence.legend(loc="upper left", ncol=4, frameon=False, fontsize="small")
+        _legend_above(valence, columns=4)
     _draw_plane(figure, plane, faces)
     if title:
         figure.suptitle(title, color=_INK)
     _write_png(path, _pixels(figure))
 
 
-def contact_sheet(frames: Sequence[SheetFrame], estimates: Sequence[FaceEstimate], path: Path, title: str = "") -> None:
-    """Writes one PNG: the frames with their faces drawn in, row by row, and the curves of all estimates below.
+def contact_sheet(frames: Sequence[SheetFrame], estimates: Sequence[EstimateRow], path: Path, title: str = "") -> None:
+    """Write a PNG with some frames and their faces, row by row, and the curves of all estimates below.
 
-    frames: any sizes; eight of one size, spread over the recording, look best. At least one.
+    Args:
+        frames: At least one; eight of equal size, spread over the recording, fit best.
+        estimates: Rows of an estimates file.
+        path: The PNG file.
+        title: Title of the curves.
+
+    Raises:
+        ValueError: There is no frame.
     """
     if not frames:
-        raise ValueError("contact sheet: no frame was given; give at least one")
-    columns = min(_MOST_COLUMNS, len(frames))
+        raise ValueError("contact sheet: no frame; at least one is needed")
+    columns = min(_MAX_COLUMNS, len(frames))
     tile_width, gap = 1960 // columns - 8, 8
     tiles = [_tile(frame, tile_width) for frame in frames]
     tile_height = max(tile.shape[0] for tile in tiles)
     row_count = math.ceil(len(tiles) / columns)
-    width, pictures_height = columns * (tile_width + gap) + gap, row_count * (tile_height + gap) + gap
+    width, frames_height = columns * (tile_width + gap) + gap, row_count * (tile_height + gap) + gap
     curves = _sheet_curves(estimates, [time for time, _, _ in frames], title, width)
-    sheet = np.full((pictures_height + curves.shape[0], width, 3), 255, np.uint8)
+    sheet = np.full((frames_height + curves.shape[0], width, 3), 255, np.uint8)
     for index, tile in enumerate(tiles):
         top = gap + (index // columns) * (tile_height + gap)
         left = gap + (index % columns) * (tile_width + gap)
         sheet[top : top + tile.shape[0], left : left + tile_width] = tile
-    sheet[pictures_height:] = curves
+    sheet[frames_height:] = curves
     _write_png(path, sheet)
 
 
 def _tile(frame: SheetFrame, width: int) -> np.ndarray:
-    """One picture of the sheet. Drawn at its final size, where lines and text are crisp."""
+    """Draw one frame of the sheet at its final size, where lines and text are crisp."""
     time, image, faces = frame
     scale = width / image.shape[1]
     height = max(1, round(image.shape[0] * scale))
     tile = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    draw_faces(tile, [_scaled(face, scale) for face in faces], magnification=1.5)
+    draw_faces(tile, [replace(face, box=_scaled(face.box, scale)) for face in faces], magnification=1.5)
     draw_caption(tile, f"{time:.1f} s", magnification=1.5)
     return tile
 
 
-def _scaled(face: DrawableFace, scale: float) -> FaceEstimate:
-    x, y, width, height = (value * scale for value in face.box)
-    return FaceEstimate(
-        0, 0.0, face.face_id, (x, y, width, height), face.valence, face.arousal, face.confidence, 0.0, ()
-    )
+def _scaled(box: Box, scale: float) -> Box:
+    x, y, width, height = (value * scale for value in box)
+    return x, y, width, height
 
 
-def _sheet_curves(estimates: Sequence[FaceEstimate], times: Sequence[float], title: str, width: int) -> np.ndarray:
+def _sheet_curves(estimates: Sequence[EstimateRow], times: Sequence[float], title: str, width: int) -> np.ndarray:
     dpi = 130
     figure = Figure(figsize=(width / dpi, 3.4), dpi=dpi, layout="constrained")
     axes = figure.add_subplot()
@@ -125,34 +132,34 @@ def _sheet_curves(estimates: Sequence[FaceEstimate], times: Sequence[float], tit
             color = _paper_color(face_id) if len(faces) > 1 else _COLORS[dimension]
             if len(faces) == 1:
                 style = "-"
-                _draw_confidence(axes, rows, dimension, color)
+                _draw_band(axes, rows, dimension, color)
             _draw_curve(axes, rows, dimension, color, prefix + dimension, style)
     if 1 <= len(faces) <= 4:
-        axes.legend(loc="upper left", ncol=4, frameon=False)
+        _legend_above(axes, columns=4)
     axes.set_xlabel("time in seconds")
     if title:
-        axes.set_title(title, color=_INK)
+        figure.suptitle(title, color=_INK)
     return _pixels(figure)
 
 
-def _by_face(estimates: Sequence[FaceEstimate]) -> dict[str, list[FaceEstimate]]:
-    """The rows of every face in time order, thinned to what a picture can show; faces seen most come first."""
-    faces: dict[str, list[FaceEstimate]] = {}
+def _by_face(estimates: Sequence[EstimateRow]) -> dict[str, list[EstimateRow]]:
+    """Group rows by face, thinned to what a plot can show; faces seen most come first."""
+    faces: dict[str, list[EstimateRow]] = {}
     for row in estimates:
-        faces.setdefault(row.face_id, []).append(row)
+        faces.setdefault(row.face.face_id, []).append(row)
     ordered = sorted(faces.items(), key=lambda item: -len(item[1]))
-    return {face_id: rows[:: math.ceil(len(rows) / _MOST_POINTS)] for face_id, rows in ordered}
+    return {face_id: rows[:: math.ceil(len(rows) / _MAX_POINTS)] for face_id, rows in ordered}
 
 
-def _style_curves(axes: Axes, estimates: Sequence[FaceEstimate], duration: float) -> None:
-    """A time axis over a value axis from -1 to 1."""
+def _style_curves(axes: Axes, estimates: Sequence[EstimateRow], duration: float) -> None:
+    """Set up a time axis and a value axis from -1 to 1."""
     end = max(duration, max((row.time for row in estimates), default=0.0))
     axes.set_xlim(0, end if end > 0 else 1)
     axes.set_ylim(-1, 1)
     axes.set_yticks([-1, -0.5, 0, 0.5, 1])
     _style(axes)
     if not estimates:
-        axes.text(0.5, 0.6, "no face was found", transform=axes.transAxes, ha="center", color=_INK)
+        axes.text(0.5, 0.6, "no face detected", transform=axes.transAxes, ha="center", color=_INK)
 
 
 def _style(axes: Axes) -> None:
@@ -167,46 +174,44 @@ def _style(axes: Axes) -> None:
 
 
 def _draw_curve(
-    axes: Axes, rows: Sequence[FaceEstimate], dimension: str, color: str, label: str, style: str = "-"
+    axes: Axes, rows: Sequence[EstimateRow], dimension: str, color: str, label: str, style: str = "-"
 ) -> None:
     times, values = _curve(rows, dimension)
     axes.plot(times, values, style, color=color, linewidth=1.8, label=label, zorder=3)
 
 
-def _curve(rows: Sequence[FaceEstimate], dimension: str) -> tuple[np.ndarray, np.ndarray]:
-    """Times and values, with NaN between where the face was out of sight, so that no line bridges that time."""
+def _curve(rows: Sequence[EstimateRow], dimension: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return times and values, with NaN where the face was not visible, so that no line bridges the gap."""
     times = np.array([row.time for row in rows])
-    values = np.array([getattr(row, dimension) for row in rows])
+    values = np.array([getattr(row.face, dimension) for row in rows])
     after_gap = np.flatnonzero(_gaps(times)) + 1
     return np.insert(times, after_gap, times[after_gap]), np.insert(values, after_gap, np.nan)
 
 
 def _gaps(times: np.ndarray) -> np.ndarray:
-    """For every pair of neighbouring times whether the face was out of sight between them."""
+    """Return for each pair of consecutive times whether the face was not visible between them."""
     steps = np.diff(times)
     return steps > max(0.3, 3 * float(np.median(steps))) if steps.size else np.zeros(0, bool)
 
 
-def _draw_confidence(axes: Axes, rows: Sequence[FaceEstimate], dimension: str, color: str) -> None:
-    """The shade around a curve: a row of pixels, each as opaque as the model was confident, cut to the band's shape."""
-    times = np.array([row.time for row in rows])
-    if times.size < 2:
-        return
-    values = np.array([getattr(row, dimension) for row in rows])
-    columns = np.linspace(times[0], times[-1], 1000)
-    opacity = 0.45 * np.interp(columns, times, [row.confidence for row in rows])
-    before = np.clip(np.searchsorted(times, columns) - 1, 0, times.size - 2)
-    opacity[_gaps(times)[before]] = 0
-    red, green, blue = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
-    shade = np.dstack([np.full_like(opacity, part) for part in (red, green, blue)] + [np.clip(opacity, 0, 1)])
-    image = axes.imshow(shade, extent=(times[0], times[-1], -1, 1), aspect="auto", interpolation="nearest", zorder=2)
-    edge = np.concatenate([values + CONFIDENCE_RADIUS, (values - CONFIDENCE_RADIUS)[::-1]])
-    outline = np.column_stack([np.concatenate([times, times[::-1]]), edge])
-    image.set_clip_path(Outline(outline, closed=False), transform=axes.transData)
+def _draw_band(axes: Axes, rows: Sequence[EstimateRow], dimension: str, color: str) -> None:
+    """Draw the band of one predicted standard deviation around a curve, with thin edges so that two can overlap."""
+    times, values = _curve(rows, dimension)
+    _, sigmas = _curve(rows, f"{dimension}_sigma")
+    axes.fill_between(times, values - sigmas, values + sigmas, color=color, alpha=0.16, linewidth=0, zorder=2)
+    for side in (-1, 1):
+        axes.plot(times, values + side * sigmas, color=color, alpha=0.4, linewidth=0.6, zorder=2)
 
 
-def _draw_plane(figure: Figure, axes: Axes, faces: dict[str, list[FaceEstimate]]) -> None:
-    """Valence to the right, arousal up; a path is coloured by time and ends in its face's colour."""
+def _legend_above(axes: Axes, columns: int) -> None:
+    """Put the legend above the axes, where it hides no data."""
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, ncol=columns, frameon=False, fontsize="small"
+    )
+
+
+def _draw_plane(figure: Figure, axes: Axes, faces: dict[str, list[EstimateRow]]) -> None:
+    """Draw the paths in the plane, coloured by time and ending in the face's colour."""
     axes.set(xlim=(-1, 1), ylim=(-1, 1), xlabel="valence", ylabel="arousal", aspect="equal")
     axes.set_xticks([-1, -0.5, 0, 0.5, 1])
     axes.set_yticks([-1, -0.5, 0, 0.5, 1])
@@ -222,9 +227,9 @@ def _draw_plane(figure: Figure, axes: Axes, faces: dict[str, list[FaceEstimate]]
             color="#718096",
             style="italic",
         )
-    shown = dict(list(faces.items())[:_MOST_PATHS])
+    shown = dict(list(faces.items())[:_MAX_PATHS])
     if len(shown) < len(faces):
-        axes.set_title(f"the {len(shown)} faces seen longest of {len(faces)}", fontsize="small", color=_INK)
+        axes.set_title(f"the {len(shown)} of {len(faces)} faces seen longest", fontsize="small", color=_INK)
     if not shown:
         return
     times = [row.time for rows in shown.values() for row in rows]
@@ -236,8 +241,8 @@ def _draw_plane(figure: Figure, axes: Axes, faces: dict[str, list[FaceEstimate]]
     bar.outline.set_edgecolor(_GRID)
 
 
-def _draw_path(axes: Axes, rows: Sequence[FaceEstimate], color: str, time_colors: ScalarMappable) -> None:
-    points = np.array([(row.valence, row.arousal) for row in rows])
+def _draw_path(axes: Axes, rows: Sequence[EstimateRow], color: str, time_colors: ScalarMappable) -> None:
+    points = np.array([(row.face.valence, row.face.arousal) for row in rows])
     times = np.array([row.time for row in rows])
     seen = np.flatnonzero(~_gaps(times))
     pieces = [points[i : i + 2] for i in seen]
@@ -248,7 +253,7 @@ def _draw_path(axes: Axes, rows: Sequence[FaceEstimate], color: str, time_colors
     axes.plot(*points[-1], "o", markersize=8, color=color, markeredgecolor="white", zorder=5)
     inwards = points[-1][0] > 0.5
     axes.annotate(
-        rows[0].face_id,
+        rows[0].face.face_id,
         points[-1],
         xytext=(-7 if inwards else 7, 7),
         textcoords="offset points",
@@ -260,18 +265,18 @@ def _draw_path(axes: Axes, rows: Sequence[FaceEstimate], color: str, time_colors
 
 
 def _paper_color(face_id: str) -> str:
-    """The face's colour, darkened to stand out on white."""
+    """Return the face's colour, darkened for a white background."""
     blue, green, red = (round(0.8 * part) for part in face_color(face_id))
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 
 def _pixels(figure: Figure) -> np.ndarray:
-    """The figure as a BGR image."""
+    """Render the figure as a BGR image."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2BGR)
 
 
 def _write_png(path: Path, image: np.ndarray) -> None:
-    # Encoded here and written by Python: OpenCV's own writer fails without saying why.
+    # OpenCV's own writer fails without a reason.
     path.write_bytes(cv2.imencode(".png", image)[1].tobytes())

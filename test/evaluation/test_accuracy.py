@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ast_net_ros.evaluation.metrics.agreement import (
-    Course,
-    agreement,
+from ast_net_ros.evaluation.metrics.accuracy import (
+    Trajectory,
+    accuracy,
     change_per_second,
     confidence_calibration,
-    convergence_seconds,
-    course_figures,
+    convergence_time,
+    trajectory_metrics,
     rank_correlation,
 )
 
@@ -27,16 +27,16 @@ def _pair(seed: int, count: int = 400) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("seed", range(5))
 def test_measures_equal_independent_implementations(seed):
     predicted, truth = _pair(seed)
-    figures = agreement(predicted, truth)
+    metrics = accuracy(predicted, truth)
     r = stats.pearsonr(predicted, truth).statistic
     sp, st = np.std(predicted), np.std(truth)
     ccc = 2 * r * sp * st / (sp**2 + st**2 + (np.mean(predicted) - np.mean(truth)) ** 2)
-    assert figures["r"] == pytest.approx(r, abs=1e-6)
-    assert figures["ccc"] == pytest.approx(ccc, abs=1e-6)
-    assert figures["rmse"] == pytest.approx(np.linalg.norm(predicted - truth) / np.sqrt(len(truth)), abs=1e-6)
-    assert figures["mae"] == pytest.approx(np.mean([abs(p - t) for p, t in zip(predicted, truth)]), abs=1e-6)
-    assert figures["sagr"] == pytest.approx(np.mean([(p > 0) == (t > 0) for p, t in zip(predicted, truth)]), abs=1e-6)
-    assert figures["remarks"] == []
+    assert metrics["r"] == pytest.approx(r, abs=1e-6)
+    assert metrics["ccc"] == pytest.approx(ccc, abs=1e-6)
+    assert metrics["rmse"] == pytest.approx(np.linalg.norm(predicted - truth) / np.sqrt(len(truth)), abs=1e-6)
+    assert metrics["mae"] == pytest.approx(np.mean([abs(p - t) for p, t in zip(predicted, truth)]), abs=1e-6)
+    assert metrics["sagr"] == pytest.approx(np.mean([(p > 0) == (t > 0) for p, t in zip(predicted, truth)]), abs=1e-6)
+    assert metrics["remarks"] == []
 
 
 def _awkward_pairs() -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -60,20 +60,20 @@ def _awkward_pairs() -> dict[str, tuple[np.ndarray, np.ndarray]]:
 @pytest.mark.parametrize("name", list(_awkward_pairs()))
 def test_measures_equal_audmetric_on_degenerate_data(name):
     predicted, truth = _awkward_pairs()[name]
-    figures = agreement(predicted, truth)
+    metrics = accuracy(predicted, truth)
     varies = len(truth) > 1 and np.ptp(predicted) > 0 and np.ptp(truth) > 0
     if varies:
-        assert figures["r"] == pytest.approx(audmetric.pearson_cc(truth, predicted), abs=1e-6)
-        assert figures["r"] == pytest.approx(stats.pearsonr(predicted, truth).statistic, abs=1e-6)
-        assert figures["ccc"] == pytest.approx(audmetric.concordance_cc(truth, predicted), abs=1e-6)
+        assert metrics["r"] == pytest.approx(audmetric.pearson_cc(truth, predicted), abs=1e-6)
+        assert metrics["r"] == pytest.approx(stats.pearsonr(predicted, truth).statistic, abs=1e-6)
+        assert metrics["ccc"] == pytest.approx(audmetric.concordance_cc(truth, predicted), abs=1e-6)
     else:  # the others divide by zero there, or leave it to chance
-        assert figures["r"] is None and figures["ccc"] == 0 and "constant" in figures["remarks"][0]
+        assert metrics["r"] is None and metrics["ccc"] == 0 and "constant" in metrics["remarks"][0]
     errors = np.asarray(predicted) - truth
-    assert figures["rmse"] == pytest.approx(np.sqrt(stats.tmean(errors**2)), abs=1e-6)
-    assert figures["mae"] == pytest.approx(np.linalg.norm(errors, 1) / len(errors), abs=1e-6)
+    assert metrics["rmse"] == pytest.approx(np.sqrt(stats.tmean(errors**2)), abs=1e-6)
+    assert metrics["mae"] == pytest.approx(np.linalg.norm(errors, 1) / len(errors), abs=1e-6)
     agree = [(0 < p) - (p < 0) == (0 < t) - (t < 0) for p, t in zip(predicted.tolist(), truth.tolist())]
-    assert figures["sagr"] == pytest.approx(sum(agree) / len(agree), abs=1e-6)
-    json.dumps(figures, allow_nan=False)
+    assert metrics["sagr"] == pytest.approx(sum(agree) / len(agree), abs=1e-6)
+    json.dumps(metrics, allow_nan=False)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -86,23 +86,23 @@ def test_rank_correlation_equals_spearman_with_ties(seed):
 
 def test_ccc_is_one_only_for_the_truth_itself():
     _, truth = _pair(0)
-    assert agreement(truth, truth)["ccc"] == pytest.approx(1)
-    shifted, stretched = agreement(truth + 0.3, truth), agreement(2 * truth, truth)
+    assert accuracy(truth, truth)["ccc"] == pytest.approx(1)
+    shifted, stretched = accuracy(truth + 0.3, truth), accuracy(2 * truth, truth)
     assert shifted["r"] == pytest.approx(1) and shifted["ccc"] < 0.9
     assert stretched["r"] == pytest.approx(1) and stretched["ccc"] == pytest.approx(0.8, abs=0.01)
 
 
 @pytest.mark.parametrize("predicted", [np.zeros(50), np.full(50, 0.1), np.full(50, 1 / 3)])
 def test_a_constant_prediction_has_ccc_zero_and_no_r(predicted):
-    figures = agreement(predicted, np.linspace(-1, 1, 50))
-    assert figures["ccc"] == 0 and figures["r"] is None
-    assert "constant prediction" in figures["remarks"][0]
-    assert figures["rmse"] > 0
+    metrics = accuracy(predicted, np.linspace(-1, 1, 50))
+    assert metrics["ccc"] == 0 and metrics["r"] is None
+    assert "constant prediction" in metrics["remarks"][0]
+    assert metrics["rmse"] > 0
 
 
 def test_constant_truth_and_both_constant_are_named():
-    assert agreement(np.linspace(-1, 1, 9), np.zeros(9))["remarks"] == ["constant truth: r is undefined, CCC is 0"]
-    both = agreement(np.zeros(9), np.zeros(9))
+    assert accuracy(np.linspace(-1, 1, 9), np.zeros(9))["remarks"] == ["constant truth: r is undefined, CCC is 0"]
+    both = accuracy(np.zeros(9), np.zeros(9))
     assert both["ccc"] == 0 and both["r"] is None and both["rmse"] == 0 and both["sagr"] == 1
 
 
@@ -110,24 +110,24 @@ def test_moments_without_a_label_are_left_out_and_counted():
     predicted, truth = _pair(1)
     holed = truth.copy()
     holed[::3] = np.nan
-    figures = agreement(predicted, holed)
+    metrics = accuracy(predicted, holed)
     kept = np.arange(len(truth)) % 3 != 0
-    assert figures["left_out"] == int((~kept).sum())
-    assert figures["ccc"] == pytest.approx(agreement(predicted[kept], truth[kept])["ccc"])
+    assert metrics["left_out"] == int((~kept).sum())
+    assert metrics["ccc"] == pytest.approx(accuracy(predicted[kept], truth[kept])["ccc"])
 
 
 def test_no_labels_give_no_metrics_and_a_remark():
-    for figures in (agreement(np.array([]), np.array([])), agreement(np.zeros(3), np.full(3, np.nan))):
-        assert figures["ccc"] is None and figures["rmse"] is None and "no moment" in figures["remarks"][0]
+    for metrics in (accuracy(np.array([]), np.array([])), accuracy(np.zeros(3), np.full(3, np.nan))):
+        assert metrics["ccc"] is None and metrics["rmse"] is None and "no moment" in metrics["remarks"][0]
 
 
 def test_non_finite_or_unequal_predictions_are_refused():
     with pytest.raises(ValueError, match="1 predictions are not finite"):
-        agreement(np.array([0.1, np.nan]), np.array([0.1, 0.2]))
+        accuracy(np.array([0.1, np.nan]), np.array([0.1, 0.2]))
     with pytest.raises(ValueError, match="one length"):
-        agreement(np.zeros(3), np.zeros(4))
+        accuracy(np.zeros(3), np.zeros(4))
     with pytest.raises(ValueError, match="recording 'a'.*T x 2"):
-        Course("a", np.zeros((3, 2)), np.zeros((4, 2)), 0.2)
+        Trajectory("a", np.zeros((3, 2)), np.zeros((4, 2)), 0.2)
 
 
 def test_change_per_second_counts_seconds_and_not_steps():
@@ -148,11 +148,11 @@ def test_change_per_second_weighs_steps_by_their_time():
 def test_calibration_bins_hold_a_tenth_of_the_frames_each():
     confidence = np.linspace(0, 1, 100)[::-1]
     error = np.where(confidence < 0.5, 0.4, 0.1)[:, None] * [1.0, -0.5]
-    figures = confidence_calibration(confidence, error)
-    assert [b["within"] for b in figures["bins"]] == [0.0] * 5 + [1.0] * 5
-    assert figures["bins"][0]["confidence"] == pytest.approx(0.045, abs=0.001)
-    assert figures["bins"][9]["rmse"] == pytest.approx(np.sqrt((0.1**2 + 0.05**2) / 2))
-    assert figures["rank_correlation"] == pytest.approx(stats.spearmanr(confidence, np.abs(error).max(1)).statistic)
+    metrics = confidence_calibration(confidence, error)
+    assert [b["within"] for b in metrics["bins"]] == [0.0] * 5 + [1.0] * 5
+    assert metrics["bins"][0]["confidence"] == pytest.approx(0.045, abs=0.001)
+    assert metrics["bins"][9]["rmse"] == pytest.approx(np.sqrt((0.1**2 + 0.05**2) / 2))
+    assert metrics["rank_correlation"] == pytest.approx(stats.spearmanr(confidence, np.abs(error).max(1)).statistic)
     assert confidence_calibration(confidence[:9], error[:9]) == {
         "count": 9,
         "rank_correlation": None,
@@ -164,39 +164,39 @@ def test_calibration_bins_hold_a_tenth_of_the_frames_each():
 def test_convergence_time_is_the_last_moment_apart():
     warm = np.zeros((10, 2))
     cold = np.zeros((10, 2))
-    assert convergence_seconds(cold, warm, 0.2) == 0
+    assert convergence_time(cold, warm, 0.2) == 0
     cold[[0, 1, 4], [0, 1, 1]] = 0.06
-    assert convergence_seconds(cold, warm, 0.2) == pytest.approx(1.0)
+    assert convergence_time(cold, warm, 0.2) == pytest.approx(1.0)
     cold[9, 0] = 0.06
-    assert convergence_seconds(cold, warm, 0.2) is None
+    assert convergence_time(cold, warm, 0.2) is None
 
 
 def test_mean_of_recordings_and_concatenated_differ():
     first, second = _pair(0, 100), _pair(1, 300)
-    courses = [
-        Course("a", np.stack([first[0], first[0]], 1), np.stack([first[1], first[1] + 0.5], 1), 0.2),
-        Course("b", np.stack([second[0], second[0]], 1), np.stack([second[1], second[1]], 1), 0.2),
-        Course("still", np.zeros((10, 2)), np.zeros((10, 2)), 0.2),
+    trajectories = [
+        Trajectory("a", np.stack([first[0], first[0]], 1), np.stack([first[1], first[1] + 0.5], 1), 0.2),
+        Trajectory("b", np.stack([second[0], second[0]], 1), np.stack([second[1], second[1]], 1), 0.2),
+        Trajectory("still", np.zeros((10, 2)), np.zeros((10, 2)), 0.2),
     ]
-    figures = course_figures(courses)
-    mean, joined = figures["valence"]["mean_of_recordings"], figures["valence"]["concatenated"]
-    assert mean["r"] == pytest.approx((agreement(*first)["r"] + agreement(*second)["r"]) / 2)
-    assert mean["ccc"] == pytest.approx((agreement(*first)["ccc"] + agreement(*second)["ccc"]) / 3)
+    metrics = trajectory_metrics(trajectories)
+    mean, joined = metrics["valence"]["mean_of_recordings"], metrics["valence"]["concatenated"]
+    assert mean["r"] == pytest.approx((accuracy(*first)["r"] + accuracy(*second)["r"]) / 2)
+    assert mean["ccc"] == pytest.approx((accuracy(*first)["ccc"] + accuracy(*second)["ccc"]) / 3)
     assert mean["recordings_with"] == {"r": 2, "ccc": 3, "rmse": 3, "mae": 3, "sagr": 3}
     assert joined["count"] == 410
-    assert figures["arousal"]["concatenated"]["ccc"] < joined["ccc"]
-    json.dumps(figures, allow_nan=False)
+    assert metrics["arousal"]["concatenated"]["ccc"] < joined["ccc"]
+    json.dumps(metrics, allow_nan=False)
 
 
 def test_no_recordings_give_no_metrics():
-    figures = course_figures([])
-    assert figures["recordings"] == 0 and figures["valence"]["concatenated"]["ccc"] is None
+    metrics = trajectory_metrics([])
+    assert metrics["recordings"] == 0 and metrics["valence"]["concatenated"]["ccc"] is None
 
 
 def test_smoothness_compares_with_the_target():
     times = np.arange(0, 60, 0.2)
     truth = np.stack([np.sin(times / 5)] * 2, 1)
     jittery = truth + np.random.default_rng(0).normal(0, 0.1, truth.shape)
-    smoothness = course_figures([Course("a", jittery, truth, 0.2)])["valence"]["smoothness"]
+    smoothness = trajectory_metrics([Trajectory("a", jittery, truth, 0.2)])["valence"]["smoothness"]
     assert smoothness["ratio"] > 2
-    assert course_figures([Course("a", truth / 2, truth, 0.2)])["arousal"]["smoothness"]["ratio"] == pytest.approx(0.5)
+    assert trajectory_metrics([Trajectory("a", truth / 2, truth, 0.2)])["arousal"]["smoothness"]["ratio"] == pytest.approx(0.5)

@@ -1,4 +1,4 @@
-"""The content of results.json: figures of recordings and of all together, as its schema says, with nothing made up."""
+"""The content of results.json: metrics of recordings and of all together, as its schema says, with nothing made up."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ import numpy as np
 import pytest
 
 from ast_net_ros.evaluation.comparison import compare_results
-from ast_net_ros.evaluation.metrics.agreement import Course, agreement, course_figures
+from ast_net_ros.evaluation.metrics.accuracy import Trajectory, accuracy, trajectory_metrics
 from ast_net_ros.evaluation.metrics.intervals import Resampling
 from ast_net_ros.evaluation.metrics.summary import (
-    FigureOptions,
+    MetricOptions,
     ResultsError,
-    evaluation_figures,
+    evaluation_metrics,
     read_results,
     write_results,
 )
 from ast_net_ros.evaluation.recording_result import RecordingResult
 
-OPTIONS = FigureOptions(resampling=Resampling(resamples=50))
+OPTIONS = MetricOptions(resampling=Resampling(resamples=50))
 
 
 def recording(name="walk", seed=0, frames=300, mode="offline", truth=True, about=None, path=None) -> RecordingResult:
     """Ten frames a second of one face, seen from frame 20 on and lost for 30 frames in the middle."""
     generator = np.random.default_rng(seed)
     seconds = np.arange(frames) / 10
-    course = np.stack([np.sin(seconds / 5 + seed), np.cos(seconds / 7)], 1) * 0.6
-    predicted = 0.8 * course + 0.05 * generator.standard_normal((frames, 2))
+    trajectory = np.stack([np.sin(seconds / 5 + seed), np.cos(seconds / 7)], 1) * 0.6
+    predicted = 0.8 * trajectory + 0.05 * generator.standard_normal((frames, 2))
     seen = np.arange(frames) >= min(20, frames // 2)
     seen[frames // 2 : frames // 2 + 30] = False
     predicted[~seen] = np.nan
@@ -42,7 +42,7 @@ def recording(name="walk", seed=0, frames=300, mode="offline", truth=True, about
         stamps_ns=(1_700_000_000_000_000_000 + seconds * 1e9).astype(np.int64),
         face_ids=["face_1" if there else "" for there in seen],
         predicted=predicted,
-        truth=course if truth else np.full((frames, 2), np.nan),
+        truth=trajectory if truth else np.full((frames, 2), np.nan),
         confidence=np.where(seen, 0.5 + 0.3 * generator.random(frames), np.nan),
         state_age=np.where(seen, np.maximum(0, seconds - 2), np.nan),
         faces=seen.astype(np.int64),
@@ -55,11 +55,11 @@ def schema() -> dict:
     return json.loads(text)
 
 
-def check(figures: dict) -> dict:
+def check(metrics: dict) -> dict:
     jsonschema.Draft202012Validator.check_schema(schema())
-    jsonschema.validate(figures, schema())
-    json.dumps(figures, allow_nan=False)
-    return figures
+    jsonschema.validate(metrics, schema())
+    json.dumps(metrics, allow_nan=False)
+    return metrics
 
 
 def test_every_kind_of_result_keeps_the_schema():
@@ -72,36 +72,36 @@ def test_every_kind_of_result_keeps_the_schema():
         recording("one", 4, mode="live", about={"live": live, "partial": True, "problems": ["cut off"]}),
     ]
     for some in (results, results[:1], results[1:2], results[3:4], []):
-        figures = check(evaluation_figures(some, OPTIONS, {"command": "ast_net evaluate", "versions": {"torch": "2"}}))
-        figures["comparison"] = compare_results(figures, figures, OPTIONS.resampling)
-        check(figures)
-    figures = check(evaluation_figures(results, OPTIONS))
-    assert figures["recordings"][4]["live"] == {"latency_ms": {"median": 21.5, "p99": None}, "dropped": 3}
-    assert figures["recordings"][4]["problems"] == ["cut off"] and figures["recordings"][4]["partial"]
+        metrics = check(evaluation_metrics(some, OPTIONS, {"command": "ast_net evaluate", "versions": {"torch": "2"}}))
+        metrics["comparison"] = compare_results(metrics, metrics, OPTIONS.resampling)
+        check(metrics)
+    metrics = check(evaluation_metrics(results, OPTIONS))
+    assert metrics["recordings"][4]["live"] == {"latency_ms": {"median": 21.5, "p99": None}, "dropped": 3}
+    assert metrics["recordings"][4]["problems"] == ["cut off"] and metrics["recordings"][4]["partial"]
 
 
 def test_the_schema_refuses_what_it_does_not_describe():
-    figures = evaluation_figures([recording()], OPTIONS)
-    figures["recordings"][0]["surprise"] = 1
+    metrics = evaluation_metrics([recording()], OPTIONS)
+    metrics["recordings"][0]["surprise"] = 1
     with pytest.raises(jsonschema.ValidationError, match="surprise"):
-        check(figures)
+        check(metrics)
 
 
 def test_frames_with_label_and_estimate_are_scored():
     result = recording()
     result.truth[100:130] = np.nan
-    figures = evaluation_figures([result], OPTIONS)["recordings"][0]
-    assert figures["truth"] == {"frames_with_label": 270, "without_estimate": 50, "scored": 220}
-    assert figures["coverage"] == {
+    metrics = evaluation_metrics([result], OPTIONS)["recordings"][0]
+    assert metrics["truth"] == {"frames_with_label": 270, "without_estimate": 50, "scored": 220}
+    assert metrics["coverage"] == {
         "frames_with_face": 250,
         "frames_with_estimate": 250,
         "share": pytest.approx(250 / 300),
     }
     used = np.isfinite(result.predicted[:, 0]) & np.isfinite(result.truth[:, 0])
-    expected = agreement(result.predicted[used, 0], result.truth[used, 0])
-    assert figures["valence"]["accuracy"]["ccc"] == pytest.approx(expected["ccc"])
-    assert figures["valence"]["accuracy"]["count"] == 220
-    assert figures["valence"]["accuracy"]["bias"] == pytest.approx(
+    expected = accuracy(result.predicted[used, 0], result.truth[used, 0])
+    assert metrics["valence"]["accuracy"]["ccc"] == pytest.approx(expected["ccc"])
+    assert metrics["valence"]["accuracy"]["count"] == 220
+    assert metrics["valence"]["accuracy"]["bias"] == pytest.approx(
         float((result.predicted[used, 0] - result.truth[used, 0]).mean())
     )
 
@@ -109,8 +109,8 @@ def test_frames_with_label_and_estimate_are_scored():
 def test_the_warm_up_is_excluded_by_state_age():
     result = recording()
     result.predicted[20:70] = -result.truth[20:70]  # the first five seconds are all wrong
-    left_in = evaluation_figures([result], OPTIONS)["recordings"][0]
-    left_out = evaluation_figures([result], FigureOptions(warm_up_seconds=5.0))["recordings"][0]
+    left_in = evaluation_metrics([result], OPTIONS)["recordings"][0]
+    left_out = evaluation_metrics([result], MetricOptions(warm_up_seconds=5.0))["recordings"][0]
     assert left_in["warm_up_left_out"] == 0 and left_out["warm_up_left_out"] == 50
     assert left_out["truth"]["scored"] == left_in["truth"]["scored"] - 50
     assert left_out["valence"]["accuracy"]["ccc"] > left_in["valence"]["accuracy"]["ccc"] + 0.1
@@ -119,12 +119,12 @@ def test_the_warm_up_is_excluded_by_state_age():
 
 def test_pooled_metrics_equal_those_of_whole_trajectories():
     results = [recording("a", 0), recording("b", 1, 500), recording("c", 2, 200)]
-    pooled = evaluation_figures([*results, recording("no truth", 3, truth=False)], OPTIONS)["pooled"]["offline"]
-    courses = []
+    pooled = evaluation_metrics([*results, recording("no truth", 3, truth=False)], OPTIONS)["pooled"]["offline"]
+    trajectories = []
     for result in results:
         used = np.isfinite(result.predicted[:, 0])
-        courses.append(Course(result.name, result.predicted[used], result.truth[used], 0.1))
-    expected = course_figures(courses)
+        trajectories.append(Trajectory(result.name, result.predicted[used], result.truth[used], 0.1))
+    expected = trajectory_metrics(trajectories)
     assert pooled["recordings"] == 4 and pooled["recordings_with_truth"] == 3
     for dimension in ("valence", "arousal"):
         assert pooled[dimension]["mean_of_recordings"] == expected[dimension]["mean_of_recordings"]
@@ -137,14 +137,14 @@ def test_pooled_metrics_equal_those_of_whole_trajectories():
 
 
 def test_one_recording_has_no_interval():
-    pooled = evaluation_figures([recording()], OPTIONS)["pooled"]["offline"]
+    pooled = evaluation_metrics([recording()], OPTIONS)["pooled"]["offline"]
     assert set(pooled["valence"]["intervals"]["concatenated"].values()) == {None}
     assert "no confidence interval" in pooled["remarks"][0]
 
 
 def test_recordings_without_labels_get_label_free_metrics():
-    figures = evaluation_figures([recording(truth=False)], OPTIONS)
-    single, pooled = figures["recordings"][0], figures["pooled"]["offline"]
+    metrics = evaluation_metrics([recording(truth=False)], OPTIONS)
+    single, pooled = metrics["recordings"][0], metrics["pooled"]["offline"]
     assert single["valence"]["accuracy"] is None and single["confidence"]["bins"] == []
     assert single["valence"]["smoothness"]["change_per_second"] > 0 and single["confidence"]["mean"] > 0.5
     assert single["coverage"]["share"] > 0.8
@@ -158,12 +158,12 @@ def test_smoothness_ignores_gaps_and_changes_of_face():
     result.truth[::2] = 0.01
     result.predicted[:] = result.truth * 3
     result.predicted[100:] += 0.9
-    calm = evaluation_figures([result], OPTIONS)["recordings"][0]["arousal"]["smoothness"]
+    calm = evaluation_metrics([result], OPTIONS)["recordings"][0]["arousal"]["smoothness"]
     result.face_ids[:] = ["face_1"] * 100 + ["face_2"] * 100
-    apart = evaluation_figures([result], OPTIONS)["recordings"][0]["arousal"]["smoothness"]
+    apart = evaluation_metrics([result], OPTIONS)["recordings"][0]["arousal"]["smoothness"]
     assert calm["change_per_second"] > 0.3 and apart["change_per_second"] == pytest.approx(0.3)
     assert apart["target_change_per_second"] == pytest.approx(0.1) and apart["ratio"] == pytest.approx(3)
-    pooled = evaluation_figures([result, result], OPTIONS)["pooled"]["offline"]["arousal"]["smoothness"]
+    pooled = evaluation_metrics([result, result], OPTIONS)["pooled"]["offline"]["arousal"]["smoothness"]
     assert pooled == pytest.approx(apart)
 
 
@@ -174,10 +174,10 @@ def test_calibration_error_is_small_for_true_probabilities():
     right = generator.random(20_000) < confidence
     result.predicted[:] = result.truth + np.where(right, 0.1, 0.4)[:, None]
     result.confidence[:] = confidence
-    figures = evaluation_figures([result], OPTIONS)["recordings"][0]["confidence"]
-    assert figures["calibration_error"] < 0.03 and figures["rank_correlation"] < -0.4
+    metrics = evaluation_metrics([result], OPTIONS)["recordings"][0]["confidence"]
+    assert metrics["calibration_error"] < 0.03 and metrics["rank_correlation"] < -0.4
     result.confidence[:] = 0.9
-    assert evaluation_figures([result], OPTIONS)["recordings"][0]["confidence"]["calibration_error"] > 0.3
+    assert evaluation_metrics([result], OPTIONS)["recordings"][0]["confidence"]["calibration_error"] > 0.3
 
 
 def test_live_and_offline_are_pooled_apart_and_compared():
@@ -186,22 +186,22 @@ def test_live_and_offline_are_pooled_apart_and_compared():
     live.predicted[:] += 0.05
     live.predicted[100:140] = np.nan
     live.faces[100:140] = -1
-    figures = check(evaluation_figures([offline, live], OPTIONS))
-    assert figures["pooled"]["offline"]["recordings"] == figures["pooled"]["live"]["recordings"] == 1
-    single = figures["recordings"][1]
+    metrics = check(evaluation_metrics([offline, live], OPTIONS))
+    assert metrics["pooled"]["offline"]["recordings"] == metrics["pooled"]["live"]["recordings"] == 1
+    single = metrics["recordings"][1]
     difference = single["difference_to_offline"]
-    assert figures["recordings"][0]["difference_to_offline"] is None
+    assert metrics["recordings"][0]["difference_to_offline"] is None
     assert difference["offline"] == "walk" and difference["estimated_only_offline"] == 40
     assert difference["valence"]["mean_absolute"] == pytest.approx(0.05)
-    expected = single["valence"]["accuracy"]["ccc"] - figures["recordings"][0]["valence"]["accuracy"]["ccc"]
+    expected = single["valence"]["accuracy"]["ccc"] - metrics["recordings"][0]["valence"]["accuracy"]["ccc"]
     assert difference["valence"]["accuracy"]["ccc"] == pytest.approx(expected)
     assert single["frames_processed"] == 360 and single["live"] == {"dropped": 40}
 
 
 def test_results_read_back_and_other_files_are_refused(tmp_path: Path):
-    figures = evaluation_figures([recording()], OPTIONS)
-    write_results(tmp_path / "results.json", figures)
-    assert read_results(tmp_path) == read_results(tmp_path / "results.json") == figures
+    metrics = evaluation_metrics([recording()], OPTIONS)
+    write_results(tmp_path / "results.json", metrics)
+    assert read_results(tmp_path) == read_results(tmp_path / "results.json") == metrics
     assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
     (tmp_path / "other.json").write_text('{"schema": "ast_net_evaluation/9"}')
     (tmp_path / "half.json").write_text('{"schema": ')
@@ -213,4 +213,4 @@ def test_results_read_back_and_other_files_are_refused(tmp_path: Path):
 
 def test_options_out_of_range_are_refused():
     with pytest.raises(ValueError, match="warm_up_seconds"):
-        FigureOptions(warm_up_seconds=-1)
+        MetricOptions(warm_up_seconds=-1)
