@@ -1,4 +1,4 @@
-"""Measures of agreement, against SciPy, definitions written out another way, and data that has no spread."""
+"""Measures of accuracy equal those of SciPy and audmetric, also on degenerate data."""
 
 import json
 
@@ -13,8 +13,8 @@ from ast_net_ros.evaluation.metrics.accuracy import (
     change_per_second,
     confidence_calibration,
     convergence_time,
-    trajectory_metrics,
     rank_correlation,
+    trajectory_metrics,
 )
 
 
@@ -112,19 +112,19 @@ def test_moments_without_a_label_are_left_out_and_counted():
     holed[::3] = np.nan
     metrics = accuracy(predicted, holed)
     kept = np.arange(len(truth)) % 3 != 0
-    assert metrics["left_out"] == int((~kept).sum())
+    assert metrics["excluded"] == int((~kept).sum())
     assert metrics["ccc"] == pytest.approx(accuracy(predicted[kept], truth[kept])["ccc"])
 
 
 def test_no_labels_give_no_metrics_and_a_remark():
     for metrics in (accuracy(np.array([]), np.array([])), accuracy(np.zeros(3), np.full(3, np.nan))):
-        assert metrics["ccc"] is None and metrics["rmse"] is None and "no moment" in metrics["remarks"][0]
+        assert metrics["ccc"] is None and metrics["rmse"] is None and "no frame" in metrics["remarks"][0]
 
 
 def test_non_finite_or_unequal_predictions_are_refused():
     with pytest.raises(ValueError, match="1 predictions are not finite"):
         accuracy(np.array([0.1, np.nan]), np.array([0.1, 0.2]))
-    with pytest.raises(ValueError, match="one length"):
+    with pytest.raises(ValueError, match="equal length"):
         accuracy(np.zeros(3), np.zeros(4))
     with pytest.raises(ValueError, match="recording 'a'.*T x 2"):
         Trajectory("a", np.zeros((3, 2)), np.zeros((4, 2)), 0.2)
@@ -199,4 +199,6 @@ def test_smoothness_compares_with_the_target():
     jittery = truth + np.random.default_rng(0).normal(0, 0.1, truth.shape)
     smoothness = trajectory_metrics([Trajectory("a", jittery, truth, 0.2)])["valence"]["smoothness"]
     assert smoothness["ratio"] > 2
-    assert trajectory_metrics([Trajectory("a", truth / 2, truth, 0.2)])["arousal"]["smoothness"]["ratio"] == pytest.approx(0.5)
+    assert trajectory_metrics([Trajectory("a", truth / 2, truth, 0.2)])["arousal"]["smoothness"][
+        "ratio"
+    ] == pytest.approx(0.5)

@@ -1,7 +1,11 @@
-"""`ast_net annotate` on real videos, and that its results are whole or absent."""
+"""`ast_net annotate` on real videos and images; its results are complete or absent."""
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import asdict
+
+import click
 import cv2
 import numpy as np
 import pytest
@@ -12,7 +16,9 @@ from ast_net_ros.cli import ast_net
 from ast_net_ros.evaluation import annotate as annotate_module
 from ast_net_ros.evaluation.annotate import annotate
 from ast_net_ros.evaluation.estimates import read_estimates
-from ast_net_ros.pipeline import AffectPipeline, FaceAffect
+from ast_net_ros.face_affect import FaceAffect
+from ast_net_ros.pipeline import AffectPipeline
+from ast_net_ros.settings import ModelSettings, PipelineSettings
 from ast_net_ros.vision.video import VideoError, open_video
 
 
@@ -27,24 +33,24 @@ def names(folder):
 
 def test_rows_plot_and_overlay_agree_with_the_pipeline(media, tmp_path, pipeline):
     video = media / "single_face.mp4"
-    result = annotate(video, tmp_path / "out", pipeline, overlay=True)
-    assert names(tmp_path / "out") == ["estimates.csv", "overlay.mp4", "plot.png"]
-    assert result.frames == result.declared_frames == 72
+    result = annotate(video, tmp_path / "out", pipeline, overlay=True, seconds=0.99)
+    assert names(tmp_path / "out") == ["estimates.csv", "overlay.webm", "plot.png"]
+    assert (result.frames, result.declared_frames) == (30, 72)
     rows = read_estimates(tmp_path / "out" / "estimates.csv")
-    assert result.frames_with_face == len({row.frame for row in rows}) >= 69
-    assert set(result.face_ids) == {row.face_id for row in rows} and len(result.face_ids) == 1
+    assert result.frames_with_face == len({row.frame for row in rows}) >= 27
+    assert set(result.face_ids) == {row.face.face_id for row in rows} and len(result.face_ids) == 1
 
     fresh = AffectPipeline(pipeline.model)
     with open_video(video) as frames:
-        expected = [(i, t, face) for i, (t, image) in enumerate(frames) for face in fresh.process(image, t)]
+        expected = [(i, t, face) for i, (t, image) in zip(range(30), frames) for face in fresh.process(image, t)]
     assert [(row.frame, row.time) for row in rows] == [(i, pytest.approx(t, abs=1e-6)) for i, t, _ in expected]
-    assert [row.valence for row in rows] == pytest.approx([face.valence for *_, face in expected], abs=2e-6)
-    assert [row.arousal for row in rows] == pytest.approx([face.arousal for *_, face in expected], abs=2e-6)
+    assert [row.face.valence for row in rows] == pytest.approx([face.valence for *_, face in expected], abs=2e-6)
+    assert [row.face.arousal for row in rows] == pytest.approx([face.arousal for *_, face in expected], abs=2e-6)
 
-    with open_video(video) as plain, open_video(tmp_path / "out" / "overlay.mp4") as drawn:
-        assert (drawn.size, drawn.frame_count) == (plain.size, 72) and drawn.fps == pytest.approx(plain.fps)
+    with open_video(video) as plain, open_video(tmp_path / "out" / "overlay.webm") as drawn:
+        assert (drawn.size, drawn.frame_count) == (plain.size, 30) and drawn.fps == pytest.approx(plain.fps)
         difference = np.abs(next(iter(drawn))[1].astype(int) - next(iter(plain))[1]).max(axis=2)
-    x, y, _, height = (round(value) for value in rows[0].box)
+    x, y, _, height = (round(value) for value in rows[0].face.box)
     box_edge = difference[y + height // 2, x - 2 : x + 3].max()
     assert box_edge > 60 and np.median(difference) < 20
 
@@ -62,7 +68,7 @@ class ScriptedPipeline(AffectPipeline):
     def __init__(self, at_frame=None, act=None):
         self.frame, self.at_frame, self.act = -1, at_frame, act
 
-    def process(self, image, stamp, source=""):
+    def process(self, frame_bgr, stamp, source="", detections=None):
         self.frame += 1
         if self.frame == self.at_frame:
             self.act()
@@ -88,7 +94,7 @@ def interrupt():
 
 
 @pytest.mark.parametrize(("act", "error"), [(fail, RuntimeError), (interrupt, KeyboardInterrupt)])
-def test_a_failed_run_leaves_the_earlier_results_alone(short_video, tmp_path, act, error):
+def test_a_failed_run_keeps_the_earlier_results(short_video, tmp_path, act, error):
     out = tmp_path / "out"
     annotate(short_video, out, ScriptedPipeline(), overlay=True)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
@@ -131,10 +137,10 @@ def test_ctrl_c_ends_a_webcam_recording_and_keeps_it(short_video, tmp_path, monk
 
 def test_nothing_is_moved_before_everything_is_written(tmp_path):
     out = tmp_path / "out"
-    with atomic_dir(out, ["a", "b"]) as aside:
-        (aside / "a").write_text("new")
+    with atomic_dir(out, ["a", "b"]) as temporary:
+        (temporary / "a").write_text("new")
         assert not (out / "a").exists()
-        (aside / "b").write_text("new")
+        (temporary / "b").write_text("new")
     assert names(out) == ["a", "b"]
 
 
@@ -147,4 +153,78 @@ def test_the_requested_runtime_is_used_and_reported(media, tmp_path):
     ours, theirs = (read_estimates(tmp_path / name / "estimates.csv") for name in ("torch", "onnxruntime"))
     assert len(ours) == len(theirs) > 0
     for a, b in zip(ours, theirs):
-        assert (a.valence, a.arousal) == pytest.approx((b.valence, b.arousal), abs=1e-4)
+        assert (a.face.valence, a.face.arousal) == pytest.approx((b.face.valence, b.face.arousal), abs=1e-4)
+
+
+def run_annotate(*arguments):
+    return CliRunner().invoke(ast_net, ["annotate", *map(str, arguments)])
+
+
+def test_a_still_image_gives_a_row_for_each_face(media, tmp_path):
+    with open_video(media / "single_face.mp4") as video:
+        cv2.imwrite(str(tmp_path / "face.png"), next(iter(video))[1])
+    run = run_annotate(tmp_path / "face.png", "--output", tmp_path / "out", "--overlay")
+    assert run.exit_code == 0, run.output
+    assert names(tmp_path / "out") == ["estimates.csv", "overlay.png", "plot.png"]
+    (row,) = read_estimates(tmp_path / "out" / "estimates.csv")
+    assert (row.frame, row.time, row.face.state_age) == (0, 0.0, 0.0)
+    drawn = cv2.imread(str(tmp_path / "out" / "overlay.png"))
+    assert drawn.shape == cv2.imread(str(tmp_path / "face.png")).shape
+
+
+def test_a_folder_and_several_files_get_a_folder_each(media, tmp_path):
+    folder = tmp_path / "in"
+    (folder / "day").mkdir(parents=True)
+    shutil.copy(media / "single_face.mp4", folder / "day" / "grin.mp4")
+    (folder / "broken.mp4").write_bytes(bytes(range(256)) * 20)
+    (folder / "notes.txt").write_text("not a video")
+    run = run_annotate(folder, media / "no_face.mp4", "--output", tmp_path / "out", "--seconds", 0.2)
+    assert run.exit_code == 1 and "Failed: video" in run.output and "broken.mp4" in run.output
+    assert names(tmp_path / "out") == ["grin", "no_face"]
+    assert {row.face.face_id for row in read_estimates(tmp_path / "out" / "grin" / "estimates.csv")} == {"face_1"}
+
+
+def test_a_folder_without_videos_is_refused(tmp_path):
+    run = run_annotate(tmp_path, "--output", tmp_path / "out")
+    assert run.exit_code == 1 and "no video or image in it" in run.output and not (tmp_path / "out").exists()
+
+
+def test_only_a_video_that_ends_early_is_called_incomplete(short_video, tmp_path, monkeypatch):
+    assert not annotate(short_video, tmp_path / "out", ScriptedPipeline(), seconds=0.3).incomplete
+    assert not annotate(short_video, tmp_path / "out", ScriptedPipeline()).incomplete
+
+    def open_as_declaring_more(_):
+        video = open_video(short_video)
+        video.frame_count = 40
+        return video
+
+    monkeypatch.setattr(annotate_module, "open_video", open_as_declaring_more)
+    assert not annotate(short_video, tmp_path / "out", ScriptedPipeline(), seconds=0.3).incomplete
+    assert annotate(short_video, tmp_path / "out", ScriptedPipeline()).incomplete
+
+
+def test_a_browser_plays_the_overlay(browser, media, tmp_path, pipeline):
+    annotate(media / "single_face.mp4", tmp_path / "out", pipeline, overlay=True, seconds=0.5)
+    page = tmp_path / "page.html"
+    page.write_text('<video src="out/overlay.webm" muted></video>')
+    browser.open(page)
+    played = browser.driver.execute_async_script("""
+        const [video, done] = [document.querySelector("video"), arguments[0]];
+        video.onended = () => done({width: video.videoWidth, seconds: video.currentTime});
+        video.onerror = () => done({error: video.error.message});
+        video.play().catch(error => done({error: String(error)}));""")
+    assert played.get("width") == 640 and played["seconds"] == pytest.approx(0.5, abs=0.1), played
+
+
+def test_the_old_name_of_an_option_works_with_a_warning(media, tmp_path):
+    arguments = [media / "single_face.mp4", "--output", tmp_path / "out", "--seconds", 0.1, "--smoothing=1"]
+    run = run_annotate(*arguments)
+    assert run.exit_code == 0 and "--smoothing is now --smoothing-time-constant" in run.output
+
+
+def test_the_options_have_the_defaults_of_the_node():
+    command = ast_net.get_command(click.Context(ast_net), "annotate")
+    options = {parameter.name: parameter.default for parameter in command.params}
+    for settings in (ModelSettings(), PipelineSettings()):
+        for name, value in asdict(settings).items():
+            assert options[name] == value, name

@@ -1,4 +1,4 @@
-"""Two runs compared: pairs of recordings, differences with their sign, and what makes runs hard to compare."""
+"""Runs are compared by paired differences; what makes them less comparable is listed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from ast_net_ros.evaluation.comparison import compare_results
 from ast_net_ros.evaluation.metrics.intervals import Resampling
 
-BLANK = {"count": 9, "left_out": 0, "bias": 0.0, "remarks": []}
+BLANK = {"count": 9, "excluded": 0, "bias": 0.0, "remarks": []}
 
 
 def run(ccc: Mapping[str, float | None], mae: float = 0.2, warm_up: float = 0.0) -> dict:
@@ -78,13 +78,13 @@ def test_differences_between_the_runs_are_listed():
     changed["recordings"][0] |= {"topic": "/other", "partial": True, "truth": {"scored": 5}}
     remarks = "\n".join(compare_results(here, changed)["remarks"])
     for said in (
-        "in the baseline 10 s",
+        "10 s in the baseline",
         "'/other' in the baseline",
-        "9 scored moments here, 5",
-        "read only in part in the",
+        "9 scored frames here, 5",
+        "read only partially in the",
     ):
         assert said in remarks
-    assert "share no recording" in compare_results(here, run({"z": 0.1}))["remarks"][0]
+    assert "no recording in common" in compare_results(here, run({"z": 0.1}))["remarks"][0]
 
 
 def test_resampling_is_the_callers():

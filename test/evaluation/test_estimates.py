@@ -1,23 +1,24 @@
-"""The estimates file has the documented columns, reads back as written, and is refused when damaged."""
+"""The estimates file has the documented columns, reads back as written, and is refused if damaged."""
 
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 
 import pytest
 
 from ast_net_ros.evaluation.estimates import (
     ESTIMATE_COLUMNS,
+    EstimateRow,
     EstimatesError,
     EstimatesWriter,
-    FaceEstimate,
-    estimate_row,
+    format_row,
     read_estimates,
 )
+from ast_net_ros.face_affect import FaceAffect
 from ast_net_ros.model import EMOTIONS
-from ast_net_ros.pipeline import FaceAffect
 
-FACE = FaceAffect("face_1", (10.126, 20.0, 30.5, 40.25), -0.5, 0.25, 0.875, (0.125,) * 8, 1.5)
+FACE = FaceAffect("face_1", (10.126, 20.0, 30.5, 40.25), -0.5, 0.25, 0.875, (0.125,) * 8, 1.5, 0.1, 0.2)
 
 
 def written(path, frames):
@@ -27,22 +28,30 @@ def written(path, frames):
     return path
 
 
-def test_the_columns_are_the_documented_ones_and_end_in_the_models_emotions():
+def test_the_columns_are_the_documented_ones():
     assert ",".join(ESTIMATE_COLUMNS) == (
         "frame,time,face_id,box_x,box_y,box_width,box_height,valence,arousal,confidence,state_age,"
-        "neutral,happiness,surprise,sadness,anger,disgust,fear,contempt"
+        "neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,valence_sigma,arousal_sigma"
     )
-    assert ESTIMATE_COLUMNS[-8:] == EMOTIONS
-    assert len(estimate_row(0, 0.0, FACE)) == len(ESTIMATE_COLUMNS)
+    assert ESTIMATE_COLUMNS[11:19] == EMOTIONS
+    assert len(format_row(0, 0.0, FACE)) == len(ESTIMATE_COLUMNS)
+
+
+def test_files_without_sigma_columns_are_read(tmp_path):
+    path = written(tmp_path / "e.csv", [(0.0, [FACE])])
+    lines = path.read_text().splitlines()
+    path.write_text("".join(",".join(line.split(",")[:-2]) + "\n" for line in lines))
+    (row,) = read_estimates(path)
+    assert row.face == replace(FACE, box=(10.13, 20.0, 30.5, 40.25), valence_sigma=0.0, arousal_sigma=0.0)
 
 
 def test_rows_read_back_as_written(tmp_path):
     other = FaceAffect('a "name", with comma', (0.0, 0.0, 1.0, 1.0), 1.0, -1.0, 0.0, (0.0,) * 7 + (1.0,), 0.0)
     path = written(tmp_path / "e.csv", [(0.0, [FACE]), (0.04, []), (1 / 3, [other, FACE])])
     rows = read_estimates(path)
-    assert [(row.frame, row.face_id) for row in rows] == [(0, "face_1"), (2, other.face_id), (2, "face_1")]
-    assert rows[0] == FaceEstimate(0, 0.0, "face_1", (10.13, 20.0, 30.5, 40.25), -0.5, 0.25, 0.875, 1.5, (0.125,) * 8)
-    assert rows[1].time == pytest.approx(1 / 3, abs=1e-6) and rows[1].emotions == other.emotions
+    assert [(row.frame, row.face.face_id) for row in rows] == [(0, "face_1"), (2, other.face_id), (2, "face_1")]
+    assert rows[0] == EstimateRow(0, 0.0, replace(FACE, box=(10.13, 20.0, 30.5, 40.25)))
+    assert rows[1].time == pytest.approx(1 / 3, abs=1e-6) and rows[1].face.emotions == other.emotions
 
 
 def test_the_file_is_plain_csv_for_other_programs(tmp_path):
@@ -62,7 +71,7 @@ def test_a_file_without_rows_is_empty_not_wrong(tmp_path):
     [
         (lambda text: "", ["the header is ''", "it must be frame,time"]),
         (lambda text: text.replace("valence", "mood"), ["mood"]),
-        (lambda text: text[:-30], ["line 3", "fields where 19 belong"]),
+        (lambda text: text[:-30], ["line 3", "fields instead of 21"]),
         (lambda text: text.replace("-0.500000", "nan", 1), ["line 2", "not finite"]),
         (lambda text: text.replace("0.875000", "much", 1), ["line 2", "much"]),
         (lambda text: "\udcff" + text, ["not a CSV file"]),

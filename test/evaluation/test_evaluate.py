@@ -1,4 +1,4 @@
-"""`ast_net evaluate` offline on real bags: equal to annotate, the same each time, going on where it stopped."""
+"""`ast_net evaluate` offline on real bags: equal to annotate, deterministic, resumable."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from ast_net_ros.bags.names import unique_names
 from ast_net_ros.bags.affect_messages import read_affect_labels
+from ast_net_ros.bags.names import unique_names
+from ast_net_ros.bags.paths import RecordingError, find_recordings
 from ast_net_ros.cli import ast_net
 from ast_net_ros.evaluation import run as evaluation_run
 from ast_net_ros.evaluation.annotate import annotate
 from ast_net_ros.evaluation.estimates import read_estimates
-from ast_net_ros.evaluation.labels.ground_truth import LabelOptions
+from ast_net_ros.evaluation.labels.ground_truth import LabelOptions, ground_truth_of
 from ast_net_ros.evaluation.offline import evaluate_recording
 from ast_net_ros.evaluation.options import EstimationSettings
 from ast_net_ros.evaluation.ray_workers import RayError
@@ -30,6 +31,7 @@ from ast_net_ros.evaluation.workers import DiskFullError, RecordingJob
 from ast_net_ros.model import WeightsError
 from ast_net_ros.pipeline import AffectPipeline
 from ast_net_ros.ros.replay.live_metrics import SentImage, live_metrics
+from ast_net_ros.settings import PipelineSettings
 
 FRAMES = 48  # two seconds
 JPEG_TOLERANCE = 0.05  # of valence and arousal, for JPEG of quality 95
@@ -43,7 +45,7 @@ def video(media):
 
 @pytest.fixture(scope="module")
 def recordings(video, bags, tmp_path_factory):
-    """The same two seconds in four guises, the raw one with labels beside it."""
+    """The same two seconds in three formats, the raw one with labels beside it."""
     folder = tmp_path_factory.mktemp("recordings")
     bags.video_bag(folder / "raw", video, frames=FRAMES)
     bags.video_bag(folder / "split", video, storage="sqlite3", compression="file", frames=FRAMES, split=20)
@@ -53,9 +55,20 @@ def recordings(video, bags, tmp_path_factory):
     return folder
 
 
+def test_labels_named_beside_the_recordings_are_not_recordings(recordings):
+    """A shell expands recordings/* to the label files as well."""
+    expanded = [str(path) for path in sorted(recordings.iterdir())]
+    assert str(recordings / "raw.csv") in expanded
+    paths = find_recordings(expanded)
+    assert unique_names(paths) == ["jpeg", "raw", "split"]
+    assert ground_truth_of(recordings / "raw", "raw", LabelOptions(), alone=False) is not None
+    with pytest.raises(RecordingError, match="not a bag or video; name the recording"):
+        find_recordings([str(recordings / "raw.csv")])
+
+
 @pytest.fixture(scope="module")
 def study(recordings, decoys, tmp_path_factory):
-    """(output folder, outcome) of all of them, in two processes, begun in a folder of decoys."""
+    """(output folder, outcome) of all of them, in two processes, started in a folder of decoys."""
     output = tmp_path_factory.mktemp("study") / "out"
     with pytest.MonkeyPatch.context() as place:
         place.chdir(decoys.folder)
@@ -76,7 +89,7 @@ def test_rows_equal_those_of_annotate_for_every_storage(study, video, tmp_path):
     assert files_of(output, "raw")["estimates.csv"] == expected
     assert files_of(output, "split")["estimates.csv"] == expected
     ours, theirs = (
-        np.array([(row.valence, row.arousal) for row in read_estimates(folder / "estimates.csv")])
+        np.array([(row.face.valence, row.face.arousal) for row in read_estimates(folder / "estimates.csv")])
         for folder in (output / "recordings" / "jpeg", tmp_path)
     )
     assert ours.shape == theirs.shape and np.abs(ours - theirs).max() < JPEG_TOLERANCE
@@ -132,7 +145,8 @@ def test_results_are_kept_until_settings_change(study, recordings, tmp_path):
     with pytest.raises(EvaluationError, match=r"no image topic '/mistyped'; it has /camera/image_raw"):
         evaluate([str(recordings / "raw")], mistyped)
     assert (output / "results.json").exists() and files_of(output, "raw") == after
-    smoothed = replace(options, settings=replace(options.settings, smoothing_time_constant=1.0), baseline=study[0])
+    smoothing = PipelineSettings(smoothing_time_constant=1.0)
+    smoothed = replace(options, settings=EstimationSettings(pipeline=smoothing), baseline=study[0])
     outcome = evaluate([str(recordings / "raw")], smoothed)
     assert outcome.kept == 0 and outcome.metrics["comparison"]["modes"]["offline"]["recordings"] == 1
     assert files_of(output, "raw")["estimates.csv"] != before["estimates.csv"]
@@ -191,7 +205,7 @@ def test_a_bad_recording_or_label_file_affects_no_other(study, recordings, tmp_p
 def test_a_full_disk_while_writing_results_is_named(study, recordings, tmp_path):
     shutil.copytree(study[0] / "recordings", tmp_path / "out" / "recordings")
     (tmp_path / "out" / "results.json.partial").symlink_to("/dev/full")
-    with pytest.raises(DiskFullError, match=r"No space left on device; make room and run the same command again"):
+    with pytest.raises(DiskFullError, match=r"No space left on device; free space and run the same command again"):
         evaluate([str(recordings / "raw")], RunOptions(tmp_path / "out", quiet=True))
     assert not (tmp_path / "out" / "results.json").exists()
 
@@ -217,9 +231,7 @@ def test_a_killed_evaluation_resumes(study, recordings, bags, video, tmp_path):
     assert sorted(path.name for path in (output / "recordings").iterdir()) == ["raw", "z_long"]
 
 
-def test_ray_gives_the_same_bytes_and_names_failures(
-    study, recordings, decoys, monkeypatch, tmp_path
-):
+def test_ray_gives_the_same_bytes_and_names_failures(study, recordings, decoys, monkeypatch, tmp_path):
     pytest.importorskip("ray", reason="no Ray: pip install ray")
     monkeypatch.chdir(decoys.folder)
     broken = tmp_path / "broken.mcap"
@@ -235,7 +247,7 @@ def test_ray_gives_the_same_bytes_and_names_failures(
 
 @pytest.mark.parametrize(
     ("address", "words"),
-    [("127.0.0.1:1", "cannot reach a Ray cluster at '127.0.0.1:1'"), ("somewhere", "wanted local, auto, HOST:PORT")],
+    [("127.0.0.1:1", "cannot reach a Ray cluster at '127.0.0.1:1'"), ("somewhere", "expected local, auto, HOST:PORT")],
 )
 def test_an_unreachable_cluster_is_named_at_once(recordings, tmp_path, address, words):
     pytest.importorskip("ray", reason="no Ray: pip install ray")
@@ -246,7 +258,7 @@ def test_an_unreachable_cluster_is_named_at_once(recordings, tmp_path, address, 
 def test_a_worker_with_other_weights_refuses_the_job(recordings, tmp_path):
     """As on a machine of a cluster whose package is of another version."""
     job = RecordingJob("raw", str(recordings / "raw"), str(tmp_path / "raw"), None, EstimationSettings(), "", "0" * 64)
-    with pytest.raises(WeightsError, match=r"the evaluation began with 000000000000\.\.\."):
+    with pytest.raises(WeightsError, match=r"but the evaluation started with 000000000000\.\.\."):
         evaluate_recording(job)
     assert list(tmp_path.iterdir()) == []
 
@@ -266,10 +278,10 @@ def test_recordings_of_one_name_get_folder_prefixes(tmp_path):
     [
         (["--annotation-delay", "1", "--estimate-delay", "a"], "give one of them"),
         (["--rate", "2"], "--rate and --loops are for --live"),
-        (["--warm-up", "sometimes"], "'sometimes' is none of in, out and a number of seconds"),
+        (["--warm-up", "sometimes"], "'sometimes' is neither in, out nor a number of seconds"),
         (["--warm-up", "nan"], "is not in the range"),
         (["--match", "smallest"], "match 'smallest': unknown"),
-        (["--estimate-delay", "dev*"], "no recording of that name; there are raw"),
+        (["--estimate-delay", "dev*"], "no recording of that name; the names are raw"),
         (["--baseline", "/nowhere/results.json"], "/nowhere/results.json: cannot be read"),
         (["--weights", "/nowhere.safetensors"], "no such file"),
     ],
@@ -283,15 +295,16 @@ def test_a_wrong_option_is_reported_before_any_work(recordings, tmp_path, words,
 def test_a_live_run_prints_its_metrics_without_labels(study, recordings, tmp_path, monkeypatch):
     outcome = study[1]
     images = [SentImage(0, i, i, i * 40_000_000, late=i == 3) for i in range(4)]
-    played = {**outcome.metrics["recordings"][0], "name": "calm", "mode": "live"}
+    played = {**outcome.metrics["recordings"][0], "name": "walk", "mode": "live"}
     played["live"] = live_metrics(images, {i: images[i].sent_ns + (10 + i) * 1_000_000 for i in range(3)})
-    deaf = {**played, "name": "deaf", "live": live_metrics(images[:2], {})}
-    metrics = {**outcome.metrics, "pooled": {}, "recordings": [*outcome.metrics["recordings"], played, deaf]}
+    silent = {**played, "name": "silent", "live": live_metrics(images[:2], {})}
+    metrics = {**outcome.metrics, "pooled": {}, "recordings": [*outcome.metrics["recordings"], played, silent]}
     monkeypatch.setattr(evaluation_run, "evaluate", lambda *_: replace(outcome, metrics=metrics))
-    said = CliRunner().invoke(ast_net, ["evaluate", str(recordings), "--output", str(tmp_path), "--live"]).output
-    lines = [line for line in said.splitlines() if line.startswith("live ")]
-    answered = "live calm: 3 of 4 frames answered, latency 11 ms in the median, 12 at the 95th percentile"
+    output = CliRunner().invoke(ast_net, ["evaluate", str(recordings), "--output", str(tmp_path), "--live"]).output
+    assert output.startswith("3 recordings, ")  # each counts once, whatever it was also played to
+    lines = [line for line in output.splitlines() if line.startswith("live ")]
+    answered = "live walk: 3 of 4 frames answered, latency 11 ms in the median, 12 at the 95th percentile"
     assert lines == [
         f"{answered}; 1 were sent late: is the machine fast enough to play them?",
-        "live deaf: 0 of 2 frames answered",
+        "live silent: 0 of 2 frames answered",
     ]

@@ -1,4 +1,4 @@
-"""Labels: found, read, and put onto frames by the stated rules, against values worked out by hand."""
+"""Labels are found, read and interpolated at the frames' stamps by the stated rules."""
 
 from __future__ import annotations
 
@@ -107,10 +107,10 @@ def test_the_delay_of_simulated_raters_is_found(tmp_path):
     labels = np.arange(0, 66, 0.1)
     rated = np.stack([np.sin((labels - 2.3) / 3), np.cos((labels - 2.3) / 5)], axis=1)
     found = estimate_delay([DelayTrajectory(moments, trajectory * 0.8, labels, rated)], 0.0, 6.0, 1.0)
-    assert found["seconds"] == pytest.approx(2.3) and not found["at_the_edge"]
+    assert found["seconds"] == pytest.approx(2.3) and not found["at_search_limit"]
     assert found["mean_ccc"] > found["mean_ccc_at_lowest"] + 0.1
     too_short = estimate_delay([DelayTrajectory(moments, trajectory, labels, rated)], 0.0, 1.0, 1.0)
-    assert too_short["seconds"] == 1.0 and too_short["at_the_edge"]
+    assert too_short["seconds"] == 1.0 and too_short["at_search_limit"]
     with pytest.raises(LabelsError, match="no recording of the development set"):
         estimate_delay([], 0.0, 6.0, 1.0)
 

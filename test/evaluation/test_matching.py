@@ -1,4 +1,4 @@
-"""Which face the labels are compared with, where a picture shows several."""
+"""The match rule chooses the face that the labels are compared with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ast_net_ros.evaluation.labels.matching import (
     named_faces,
     read_face_table,
 )
-from ast_net_ros.pipeline import FaceAffect
+from ast_net_ros.face_affect import FaceAffect
 
 FRAMES = 40
 TRUTH = np.stack([np.sin(np.arange(FRAMES) / 5), np.cos(np.arange(FRAMES) / 7)], axis=1)
@@ -57,8 +57,8 @@ def test_named_faces_join_the_pieces_of_one_person(table):
 
 
 def test_the_best_match_joins_the_tracks_of_one_person(table):
-    names, agreement = best_faces(table, TRUTH)
-    assert set(names) == {"anna", "anna_2"} and agreement > 0.9
+    names, ccc = best_faces(table, TRUTH)
+    assert set(names) == {"anna", "anna_2"} and ccc > 0.9
     without = np.full((FRAMES, 2), np.nan)
     assert best_faces(table, without) == ((), 0.0)
 
@@ -73,5 +73,5 @@ def test_a_face_of_a_few_frames_cannot_be_the_best(tmp_path):
 
 @pytest.mark.parametrize("rule", ["", "id:", "id:a,,b", "smallest"])
 def test_an_unknown_rule_is_refused(rule):
-    with pytest.raises(MatchError, match=r"unknown; wanted largest, best or id:NAME"):
+    with pytest.raises(MatchError, match=r"unknown; expected largest, best or id:NAME"):
         check_rule(rule)

@@ -1,4 +1,4 @@
-"""Plots and contact sheets are pictures in which the data can be found again, made without global state."""
+"""Plots and contact sheets show the data, and are drawn without pyplot's global state."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import cv2
 import numpy as np
 import pytest
 
-from ast_net_ros.evaluation.estimates import FaceEstimate
-from ast_net_ros.evaluation.report import plots
+from ast_net_ros.evaluation.estimates import EstimateRow
+from ast_net_ros.evaluation.report import estimate_plots
 from ast_net_ros.evaluation.report.estimate_plots import contact_sheet, plot_estimates
+from ast_net_ros.face_affect import FaceAffect
 
 
-def estimate(frame, time, face_id="face_1", valence=0.0, arousal=0.0, confidence=0.6):
-    return FaceEstimate(
-        frame, time, face_id, (20.0, 10.0, 30.0, 40.0), valence, arousal, confidence, time, (0.125,) * 8
+def estimate(frame, time, face_id="face_1", valence=0.0, arousal=0.0, confidence=0.6, sigma=0.2):
+    box = (20.0, 10.0, 30.0, 40.0)
+    return EstimateRow(
+        frame, time, FaceAffect(face_id, box, valence, arousal, confidence, (0.125,) * 8, time, sigma, sigma)
     )
 
 
@@ -51,19 +53,27 @@ def test_the_plot_shows_rising_valence_and_level_arousal(tmp_path):
     assert np.ptp(rows) < 8
 
 
-def test_the_confidence_band_darkens_with_confidence():
-    figure = plots.Figure()
-    axes = figure.add_subplot()
-    plots._draw_confidence(axes, ramp(), "valence", "#2b6cb0")
-    (shade,) = axes.images
-    opacity = np.asarray(shade.get_array())[0, :, 3]
-    assert (np.diff(opacity) >= 0).all() and opacity[-1] > opacity[0] + 0.3
+def test_bands_of_two_faces_leave_both_curves_visible(tmp_path):
+    falling = [estimate(i, i / 25, "face_2", valence=1 - i / 50) for i in range(100)]
+    plot_estimates([*ramp(), *falling], tmp_path / "plot.png")
+    image = read(tmp_path / "plot.png")
+    left = image[:, : image.shape[1] // 2]
+    for face_id in ("face_1", "face_2"):
+        assert colored(left, estimate_plots._paper_color(face_id)).sum() > 300
+
+
+def test_the_legend_lies_above_the_axes(tmp_path, monkeypatch):
+    figures, pixels = [], estimate_plots._pixels
+    monkeypatch.setattr(estimate_plots, "_pixels", lambda figure: figures.append(figure) or pixels(figure))
+    plot_estimates([*ramp(), *ramp("face_2")], tmp_path / "plot.png")
+    axes = figures[0].axes[0]
+    assert axes.get_legend().get_window_extent().y0 >= axes.get_window_extent().y1 - 1
 
 
 def test_no_line_bridges_the_time_out_of_sight():
-    times, values = plots._curve(ramp(missing=range(40, 60)), "valence")
+    times, values = estimate_plots._curve(ramp(missing=range(40, 60)), "valence")
     assert np.isnan(values).sum() == 1 and np.isfinite(times).all() and (np.diff(times) >= 0).all()
-    assert not np.isnan(plots._curve(ramp(), "valence")[1]).any()
+    assert not np.isnan(estimate_plots._curve(ramp(), "valence")[1]).any()
 
 
 @pytest.mark.parametrize(
@@ -73,12 +83,14 @@ def test_no_line_bridges_the_time_out_of_sight():
 )
 def test_any_number_of_faces_gives_a_plot_and_a_sheet(tmp_path, estimates):
     plot_estimates(estimates, tmp_path / "plot.png", duration=4.0)
-    contact_sheet([(0.0, np.zeros((48, 64, 3), np.uint8), estimates[:1])], estimates, tmp_path / "sheet.png")
+    contact_sheet(
+        [(0.0, np.zeros((48, 64, 3), np.uint8), [row.face for row in estimates[:1]])], estimates, tmp_path / "sheet.png"
+    )
     assert read(tmp_path / "plot.png").std() > 1 and read(tmp_path / "sheet.png").std() > 1
 
 
 def test_a_long_recording_is_thinned_to_what_can_be_seen():
-    faces = plots._by_face([*ramp(frames=10_000), *ramp("face_2", frames=20)])
+    faces = estimate_plots._by_face([*ramp(frames=10_000), *ramp("face_2", frames=20)])
     assert list(faces) == ["face_1", "face_2"]
     assert len(faces["face_1"]) <= 1500 and len(faces["face_2"]) == 20
 
@@ -86,7 +98,7 @@ def test_a_long_recording_is_thinned_to_what_can_be_seen():
 def test_the_contact_sheet_shows_the_frames_in_order(tmp_path):
     greys = [40, 90, 140, 190, 240]
     frames = [
-        (float(i), np.full((90, 160, 3), grey, np.uint8), [estimate(i, float(i))]) for i, grey in enumerate(greys)
+        (float(i), np.full((90, 160, 3), grey, np.uint8), [estimate(i, float(i)).face]) for i, grey in enumerate(greys)
     ]
     contact_sheet(frames, ramp(), tmp_path / "sheet.png", title="five greys")
     image = read(tmp_path / "sheet.png")
@@ -97,7 +109,7 @@ def test_the_contact_sheet_shows_the_frames_in_order(tmp_path):
         assert np.abs(image[y, x].astype(int) - grey).max() <= 2
         tile = image[index // 4 * tile_height :, index % 4 * tile_width :][:tile_height, :tile_width]
         assert colored(tile, "#42b0ff").sum() > 200  # the box of face_1
-    assert all(frame.min() == frame.max() for _, frame, _ in frames)  # the caller's pictures stay as they are
+    assert all(frame.min() == frame.max() for _, frame, _ in frames)  # the caller's images are unchanged
 
 
 def test_a_sheet_of_nothing_is_refused(tmp_path):
@@ -105,6 +117,6 @@ def test_a_sheet_of_nothing_is_refused(tmp_path):
         contact_sheet([], [], tmp_path / "sheet.png")
 
 
-def test_pyplot_and_its_global_state_are_not_used():
+def test_pyplot_is_not_imported():
     code = "import ast_net_ros.evaluation.report.estimate_plots, sys; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,20 +1,24 @@
-"""Reading ahead changes the speed and nothing else."""
+"""Reading ahead does not change the results."""
 
 from __future__ import annotations
 
 import threading
-import time
 
 import numpy as np
 import pytest
 
 from ast_net_ros.bags.recordings import RecordedFrame
-from ast_net_ros.evaluation.read_ahead import read_ahead
+from ast_net_ros.evaluation.read_ahead import estimate_ahead, read_ahead
+from ast_net_ros.evaluation.recording_result import seconds_since
+from ast_net_ros.model import load_model
+from ast_net_ros.pipeline import AffectPipeline
+from ast_net_ros.settings import PipelineSettings
 from ast_net_ros.vision.detection import Detection
+from ast_net_ros.vision.video import open_video
 
 
 class ScriptedDetector:
-    """Finds the picture's shade; counts the calls of each thread."""
+    """Reports the shade of a frame as a detection; records the calling threads."""
 
     def __init__(self) -> None:
         self.threads: list[str] = []
@@ -24,7 +28,7 @@ class ScriptedDetector:
         return [Detection((float(image_bgr[0, 0, 0]), 0, 1, 1), np.zeros((5, 2), np.float32), 0.9)]
 
 
-def pictures(count, fail_at=None):
+def make_frames(count, fail_at=None):
     for index in range(count):
         if index == fail_at:
             raise OSError("the disk is gone")
@@ -33,7 +37,7 @@ def pictures(count, fail_at=None):
 
 def test_frames_come_in_order_with_their_own_detections():
     detector = ScriptedDetector()
-    for index, ahead in enumerate(read_ahead(pictures(50), detector.detect)):
+    for index, ahead in enumerate(read_ahead(make_frames(50), detector.detect)):
         assert ahead.frame.index == index
         assert ahead.detections is not None and ahead.detections[0].box[0] == index
     assert detector.threads == ["read ahead"] * 50
@@ -42,21 +46,37 @@ def test_frames_come_in_order_with_their_own_detections():
 def test_reading_errors_arrive_after_the_frames_before():
     seen: list[int] = []
     with pytest.raises(OSError, match="the disk is gone"):
-        seen.extend(ahead.frame.index for ahead in read_ahead(pictures(9, fail_at=5), None))
+        seen.extend(ahead.frame.index for ahead in read_ahead(make_frames(9, fail_at=5), None))
     assert threading.active_count() == 1 or not any(t.name == "read ahead" for t in threading.enumerate())
 
 
 def test_few_frames_are_held_and_the_thread_ends():
-    taken = []
+    taken: list[int] = []
+    third = threading.Event()
 
     def endless():
-        for frame in pictures(10_000):
+        for frame in make_frames(10_000):
             taken.append(frame.index)
+            if frame.index == 2:
+                third.set()
             yield frame
 
     frames = read_ahead(endless(), None)
     next(frames)
-    time.sleep(0.3)
-    assert len(taken) <= 5
+    assert third.wait(10)  # the thread works while nothing is taken
     frames.close()
+    assert len(taken) <= 5
     assert not any(thread.name == "read ahead" for thread in threading.enumerate())
+
+
+def test_reading_ahead_gives_the_results_of_process(media):
+    model = load_model(device="cpu")
+    settings = [PipelineSettings(), PipelineSettings(detection_interval=0.0)]
+    for each in settings:
+        with open_video(media / "single_face.mp4") as video:
+            frames = [(index, round(t * 1e9), image) for index, (t, image) in zip(range(15), video)]
+        plain = AffectPipeline(model, settings=each)
+        expected = [plain.process(image, seconds_since(stamp, 0), "x") for _, stamp, image in frames]
+        ahead = AffectPipeline(model, settings=each)
+        recorded = (RecordedFrame(index, stamp, image) for index, stamp, image in frames)
+        assert [faces for _, faces in estimate_ahead(ahead, recorded, "x")] == expected

@@ -1,4 +1,4 @@
-"""report.html as text: whole, escaped, without pictures of people unless they are wanted, and no larger than needed."""
+"""report.html is complete and escaped, shows people only on request, and is small."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from ast_net_ros.evaluation.comparison import compare_results
-from ast_net_ros.evaluation.estimates import EstimatesWriter, FaceEstimate
+from ast_net_ros.evaluation.estimates import EstimatesWriter
 from ast_net_ros.evaluation.metrics.intervals import Resampling
 from ast_net_ros.evaluation.metrics.summary import MetricOptions, evaluation_metrics
 from ast_net_ros.evaluation.recording_result import RecordingResult
+from ast_net_ros.evaluation.report import page_plots
 from ast_net_ros.evaluation.report.page import duration, flat, number, write_report
-from ast_net_ros.evaluation.report import page_plots as page_plots
-from ast_net_ros.evaluation.report.thumbnails import MIN_SECONDS_BETWEEN, thumbnails_wanted, thumbnail, worst_moments
+from ast_net_ros.evaluation.report.thumbnails import MIN_SECONDS_BETWEEN, thumbnail, thumbnails_wanted, worst_moments
+from ast_net_ros.face_affect import FaceAffect
 from ast_net_ros.vision.video import open_video
 
 OPTIONS = MetricOptions(resampling=Resampling(resamples=50))
@@ -97,7 +98,7 @@ def test_names_problems_and_commands_are_escaped(tmp_path):
     baseline["recordings"].append({**baseline["recordings"][0], "name": "only there" + HOSTILE})
     text = page(tmp_path, [result, live], run=run, baseline=baseline)
     assert "<script" not in text and "<img" not in text and "&lt;script&gt;alert(1)" in text
-    assert "{{ 7*7 }}" in text, "a name was run as a template"
+    assert "{{ 7*7 }}" in text, "a name was rendered as a template"
 
 
 def test_names_that_no_file_can_hold_are_shown_escaped(tmp_path):
@@ -112,7 +113,7 @@ def test_problems_and_failures_are_shown_at_the_top(tmp_path):
     top = text[: text.index("Summary")]
     assert "1 recording with problems" in top and "cut</bdi></a> (partial)" in top and "ends early" in top
     assert "broken" in top and "no image topic" in top and "good" not in top.split("<body>")[1]
-    assert "Read only in part" in text
+    assert "Read only partially" in text
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +131,7 @@ def filmed(media, tmp_path_factory) -> tuple[RecordingResult, Path]:
     result = replace(result, topic="", stamps_ns=np.array(stamps, np.int64))
     with EstimatesWriter(own / "estimates.csv") as rows:
         for frame in range(len(stamps)):
-            face = FaceEstimate(frame, 0.0, "face_1", (20.0, 20.0, 60.0, 60.0), 0.0, 0.0, 0.5, 0.0, (0.125,) * 8)
+            face = FaceAffect("face_1", (20.0, 20.0, 60.0, 60.0), 0.0, 0.0, 0.5, (0.125,) * 8, 0.0)
             rows.write(frame, 0.0, [face])
     return result, folder
 
@@ -145,8 +146,8 @@ def test_the_worst_moment_is_shown_as_a_thumbnail(filmed):
     assert [int(frame) for _, frame in images] == [moment.frame for moment in moments]
     shown = cv2.imdecode(np.frombuffer(base64.b64decode(images[0][0]), np.uint8), cv2.IMREAD_COLOR)
     with open_video(result.path) as video:
-        picture = next(image for number_, (_, image) in enumerate(video) if number_ == 23)
-    expected = cv2.imdecode(np.frombuffer(thumbnail(picture), np.uint8), cv2.IMREAD_COLOR)
+        image = next(image for index, (_, image) in enumerate(video) if index == 23)
+    expected = cv2.imdecode(np.frombuffer(thumbnail(image), np.uint8), cv2.IMREAD_COLOR)
     assert shown is not None and expected is not None
     apart = np.abs(shown.astype(int) - expected).max(axis=2)
     assert max(shown.shape) == 320 and (apart < 12).mean() > 0.9  # but for the box
@@ -164,9 +165,7 @@ def test_thumbnails_follow_the_option_and_skip_live_runs(filmed):
 
 def test_a_missing_recording_leaves_the_metrics(tmp_path):
     text = page(tmp_path, [recording(path="/no/such<b>.bag")], thumbnails=True)
-    assert (
-        "Pictures could not be read" in text and "/no/such&lt;b&gt;.bag" in text and "Furthest from the truth" in text
-    )
+    assert "Images could not be read" in text and "/no/such&lt;b&gt;.bag" in text and "Largest errors" in text
 
 
 def test_worst_moments_lie_apart_and_come_worst_first():
@@ -214,3 +213,16 @@ def test_numbers_are_formatted_for_readers():
         ("weights_sha256", "0f"),
         ("l", "1; x 2"),
     ]
+
+
+def test_the_headline_has_no_iso_timestamp(tmp_path):
+    text = page(tmp_path, [recording("walk")], run={"started": "2026-11-24T16:11:16+00:00"})
+    header = text[text.index("<header>") : text.index("</header>")]
+    assert "24 November 2026" in header and "2026-11-24T" not in header
+    assert "2026-11-24T16:11:16" in text
+
+
+def test_a_recording_played_live_counts_once(tmp_path):
+    both = [recording("walk", frames=200), recording("walk", frames=200, mode="live")]
+    header = page(tmp_path, both).partition("</header>")[0].partition("<header>")[2]
+    assert "<h1>walk</h1>" in header and "19.9 s" in header

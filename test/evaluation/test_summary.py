@@ -1,4 +1,4 @@
-"""The content of results.json: metrics of recordings and of all together, as its schema says, with nothing made up."""
+"""results.json follows its schema and holds correct metrics of each recording and of all together."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def recording(name="walk", seed=0, frames=300, mode="offline", truth=True, about
 
 
 def schema() -> dict:
-    text = resources.files("ast_net_ros.evaluation").joinpath("results.schema.json").read_text(encoding="utf-8")
+    text = resources.files("ast_net_ros.evaluation.metrics").joinpath("results.schema.json").read_text(encoding="utf-8")
     return json.loads(text)
 
 
@@ -109,12 +109,12 @@ def test_frames_with_label_and_estimate_are_scored():
 def test_the_warm_up_is_excluded_by_state_age():
     result = recording()
     result.predicted[20:70] = -result.truth[20:70]  # the first five seconds are all wrong
-    left_in = evaluation_metrics([result], OPTIONS)["recordings"][0]
-    left_out = evaluation_metrics([result], MetricOptions(warm_up_seconds=5.0))["recordings"][0]
-    assert left_in["warm_up_left_out"] == 0 and left_out["warm_up_left_out"] == 50
-    assert left_out["truth"]["scored"] == left_in["truth"]["scored"] - 50
-    assert left_out["valence"]["accuracy"]["ccc"] > left_in["valence"]["accuracy"]["ccc"] + 0.1
-    assert left_out["coverage"] == left_in["coverage"]
+    included = evaluation_metrics([result], OPTIONS)["recordings"][0]
+    without = evaluation_metrics([result], MetricOptions(warm_up_seconds=5.0))["recordings"][0]
+    assert included["warm_up_excluded"] == 0 and without["warm_up_excluded"] == 50
+    assert without["truth"]["scored"] == included["truth"]["scored"] - 50
+    assert without["valence"]["accuracy"]["ccc"] > included["valence"]["accuracy"]["ccc"] + 0.1
+    assert without["coverage"] == included["coverage"]
 
 
 def test_pooled_metrics_equal_those_of_whole_trajectories():
@@ -133,7 +133,7 @@ def test_pooled_metrics_equal_those_of_whole_trajectories():
         for kind in ("mean_of_recordings", "concatenated"):
             low, high = pooled[dimension]["intervals"][kind]["ccc"]
             assert low < pooled[dimension][kind]["ccc"] < high
-    assert "3 recordings with truth" in pooled["remarks"][0]
+    assert "3 recordings with labels" in pooled["remarks"][0]
 
 
 def test_one_recording_has_no_interval():
@@ -149,7 +149,7 @@ def test_recordings_without_labels_get_label_free_metrics():
     assert single["valence"]["smoothness"]["change_per_second"] > 0 and single["confidence"]["mean"] > 0.5
     assert single["coverage"]["share"] > 0.8
     assert pooled["valence"]["concatenated"]["ccc"] is None and pooled["valence"]["smoothness"]["ratio"] is None
-    assert "without truth" in pooled["remarks"][0]
+    assert "without labels" in pooled["remarks"][0]
 
 
 def test_smoothness_ignores_gaps_and_changes_of_face():
@@ -158,10 +158,10 @@ def test_smoothness_ignores_gaps_and_changes_of_face():
     result.truth[::2] = 0.01
     result.predicted[:] = result.truth * 3
     result.predicted[100:] += 0.9
-    calm = evaluation_metrics([result], OPTIONS)["recordings"][0]["arousal"]["smoothness"]
+    together = evaluation_metrics([result], OPTIONS)["recordings"][0]["arousal"]["smoothness"]
     result.face_ids[:] = ["face_1"] * 100 + ["face_2"] * 100
     apart = evaluation_metrics([result], OPTIONS)["recordings"][0]["arousal"]["smoothness"]
-    assert calm["change_per_second"] > 0.3 and apart["change_per_second"] == pytest.approx(0.3)
+    assert together["change_per_second"] > 0.3 and apart["change_per_second"] == pytest.approx(0.3)
     assert apart["target_change_per_second"] == pytest.approx(0.1) and apart["ratio"] == pytest.approx(3)
     pooled = evaluation_metrics([result, result], OPTIONS)["pooled"]["offline"]["arousal"]["smoothness"]
     assert pooled == pytest.approx(apart)

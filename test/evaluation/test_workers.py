@@ -1,4 +1,4 @@
-"""Worker processes: results in order, a second try, and one that dies takes no other with it."""
+"""Jobs are retried once, and a worker that dies affects no other job."""
 
 from __future__ import annotations
 
@@ -62,15 +62,15 @@ def test_failures_and_deaths_are_retried_once(tmp_path, work, caplog):
     assert outcomes == [
         None,
         "ValueError: broke on the way",
-        "its worker process died (signal SIGKILL, as when memory runs out)",
+        "its worker process died (signal SIGKILL, perhaps out of memory)",
         None, None, None, None,
     ]  # fmt: skip
     assert written(tmp_path, 7) == [True, False, False, True, True, True, True]
     assert [attempts(tmp_path, i) for i in range(7)] == [1, 2, 2, 1, 2, 2, 1]
-    assert sum(frames) == 5 * 3  # of what succeeded; the rest is taken back
+    assert sum(frames) == 5 * 3  # those of failed attempts are reverted
 
 
-def test_in_one_process_it_is_the_same(tmp_path, work):
+def test_failures_are_retried_in_one_process_too(tmp_path, work):
     frames: list[int] = []
     outcomes = run_here(jobs(tmp_path, "flaky", "broken", "fine"), work, frames.append)
     assert outcomes == [None, "ValueError: broke on the way", None]
@@ -80,7 +80,7 @@ def test_in_one_process_it_is_the_same(tmp_path, work):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_full_disk_ends_the_run_and_keeps_finished_jobs(tmp_path, work, workers):
     these = jobs(tmp_path, "fine", "full", "fine", "fine")
-    with pytest.raises(DiskFullError, match=r"/results/full: No space left on device.*of full; make room"):
+    with pytest.raises(DiskFullError, match=r"/results/full: No space left on device.*of full; free space"):
         run_here(these, work, print) if workers == 1 else run_in_processes(these, work, lambda _: None, workers)
     assert attempts(tmp_path, 1) == 1
     if workers == 1:  # two begin together, and either may come first

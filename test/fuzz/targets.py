@@ -208,7 +208,7 @@ def _run_estimates(data: bytes) -> bool:
         except EstimatesError as error:
             assert str(error)
             return False
-        assert all(np.isfinite([row.time, *row.box, row.valence, *row.emotions]).all() for row in rows)
+        assert all(np.isfinite([row.time, *row.face.box, row.face.valence, *row.face.emotions]).all() for row in rows)
         return True
 
 
@@ -216,7 +216,7 @@ def _estimates_seeds() -> list[bytes]:
     from ast_net_ros.evaluation.estimates import ESTIMATE_COLUMNS
 
     header = ",".join(ESTIMATE_COLUMNS).encode()
-    row = b"0,0.040000,face_1,1.00,2.00,30.00,40.00,0.100000,-0.200000,0.900000,1.200000," + b",".join([b"0.125"] * 8)
+    row = b"0,0.040000,face_1,1.00,2.00,30.00,40.00,0.100000,-0.200000,0.900000,1.200000," + b",".join([b"0.125"] * 10)
     return [header + b"\n" + row + b"\n" + row + b"\n", header + b"\n"]
 
 

@@ -43,7 +43,7 @@ def test_the_demo_leaves_rows_pictures_and_figures(runs: dict[str, tuple[Any, Pa
     assert summary["frames_published"] == 72
     assert len(estimates) == summary["estimates"] >= 0.9 * summary["frames_processed"] > 0
     assert summary["frames_processed"] + summary["frames_dropped"] <= 72
-    assert len({row.face_id for row in estimates}) == summary["faces"]
+    assert len({row.face.face_id for row in estimates}) == summary["faces"]
     assert summary["latency_p95_ms"] >= summary["latency_median_ms"] > 0
     assert summary["device"] in ("cpu", "cuda:0") and len(summary["weights_sha256"]) == 64
     # Rows belong to the frames that they were made from: 30 frames a second, in order, none twice.

@@ -141,7 +141,7 @@ def test_rows_are_those_of_offline_mode_where_nothing_was_dropped(calm: Path, fa
     offline = np.array([[face.valence, face.arousal] for found in faces if (face := primary_face(found))])
     assert result.predicted == pytest.approx(offline, abs=1e-4)
     rows = read_estimates(calm / "estimates.csv")
-    assert [row.frame for row in rows] == list(range(12)) and {row.face_id for row in rows} == {"face_1"}
+    assert [row.frame for row in rows] == list(range(12)) and {row.face.face_id for row in rows} == {"face_1"}
     assert rows[-1].time == pytest.approx((frames[-1].stamp_ns - frames[0].stamp_ns) / NANOSECONDS, abs=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""Metrics of stage 2: on trajectories whose answers are known beforehand."""
+"""Metrics of stage 2 on trajectories with known results."""
 
 
 import numpy as np
@@ -41,7 +41,7 @@ def test_the_labels_themselves_have_ccc_one():
     holed[5:9] = torch.nan
     metrics = accuracy_metrics(_same, [("a", labels, holed)], 0.2)
     assert metrics["valence"]["concatenated"]["ccc"] == pytest.approx(1)
-    assert metrics["valence"]["concatenated"]["left_out"] == 4
+    assert metrics["valence"]["concatenated"]["excluded"] == 4
 
 
 def test_convergence_time_follows_the_models_time_constant():
@@ -70,8 +70,8 @@ def test_true_sigmas_give_calibrated_confidence():
     assert metrics["calibration_error"] < 0.02
     assert metrics["within_one_sigma"] == pytest.approx([0.683, 0.683], abs=0.02)
     assert metrics["bins"][0]["rmse"] > 3 * metrics["bins"][-1]["rmse"]
-    boasting = confidence_metrics(AffectOutput(output.affect, torch.full_like(sigma, 0.05)), labels)
-    assert boasting["calibration_error"] > 0.2 and boasting["rank_correlation"] is None
+    overconfident = confidence_metrics(AffectOutput(output.affect, torch.full_like(sigma, 0.05)), labels)
+    assert overconfident["calibration_error"] > 0.2 and overconfident["rank_correlation"] is None
     assert confidence_metrics(output, torch.full_like(labels, torch.nan))["count"] == 0
 
 
@@ -80,8 +80,8 @@ def test_the_model_is_independent_of_the_frame_rate():
     net = ASTNet(SMALL)
     model = build_model(weights_of(net))
     times = torch.arange(0, 10, 0.02)
-    calm = torch.sin(times / 3).view(1, -1, 1).expand(2, -1, 6)
-    metrics = rate_metrics(model, calm, 0.02)
+    smooth = torch.sin(times / 3).view(1, -1, 1).expand(2, -1, 6)
+    metrics = rate_metrics(model, smooth, 0.02)
     assert set(metrics["rmse"]) == {"25 Hz", "12.5 Hz", "8 Hz", "50 Hz, 30% lost"}
     assert metrics["within"] and 0 < metrics["largest"] < 0.02
     wild = 30 * torch.randn(2, 500, 6, generator=torch.Generator().manual_seed(0))
