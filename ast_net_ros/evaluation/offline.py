@@ -11,7 +11,6 @@ import hashlib
 import importlib
 import importlib.util
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager

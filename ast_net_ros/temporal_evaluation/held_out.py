@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ast_net_ros.model.config import AffectOutput
 from ast_net_ros.model.inference import AffectModel
-from ast_net_ros.model.network import AffectOutput, StackedLSTM
+from ast_net_ros.model.network import StackedLSTM
 from ast_net_ros.temporal_evaluation.confidence_plot import plot_confidence
 from ast_net_ros.temporal_evaluation.temporal_metrics import (
     RATES,
@@ -20,9 +21,6 @@ from ast_net_ros.temporal_evaluation.temporal_metrics import (
     convergence_metrics,
     rate_metrics,
 )
-from ast_net_ros.model.config import AffectOutput
-from ast_net_ros.model.inference import AffectModel
-from ast_net_ros.model.network import StackedLSTM
 from ast_net_ros.training.data.recordings import StepClip
 from ast_net_ros.training.data.samplers import ClipSampler
 from ast_net_ros.training.data.simulation import SimulatedRecordings

@@ -140,7 +140,6 @@ def _trajectory(model: AffectModel, features: Tensor, stamps: np.ndarray, kept: 
     """Return N x len(kept) x 2 estimates at the kept frames."""
     faces = [FaceState(float(stamps[kept[0]])) for _ in features]
     estimates = [
-        advance(model, faces, features[:, frame].numpy(), [float(stamps[frame])] * len(faces)).affect
-        for frame in kept
+        advance(model, faces, features[:, frame].numpy(), [float(stamps[frame])] * len(faces)).affect for frame in kept
     ]
     return np.stack(estimates, axis=1)

@@ -168,8 +168,8 @@ def test_a_still_image_gives_a_row_for_each_face(media, tmp_path):
     assert names(tmp_path / "out") == ["estimates.csv", "overlay.png", "plot.png"]
     (row,) = read_estimates(tmp_path / "out" / "estimates.csv")
     assert (row.frame, row.time, row.face.state_age) == (0, 0.0, 0.0)
-    drawn = cv2.imread(str(tmp_path / "out" / "overlay.png"))
-    assert drawn.shape == cv2.imread(str(tmp_path / "face.png")).shape
+    plain, drawn = (cv2.imread(str(tmp_path / name)) for name in ("face.png", "out/overlay.png"))
+    assert plain is not None and drawn is not None and drawn.shape == plain.shape and (drawn != plain).any()
 
 
 def test_a_folder_and_several_files_get_a_folder_each(media, tmp_path):
@@ -224,6 +224,7 @@ def test_the_old_name_of_an_option_works_with_a_warning(media, tmp_path):
 
 def test_the_options_have_the_defaults_of_the_node():
     command = ast_net.get_command(click.Context(ast_net), "annotate")
+    assert command is not None
     options = {parameter.name: parameter.default for parameter in command.params}
     for settings in (ModelSettings(), PipelineSettings()):
         for name, value in asdict(settings).items():

@@ -63,8 +63,14 @@ def test_bands_of_two_faces_leave_both_curves_visible(tmp_path):
 
 
 def test_the_legend_lies_above_the_axes(tmp_path, monkeypatch):
-    figures, pixels = [], estimate_plots._pixels
-    monkeypatch.setattr(estimate_plots, "_pixels", lambda figure: figures.append(figure) or pixels(figure))
+    figures = []
+    draw = estimate_plots._pixels
+
+    def keep(figure):
+        figures.append(figure)
+        return draw(figure)
+
+    monkeypatch.setattr(estimate_plots, "_pixels", keep)
     plot_estimates([*ramp(), *ramp("face_2")], tmp_path / "plot.png")
     axes = figures[0].axes[0]
     assert axes.get_legend().get_window_extent().y0 >= axes.get_window_extent().y1 - 1

@@ -1,13 +1,11 @@
 """Metrics of stage 2 on trajectories with known results."""
 
-
 import numpy as np
 import pytest
 import torch
 
-from ast_net_ros.model.inference import AffectModel
-from ast_net_ros.model.network import AffectOutput, ASTNet, NetworkConfig
-from ast_net_ros.model.weights import WeightsInfo
+from ast_net_ros.model.inference import build_model
+from ast_net_ros.model.network import AffectOutput, ASTNet, NetworkConfig, weights_of
 from ast_net_ros.temporal_evaluation.confidence_plot import plot_confidence
 from ast_net_ros.temporal_evaluation.temporal_metrics import (
     accuracy_metrics,
@@ -15,8 +13,6 @@ from ast_net_ros.temporal_evaluation.temporal_metrics import (
     convergence_metrics,
     rate_metrics,
 )
-from ast_net_ros.model.inference import build_model
-from ast_net_ros.model.network import AffectOutput, ASTNet, NetworkConfig, weights_of
 
 SMALL = NetworkConfig(widths=(8, 8, 8), depths=(1, 1, 1), attributes=6, hidden=8)
 
