@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from ast_net_ros.model.config import EMOTIONS
 from ast_net_ros.model.inference import AffectModel
+from ast_net_ros.training.affect_map import FITTED_MAP
 from ast_net_ros.training.data.faces import Faces, majority_emotion
-from ast_net_ros.training.data.simulation import EMOTION_COORDINATES
 from ast_net_ros.training.data.smile_pairs import aligned_pair, people_in
 from ast_net_ros.vision.detection import make_detector
 
@@ -166,7 +166,7 @@ def invariance_metrics(model: AffectModel, faces: Faces, limit: int = 1000) -> d
         metrics[name] = {
             "feature_change": round(float(feature_change), 4),
             "same_emotion": round(float((moved.argmax(axis=1) == emotions.argmax(axis=1)).mean()), 4),
-            "valence_change": round(float(np.abs((moved - emotions) @ EMOTION_COORDINATES[:, 0]).mean()), 4),
+            "valence_change": round(float(np.abs((moved - emotions) @ FITTED_MAP.coordinates[:, 0]).mean()), 4),
         }
     return metrics
 

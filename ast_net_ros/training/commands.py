@@ -67,6 +67,9 @@ def _sizes(option: str, text: str) -> tuple[int, ...]:
 @click.option("--widths", default="32,64,160,256", help="Channels of each stage of the CNN.")
 @click.option("--depths", default="1,2,2,2", help="Residual blocks of each stage.")
 @click.option("--init-from", type=FILE, help="Weights to start from: cnn.safetensors or ast_net.safetensors.")
+@click.option("--teacher", "teacher_path", type=FILE, help="Weights to distil, of either kind.")
+@click.option("--teacher-share", type=click.FloatRange(0, 1), default=0.5, help="Of the teacher in the targets.")
+@click.option("--mixup-share", type=click.FloatRange(0, 1), default=0.0, help="Of the batches that mixup blends.")
 @click.option(
     "--final-strength", type=_SHARE, default=0.4, help="Strength of the augmentation at the end; it starts at 1."
 )
@@ -79,7 +82,7 @@ def train_attributes_command(train_path: Path, valid_path: Path, output: Path, d
     from ast_net_ros.model.config import NetworkConfig
     from ast_net_ros.training.data.face_sources import open_faces
     from ast_net_ros.training.stage1 import AttributeTraining, train_attributes
-    from ast_net_ros.training.warm_start import init_from_checkpoint
+    from ast_net_ros.training.warm_start import init_from_checkpoint, load_any_cnn
 
     network = NetworkConfig(widths=_sizes("--widths", given["widths"]), depths=_sizes("--depths", given["depths"]))
     if len(network.widths) != len(network.depths):
@@ -87,13 +90,15 @@ def train_attributes_command(train_path: Path, valid_path: Path, output: Path, d
             f"--widths has {len(network.widths)} stages and --depths {len(network.depths)}; they must be as many"
         )
     initial_cnn = init_from_checkpoint(given["init_from"], network) if given["init_from"] else None
+    teacher = load_any_cnn(given["teacher_path"])[1] if given["teacher_path"] else None
     train, valid = (
         open_faces(path, part, output, click.echo) for path, part in ((train_path, "train"), (valid_path, "valid"))
     )
     click.echo(
         f"face found in {train.found.mean():.1%} of {len(train)} training and {valid.found.mean():.1%} of {len(valid)}"
     )
-    best = train_attributes(train, valid, output, from_options(AttributeTraining, given), network, device, initial_cnn)
+    training = from_options(AttributeTraining, given)
+    best = train_attributes(train, valid, output, training, network, device, initial_cnn, teacher)
     click.echo(f"best FER+ accuracy {best:.4f}: {output / 'cnn.safetensors'}")
 
 

@@ -24,6 +24,7 @@ from ast_net_ros.training.augmentation import augment
 from ast_net_ros.training.checkpoint import Checkpoint, save_cnn, state_digest
 from ast_net_ros.training.data.faces import Faces, majority_emotion, vote_distribution
 from ast_net_ros.training.data.samplers import rarity_weights, weighted_order
+from ast_net_ros.training.distillation import mixup, teacher_probabilities
 from ast_net_ros.training.engine import Engine
 from ast_net_ros.training.losses import vote_cross_entropy
 from ast_net_ros.training.schedule import warmup_cosine
@@ -46,6 +47,9 @@ class AttributeTraining:
             poor landmarks.
         final_strength: Strength of the augmentation at the end, in [0, 1]; it falls linearly from 1.
         rare_exponent: How much more often faces of rare emotions are shown, in [0, 1]; see `rarity_weights`.
+        teacher_share: Weight of the teacher's probabilities in the targets, in [0, 1]; the rest is the votes.
+        mixup_share: Share of the batches that mixup blends, in [0, 1]; it falls to 0 over the last 15 % of the run.
+        mixup_alpha: Of its Beta distribution.
         precision: "float32", or "bfloat16" for convolutions under autocast.
         seed: Of everything random.
     """
@@ -58,6 +62,9 @@ class AttributeTraining:
     unaligned_share: float = 0.15
     final_strength: float = 0.4
     rare_exponent: float = 0.25
+    teacher_share: float = 0.5
+    mixup_share: float = 0.0
+    mixup_alpha: float = 0.3
     precision: str = "float32"
     seed: int = 1
 
@@ -70,6 +77,7 @@ def train_attributes(
     network: NetworkConfig | None = None,
     device: str = "cpu",
     initial_cnn: DiscreteEmotionCNN | None = None,
+    teacher: DiscreteEmotionCNN | None = None,
 ) -> float:
     """Train, or resume the run in `output`.
 
@@ -84,6 +92,7 @@ def train_attributes(
         network: Sizes of the CNN.
         device: "cpu", "cuda" or "cuda:N".
         initial_cnn: Weights to start from in place of random ones (see :mod:`~ast_net_ros.training.warm_start`).
+        teacher: CNN to distil; None trains on the votes alone.
 
     Returns:
         The best majority accuracy on `valid`, in [0, 1].
@@ -98,6 +107,7 @@ def train_attributes(
         "training": asdict(training),
         "network": asdict(network),
         "initial_cnn": {"digest": state_digest(initial_cnn) if initial_cnn else None},
+        "teacher": {"digest": state_digest(teacher) if teacher else None},
     }
     model = (initial_cnn or DiscreteEmotionCNN(network)).to(engine.device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -108,8 +118,11 @@ def train_attributes(
     first_epoch, best = int(progress.get("epoch", 0)), progress.get("best", 0.0)
 
     images = torch.from_numpy(np.stack([train.chips, train.images])).unsqueeze(2)  # aligned, unaligned
-    targets = torch.from_numpy(vote_distribution(train.votes))
-    weights = rarity_weights(targets, training.rare_exponent)
+    votes = torch.from_numpy(vote_distribution(train.votes))
+    targets = votes.expand(2, -1, -1)
+    if teacher:
+        targets = torch.lerp(targets, teacher_probabilities(teacher, train, device), training.teacher_share)
+    weights = rarity_weights(votes, training.rare_exponent)
     usable = int((weights > 0).sum())
     steps = math.ceil(usable / training.batch)
     schedule = warmup_cosine(optimizer, training.epochs * steps, warmup_steps=steps, finished_steps=first_epoch * steps)
@@ -121,11 +134,15 @@ def train_attributes(
         model.train()
         for index, chosen in enumerate(tqdm(order, f"epoch {epoch + 1}/{training.epochs}", unit="batch")):
             unaligned = (torch.rand(len(chosen), generator=generator) < training.unaligned_share).long()
-            strength = 1 + (training.final_strength - 1) * (epoch + index / steps) / training.epochs
+            done = (epoch + index / steps) / training.epochs
+            strength = 1 + (training.final_strength - 1) * done
+            wanted = targets[unaligned, chosen].to(engine.device)
             chips = augment(images[unaligned, chosen].to(engine.device).float(), generator, strength)
+            if float(torch.rand((), generator=generator)) < training.mixup_share * min(1.0, (1 - done) / 0.15):
+                chips, wanted = mixup(chips, wanted, training.mixup_alpha, generator)
             with torch.autocast(engine.device.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
                 _, logits = model(chips.to(memory_format=torch.channels_last))
-            loss = vote_cross_entropy(logits, targets[chosen].to(engine.device))
+            loss = vote_cross_entropy(logits, wanted)
             engine.step(loss, model, optimizer, largest_norm=5.0)
             schedule.step()
             averaged.update_parameters(model)

@@ -15,6 +15,7 @@ from ast_net_ros.model.network import DiscreteEmotionCNN, load_weights
 from ast_net_ros.model.weights import WeightsError
 from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.checkpoint import load_cnn
+from ast_net_ros.training.narrowing import narrow_cnn
 
 
 def load_any_cnn(path: Path) -> tuple[NetworkConfig, DiscreteEmotionCNN]:
@@ -37,6 +38,8 @@ def init_from_checkpoint(path: Path, network: NetworkConfig) -> DiscreteEmotionC
         DataError: The file is no weights file, or not even the stems have the same size.
     """
     sizes, source = load_any_cnn(path)
+    if any(stored > wanted for stored, wanted in zip(sizes.widths, network.widths)):
+        sizes, source = narrow_cnn(source, sizes, network.widths)
     if sizes.chip_side != network.chip_side or sizes.widths[0] != network.widths[0]:
         raise DataError(
             f"{path}: chips of {sizes.chip_side} pixels and a stem of {sizes.widths[0]} channels; the network to train "

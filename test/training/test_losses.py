@@ -5,7 +5,7 @@ import torch
 
 from ast_net_ros.model.config import AffectOutput, NetworkConfig
 from ast_net_ros.model.network import StackedLSTM
-from ast_net_ros.training.data.simulation import EMOTION_COORDINATES, SimulatedRecordings, Simulation
+from ast_net_ros.training.data.simulation import SimulatedRecordings, Simulation
 from ast_net_ros.training.losses import concordance, consistency_loss, regression_loss
 from ast_net_ros.training.stage2 import TemporalTraining, temporal_metrics, train_temporal
 
@@ -107,9 +107,3 @@ def test_training_learns_and_is_repeatable():
     again = train_temporal(_recordings().sample, SMALL, training)
     for name, value in model.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], value, atol=0, rtol=0)
-
-
-def test_neutral_is_the_least_aroused_emotion():
-    assert EMOTION_COORDINATES.shape == (8, 2)
-    assert abs(EMOTION_COORDINATES).max() <= 1
-    assert EMOTION_COORDINATES[:, 1].argmin() == 0

@@ -16,6 +16,7 @@ import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,31 +24,42 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ast_net_ros.model.network import DiscreteEmotionCNN
+from ast_net_ros.training.affect_map import FITTED_MAP, AffectMap, soften
 from ast_net_ros.training.augmentation import augment
 from ast_net_ros.training.checkpoint import state_digest
 from ast_net_ros.training.data.array_cache import cached_arrays
 from ast_net_ros.training.data.faces import Faces, vote_distribution
 from ast_net_ros.training.data.samplers import AUGMENTATION_STRENGTH, ClipBatch
 
-EMOTION_COORDINATES = np.array(
-    [
-        [0.00, -0.30],  # neutral
-        [0.81, 0.51],  # happiness
-        [0.40, 0.67],  # surprise
-        [-0.63, -0.25],  # sadness
-        [-0.51, 0.59],  # anger
-        [-0.60, 0.35],  # disgust
-        [-0.64, 0.60],  # fear
-        [-0.55, 0.00],  # contempt
-    ],
-    np.float32,
-)
-"""Valence and arousal of each emotion, in the order of EMOTIONS.
+VOTE_SHARE = 0.5
+"""Weight of the raters' votes in a face's target; the rest is what the CNN sees, which grades each expression."""
 
-Russell and Mehrabian 1977 for the words, with three departures. Neutral: arousal -0.30 instead of 0, since raters of
-face images find the neutral face the least aroused of all. Sadness: -0.25 instead of -0.27, so that it does not
-lie below neutral's neighbourhood. Contempt: this project's choice (Labs et al. 2015 measured 0.01 for its arousal).
-"""
+
+class AffectEvent(NamedTuple):
+    """A short departure from the trajectory, in which valence and arousal go ways of their own.
+
+    Attributes:
+        valence: Its largest change of valence.
+        arousal: Likewise of arousal.
+        rise: Seconds until it is reached.
+        hold: Seconds that it lasts.
+        fall: Seconds until it is over.
+    """
+
+    valence: float
+    arousal: float
+    rise: float
+    hold: float
+    fall: float
+
+
+AFFECT_EVENTS = {
+    "startle": AffectEvent(0.0, 0.6, 0.4, 0.8, 2.0),
+    "tension": AffectEvent(-0.5, 0.5, 3.0, 6.0, 4.0),
+    "tiredness": AffectEvent(-0.2, -0.6, 6.0, 8.0, 5.0),
+    "laughter": AffectEvent(0.6, 0.5, 0.6, 2.5, 3.0),
+}
+"""Project's choice, by how these pass on a face."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +93,7 @@ class Simulation:
     still_share: float = 0.6
     stretch_seconds: float = 3.0
     nearest: int = 48
+    event_rate: float = 0.04
     miss_rate: float = 0.05
     miss_seconds: float = 1.0
     identity_share: float = 0.25
@@ -110,8 +123,8 @@ class SimulatedRecordings:
 
     def _sample(self, views: int, count: int, steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Features (views x count x steps x F) and labels (count x steps x 2)."""
-        wanted = self.trajectories(count, steps, generator)
-        faces, weight = self._faces_along(wanted, generator)
+        wanted, keyframes = self._with_events(self.trajectories(count, steps, generator), generator)
+        faces, weight = self._faces_along(wanted, keyframes, generator)
         weight = weight.unsqueeze(-1)
         parts = []
         for _ in range(views):
@@ -144,11 +157,31 @@ class SimulatedRecordings:
             positions.append(position)
         return (torch.stack(positions, dim=1) + mean.unsqueeze(1)).clamp(-1, 1)
 
-    def _faces_along(self, wanted: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _with_events(self, wanted: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Add events to trajectories (count x steps x 2); also which steps (count x steps) need a face of their own."""
+        s = self.simulation
+        count, steps, _ = wanted.shape
+        wanted, keyframes = wanted.clone(), torch.zeros(count, steps, dtype=torch.bool)
+        events = list(AFFECT_EVENTS.values())
+        begins = torch.rand(count, steps, generator=generator) < s.event_rate * s.step_seconds
+        for recording, begin in begins.nonzero().tolist():
+            event = events[int(torch.randint(len(events), (1,), generator=generator))]
+            strength = 0.6 + 0.6 * float(torch.rand(1, generator=generator))
+            peak, end = event.rise + event.hold, event.rise + event.hold + event.fall
+            seconds = torch.arange(min(steps - begin, math.ceil(end / s.step_seconds))) * s.step_seconds
+            course = (seconds / event.rise).clamp(max=1) * ((end - seconds) / event.fall).clamp(0, 1)
+            change = torch.tensor([event.valence, event.arousal]) * strength
+            wanted[recording, begin : begin + len(course)] += course.unsqueeze(1) * change
+            for moment in (0.0, event.rise, peak, end):
+                keyframes[recording, min(begin + round(moment / s.step_seconds), steps - 1)] = True
+        return wanted.clamp(-1, 1), keyframes
+
+    def _faces_along(self, wanted: Tensor, keyframes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """For every step the faces before and after it (2 x count x steps), and the weight of the one after it."""
         s = self.simulation
         count, steps, _ = wanted.shape
         sampled = torch.rand(count, steps, generator=generator) < s.step_seconds / s.stretch_seconds
+        sampled |= keyframes
         sampled[:, 0] = sampled[:, -1] = True
         where = sampled.nonzero()
         near = torch.cdist(wanted[sampled], self.targets).topk(min(s.nearest, len(self.targets)), largest=False).indices
@@ -225,6 +258,7 @@ def simulate_recordings(
     seed: int,
     simulation: Simulation | None = None,
     cache: Path | None = None,
+    affect_map: AffectMap = FITTED_MAP,
 ) -> SimulatedRecordings:
     """Encode faces with votes that the detector found, without duplicates, and make simulated recordings of them.
 
@@ -235,12 +269,35 @@ def simulate_recordings(
         seed: Of the augmentation.
         simulation: Statistics of the recordings.
         cache: Folder in which the features are kept, by weights, faces, versions and seed.
+        affect_map: Gives each face its valence and arousal.
     """
     votes = vote_distribution(faces.votes)
     chosen = np.flatnonzero((votes.sum(axis=1) > 0) & faces.found & ~faces.duplicate)
-    targets = torch.from_numpy(votes[chosen] @ EMOTION_COORDINATES)
     features = _cached_features(cnn, faces.chips[chosen], versions, seed, cache)
+    targets = face_targets(cnn, features, votes[chosen], affect_map)
     return SimulatedRecordings(features, targets, simulation)
+
+
+@torch.inference_mode()
+def face_targets(
+    cnn: DiscreteEmotionCNN, features: Tensor, votes: np.ndarray, affect_map: AffectMap = FITTED_MAP
+) -> Tensor:
+    """Give each face its valence and arousal, from the raters' votes and from what the CNN sees in it.
+
+    Args:
+        cnn: That encoded the faces.
+        features: N x V x F, V augmented versions of each face.
+        votes: N x 8 shares of the votes.
+        affect_map: From emotions to valence and arousal.
+
+    Returns:
+        N x 2 float32 in [-1, 1].
+    """
+    cnn.eval()
+    head = next(cnn.emotions.parameters())
+    logits = cnn.emotions(features.mean(dim=1).to(head.device)).cpu().numpy()
+    weights = VOTE_SHARE * votes + (1 - VOTE_SHARE) * soften(logits, affect_map.temperature)
+    return torch.from_numpy(affect_map.of_weights(weights, logits)).float()
 
 
 def _cached_features(

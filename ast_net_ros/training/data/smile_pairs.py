@@ -18,10 +18,10 @@ from torch import Tensor
 from ast_net_ros.model.config import EMOTIONS
 from ast_net_ros.model.network import DiscreteEmotionCNN
 from ast_net_ros.rating_files import DataError
+from ast_net_ros.training.affect_map import FITTED_MAP
 from ast_net_ros.training.data.recordings import read_image, split_by_person
 from ast_net_ros.training.data.samplers import ClipBatch
 from ast_net_ros.training.data.simulation import (
-    EMOTION_COORDINATES,
     SimulatedRecordings,
     Simulation,
     augmented_features,
@@ -42,7 +42,9 @@ class SmileRecordings:
 
     def __init__(self, features: Tensor, simulation: Simulation | None = None):
         self.features = features
-        neutral, happy = (torch.from_numpy(EMOTION_COORDINATES[EMOTIONS.index(e)]) for e in ("neutral", "happiness"))
+        neutral, happy = (
+            torch.from_numpy(FITTED_MAP.coordinates[EMOTIONS.index(e)]).float() for e in ("neutral", "happiness")
+        )
         self._ends = torch.stack([neutral, torch.lerp(neutral, happy, SMILE_INTENSITY)])
         # Trajectories, misses and held versions are those of the other simulated recordings.
         self._simulated = SimulatedRecordings(

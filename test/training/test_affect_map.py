@@ -1,0 +1,83 @@
+"""The map from emotions to valence and arousal follows ratings, within its bounds."""
+
+import numpy as np
+import pytest
+import torch
+
+from ast_net_ros.model.config import EMOTIONS, NetworkConfig
+from ast_net_ros.model.network import DiscreteEmotionCNN
+from ast_net_ros.training.affect_map import (
+    BOUNDS,
+    FITTED_MAP,
+    PUBLISHED_COORDINATES,
+    AffectMap,
+    cross_validated,
+    fit_affect_map,
+)
+from ast_net_ros.training.data.simulation import face_targets
+
+INDEX = {name: k for k, name in enumerate(EMOTIONS)}
+
+
+def rated_faces(count=400, seed=0):
+    """Logits of faces with a leading emotion each, and the ratings of a rater who follows known coordinates."""
+    generator = np.random.default_rng(seed)
+    leading = generator.integers(0, 8, count)
+    logits = generator.normal(0, 1, (count, 8))
+    logits[np.arange(count), leading] += generator.uniform(2, 8, count)
+    middle = BOUNDS.mean(axis=2)
+    ratings = np.clip(middle[leading] + generator.normal(0, 0.1, (count, 2)), -1, 1)
+    return logits, ratings, middle
+
+
+def test_a_fit_finds_the_coordinates_that_a_rater_follows():
+    logits, ratings, middle = rated_faces()
+    fitted = fit_affect_map(logits, ratings)
+    distance = np.abs(fitted.coordinates - middle)
+    assert distance[:, 0].mean() < np.abs(PUBLISHED_COORDINATES - middle)[:, 0].mean() + 0.05
+    assert (fitted.coordinates >= BOUNDS[..., 0] - 1e-9).all() and (fitted.coordinates <= BOUNDS[..., 1] + 1e-9).all()
+    assert np.corrcoef(fitted(logits)[:, 0], ratings[:, 0])[0, 1] > 0.8
+
+
+def test_cross_validation_never_sees_the_face_it_predicts():
+    logits, ratings, _ = rated_faces(120)
+    noise = np.random.default_rng(1).uniform(-1, 1, ratings.shape)
+    predicted = cross_validated(logits, noise, folds=4, seeds=(0,))[0]
+    assert predicted.shape == ratings.shape
+    assert abs(np.corrcoef(predicted[:, 0], noise[:, 0])[0, 1]) < 0.3
+
+
+def test_a_stronger_smile_is_more_pleasant():
+    logits = np.zeros((20, 8))
+    logits[:, INDEX["happiness"]] = np.linspace(6, 14, 20)
+    valence, arousal = FITTED_MAP(logits).T
+    assert (np.diff(valence) > 0).all() and (np.diff(arousal) > 0).all()
+    assert valence[-1] - valence[0] > 0.1
+
+
+def test_valence_and_arousal_are_told_apart():
+    coordinates = {name: FITTED_MAP.coordinates[k] for name, k in INDEX.items()}
+    assert coordinates["sadness"][1] < coordinates["neutral"][1] < coordinates["fear"][1]
+    assert coordinates["anger"][1] > coordinates["neutral"][1], "anger is not calmer than rest"
+    assert abs(coordinates["neutral"][0]) <= 0.05
+
+
+def test_the_map_stays_in_range():
+    assert np.abs(FITTED_MAP(np.random.default_rng(0).normal(0, 50, (200, 8)))).max() <= 1
+
+
+def test_targets_keep_second_votes():
+    torch.manual_seed(0)
+    cnn = DiscreteEmotionCNN(NetworkConfig(widths=(8, 16), depths=(1, 1), attributes=8, hidden=4))
+    features = torch.rand(1, 2, 8).expand(2, -1, -1)
+    votes = np.zeros((2, 8), np.float32)
+    votes[:, INDEX["neutral"]] = 1.0
+    votes[1, INDEX["neutral"]], votes[1, INDEX["happiness"]] = 0.7, 0.3
+    clear, mixed = face_targets(cnn, features, votes)
+    assert mixed[0] > clear[0] + 0.05
+
+
+@pytest.mark.parametrize("weights", [np.eye(8)])
+def test_whole_votes_give_the_coordinates(weights):
+    plain = AffectMap(PUBLISHED_COORDINATES)
+    np.testing.assert_allclose(plain.of_weights(weights, np.zeros((8, 8))), PUBLISHED_COORDINATES)
