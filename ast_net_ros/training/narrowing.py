@@ -56,7 +56,7 @@ def _added_scales(blocks: Any) -> Tensor:
     total = torch.zeros(())
     for block in blocks:
         total = total + block.second_norm.weight.detach().abs()
-        if isinstance(block.shortcut, nn.Sequential):
+        if not isinstance(block.shortcut, nn.Identity):
             total = total + block.shortcut[2].weight.detach().abs()
     return total
 
@@ -75,14 +75,12 @@ def _copy_block(ours: Any, theirs: Any, before: Tensor, kept: Tensor) -> None:
     ):
         _copy_weight(layer, stored, rows, columns)
         layer.bias.data.copy_(stored.bias.data[rows])
-    if isinstance(ours.shortcut, nn.Sequential) and isinstance(theirs.shortcut, nn.Sequential):
+    if not isinstance(ours.shortcut, nn.Identity):
         _copy_weight(ours.shortcut[1], theirs.shortcut[1], kept, before)
         _copy_norm(ours.shortcut[2], theirs.shortcut[2], kept)
 
 
-def _copy_weight(
-    ours: nn.Module, theirs: nn.Module, rows: Tensor | slice, columns: Tensor | slice = slice(None)
-) -> None:
+def _copy_weight(ours: Any, theirs: Any, rows: Tensor | slice, columns: Tensor | slice = slice(None)) -> None:
     ours.weight.data.copy_(theirs.weight.data[rows][:, columns])
 
 
