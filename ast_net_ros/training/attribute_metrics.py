@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from ast_net_ros.model.config import EMOTIONS
 from ast_net_ros.model.inference import AffectModel
-from ast_net_ros.training.affect_map import FITTED_MAP
+from ast_net_ros.training.data.affect_map import FITTED_MAP
 from ast_net_ros.training.data.faces import Faces, majority_emotion
 from ast_net_ros.training.data.smile_pairs import aligned_pair, people_in
 from ast_net_ros.vision.detection import make_detector

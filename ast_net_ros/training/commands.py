@@ -82,7 +82,7 @@ def train_attributes_command(train_path: Path, valid_path: Path, output: Path, d
     from ast_net_ros.model.config import NetworkConfig
     from ast_net_ros.training.data.face_sources import open_faces
     from ast_net_ros.training.stage1 import AttributeTraining, train_attributes
-    from ast_net_ros.training.warm_start import init_from_checkpoint, load_any_cnn
+    from ast_net_ros.training.transfer.warm_start import init_from_checkpoint, load_any_cnn
 
     network = NetworkConfig(widths=_sizes("--widths", given["widths"]), depths=_sizes("--depths", given["depths"]))
     if len(network.widths) != len(network.depths):

@@ -24,11 +24,11 @@ from ast_net_ros.training.augmentation import augment
 from ast_net_ros.training.checkpoint import Checkpoint, save_cnn, state_digest
 from ast_net_ros.training.data.faces import Faces, majority_emotion, vote_distribution
 from ast_net_ros.training.data.samplers import rarity_weights, weighted_order
-from ast_net_ros.training.distillation import mixup, teacher_probabilities
 from ast_net_ros.training.engine import Engine
 from ast_net_ros.training.losses import vote_cross_entropy
 from ast_net_ros.training.schedule import warmup_cosine
 from ast_net_ros.training.training_log import log_row
+from ast_net_ros.training.transfer.distillation import mixup, teacher_probabilities
 
 _Tensors = tuple[Tensor, ...] | list[Tensor]
 
@@ -91,7 +91,7 @@ def train_attributes(
         training: Settings.
         network: Sizes of the CNN.
         device: "cpu", "cuda" or "cuda:N".
-        initial_cnn: Weights to start from in place of random ones (see :mod:`~ast_net_ros.training.warm_start`).
+        initial_cnn: Weights to start from in place of random ones (see `init_from_checkpoint`).
         teacher: CNN to distil; None trains on the votes alone.
 
     Returns:

@@ -6,7 +6,7 @@ import torch
 
 from ast_net_ros.model.config import EMOTIONS, NetworkConfig
 from ast_net_ros.model.network import DiscreteEmotionCNN
-from ast_net_ros.training.affect_map import (
+from ast_net_ros.training.data.affect_map import (
     BOUNDS,
     FITTED_MAP,
     PUBLISHED_COORDINATES,

@@ -7,10 +7,10 @@ import torch
 from ast_net_ros.model.config import NetworkConfig
 from ast_net_ros.model.network import ASTNet, DiscreteEmotionCNN, save_weights, standardise
 from ast_net_ros.training.data.faces import Faces
-from ast_net_ros.training.distillation import mixup, teacher_probabilities
-from ast_net_ros.training.narrowing import narrow_cnn
 from ast_net_ros.training.stage1 import AttributeTraining, train_attributes
-from ast_net_ros.training.warm_start import init_from_checkpoint
+from ast_net_ros.training.transfer.distillation import mixup, teacher_probabilities
+from ast_net_ros.training.transfer.narrowing import narrow_cnn
+from ast_net_ros.training.transfer.warm_start import init_from_checkpoint
 
 WIDE = NetworkConfig(widths=(8, 16), depths=(2, 1), attributes=8, hidden=4)
 

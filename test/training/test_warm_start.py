@@ -8,7 +8,7 @@ from ast_net_ros.model.config import NetworkConfig
 from ast_net_ros.model.network import ASTNet, DiscreteEmotionCNN, save_weights
 from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.commands import train_attributes_command
-from ast_net_ros.training.warm_start import init_from_checkpoint, load_any_cnn
+from ast_net_ros.training.transfer.warm_start import init_from_checkpoint, load_any_cnn
 
 SMALL = NetworkConfig(widths=(8, 16), depths=(2, 1), attributes=8, hidden=4)
 

@@ -24,9 +24,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ast_net_ros.model.network import DiscreteEmotionCNN
-from ast_net_ros.training.affect_map import FITTED_MAP, AffectMap, soften
 from ast_net_ros.training.augmentation import augment
 from ast_net_ros.training.checkpoint import state_digest
+from ast_net_ros.training.data.affect_map import FITTED_MAP, AffectMap, soften
 from ast_net_ros.training.data.array_cache import cached_arrays
 from ast_net_ros.training.data.faces import Faces, vote_distribution
 from ast_net_ros.training.data.samplers import AUGMENTATION_STRENGTH, ClipBatch

@@ -18,7 +18,7 @@ from torch import Tensor
 from ast_net_ros.model.config import EMOTIONS
 from ast_net_ros.model.network import DiscreteEmotionCNN
 from ast_net_ros.rating_files import DataError
-from ast_net_ros.training.affect_map import FITTED_MAP
+from ast_net_ros.training.data.affect_map import FITTED_MAP
 from ast_net_ros.training.data.recordings import read_image, split_by_person
 from ast_net_ros.training.data.samplers import ClipBatch
 from ast_net_ros.training.data.simulation import (

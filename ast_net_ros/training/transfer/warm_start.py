@@ -15,7 +15,7 @@ from ast_net_ros.model.network import DiscreteEmotionCNN, load_weights
 from ast_net_ros.model.weights import WeightsError
 from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.checkpoint import load_cnn
-from ast_net_ros.training.narrowing import narrow_cnn
+from ast_net_ros.training.transfer.narrowing import narrow_cnn
 
 
 def load_any_cnn(path: Path) -> tuple[NetworkConfig, DiscreteEmotionCNN]:

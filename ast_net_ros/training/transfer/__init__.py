@@ -1,0 +1,1 @@
+"""Start from other weights: warm starts, narrower copies, and distillation."""
