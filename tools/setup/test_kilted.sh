@@ -14,7 +14,7 @@ directory=$root/.cache/kilted
 export ROS_DISTRO=kilted AST_NET_VENV=$directory/venv
 export AST_NET_BUILD_BASE=$directory/build AST_NET_INSTALL_BASE=$directory/install
 export AST_NET_MEDIA=${AST_NET_MEDIA:-$root/.cache/media}
-tools/setup/setup.sh
+tools/setup/setup.sh dev
 source ./env.sh
 python tools/setup/fetch_media.py "$AST_NET_MEDIA"
 case " $* " in
