@@ -1,7 +1,7 @@
 """Run a developer tool: `python tools/run.py bench [ARGUMENTS...]`; also `soak`, `ablation`, `demo`.
 
-A tool is a package beside this file. It runs against the installed ast_net_ros (`source env.sh`): started this way the
-checkout is not on Python's path, where its own ast_net_ros folder would hide the built one with the messages.
+A tool is a package beside this file that uses the installed ast_net_ros (`source env.sh`). Started this way, the
+checkout is not on Python's path, where its ast_net_ros directory would hide the built one with the messages.
 """
 
 import runpy

@@ -1,4 +1,4 @@
-"""The demo as a user runs it."""
+"""The demo, as `make demo` runs it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RUNNER = str(Path(__file__).parents[2] / "tools" / "run.py")
 
 @pytest.fixture(scope="module")
 def runs(start_for_module: Any, media: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, Path]]:
-    """The demo with a face and without one, at the same time, each in the ROS domain that it takes itself."""
+    """The demo with a face and without one, at the same time, each in a ROS domain of its own."""
     started = {}
     with pytest.MonkeyPatch.context() as environment:
         environment.delenv("ROS_DOMAIN_ID")
@@ -29,7 +29,7 @@ def runs(start_for_module: Any, media: Path, tmp_path_factory: pytest.TempPathFa
     return started
 
 
-def test_the_demo_leaves_rows_pictures_and_figures(runs: dict[str, tuple[Any, Path]]) -> None:
+def test_demo_writes_estimates_plots_and_metrics(runs: dict[str, tuple[Any, Path]]) -> None:
     demo, out = runs["single_face"]
     assert demo.process.wait(150) == 0, demo.log
     summary = json.loads((out / "summary.json").read_text())
@@ -46,24 +46,24 @@ def test_the_demo_leaves_rows_pictures_and_figures(runs: dict[str, tuple[Any, Pa
     assert len({row.face.face_id for row in estimates}) == summary["faces"]
     assert summary["latency_p95_ms"] >= summary["latency_median_ms"] > 0
     assert summary["device"] in ("cpu", "cuda:0") and len(summary["weights_sha256"]) == 64
-    # Rows belong to the frames that they were made from: 30 frames a second, in order, none twice.
+    # Each row belongs to its frame: 30 frames per second, in order, without duplicates.
     assert all(row.time == pytest.approx(row.frame / 30, abs=2e-3) for row in estimates)
     assert [row.frame for row in estimates] == sorted({row.frame for row in estimates})
     assert estimates[-1].valence > estimates[0].valence, "neutral to a grin"
     for name in ("plot.png", "overlay.png"):
-        picture = cv2.imread(str(out / name))
-        assert picture is not None and picture.std() > 10
+        image = cv2.imread(str(out / name))
+        assert image is not None and image.std() > 10
     assert "72 frames published" in demo.log and summary["weights_sha256"][:12] in demo.log
 
 
-def test_the_demo_fails_loudly_when_no_estimate_arrives(runs: dict[str, tuple[Any, Path]]) -> None:
+def test_demo_fails_when_no_estimate_arrives(runs: dict[str, tuple[Any, Path]]) -> None:
     demo, out = runs["no_face"]
     assert demo.process.wait(150) == 1
     assert "error: no estimate arrived" in demo.log and "Traceback" not in demo.log
     assert list(out.iterdir()) == []
 
 
-def test_the_demo_refuses_what_is_no_video(start: Any, tmp_path: Path) -> None:
+def test_demo_rejects_a_file_that_is_no_video(start: Any, tmp_path: Path) -> None:
     (tmp_path / "film.mp4").write_text("no video")
     demo = start(RUNNER, "demo", "--video", str(tmp_path / "film.mp4"), "--output", str(tmp_path / "out"))
     assert demo.process.wait(60) == 1

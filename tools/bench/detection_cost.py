@@ -1,8 +1,4 @@
-"""How much arithmetic a detection is: counted from the network's own shapes, for the benchmark's floors.
-
-In: a picture's size. Out: operations and bytes. ONNX Runtime's profile names the shapes of every layer that it ran, so
-no other library has to read the file.
-"""
+"""Operations and bytes of a face detection, for the floors, from the shapes of the layers in ONNX Runtime's profile."""
 
 from __future__ import annotations
 
@@ -20,8 +16,13 @@ from ast_net_ros.vision.retinaface import detector_weights
 
 @dataclass(frozen=True)
 class DetectionCost:
-    """operations: of the convolutions for one picture, a multiply-add is two. parameter_bytes: the weights'.
-    activation_bytes: what the layers write, in float32, were nothing fused. size: width, height that the network sees.
+    """Cost of detecting in one image.
+
+    Attributes:
+        operations: Of the convolutions; a multiply-add is two.
+        parameter_bytes: Size of the weights.
+        activation_bytes: What the layers write in float32 without fusion.
+        size: Width and height of the network's input.
     """
 
     operations: int
@@ -31,7 +32,7 @@ class DetectionCost:
 
 
 def detection_cost(width: int, height: int, detector_input_size: int) -> DetectionCost:
-    """The cost of detecting in a picture of this size, reduced to `detector_input_size` as the detector does."""
+    """Count the cost of detecting in an image of this size, scaled down to `detector_input_size`."""
     scale = min(1.0, detector_input_size / max(width, height))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     operations = parameters = activations = 0
@@ -40,13 +41,13 @@ def detection_cost(width: int, height: int, detector_input_size: int) -> Detecti
         written = [next(iter(shape.values())) for shape in layer["output_type_shape"]]
         activations += 4 * sum(math.prod(shape) for shape in written)
         parameters += int(layer["parameter_size"])
-        if layer["op_name"] == "Conv":  # every output pixel takes each weight once
+        if layer["op_name"] == "Conv":  # every output pixel uses each weight once
             operations += 2 * math.prod(shapes[1]) * math.prod(written[0][2:])
     return DetectionCost(operations, parameters, activations, size)
 
 
 def _profile(width: int, height: int) -> list[dict]:
-    """The layers of one run as ONNX Runtime saw them, without its own rewriting of the network."""
+    """Return the layers of one run without graph optimisation."""
     with tempfile.TemporaryDirectory() as folder:
         session = profiling_session(detector_weights(), str(Path(folder) / "detection"))
         session.run(None, {session.get_inputs()[0].name: np.zeros((1, 3, height, width), np.float32)})

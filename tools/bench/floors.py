@@ -1,8 +1,7 @@
-"""How fast each stage could be at best on this machine, and how far from that it is.
+"""How fast each stage could be at best on this machine, and how far it is from that.
 
-In: the model's sizes, this machine's rates of multiplying and copying, measured stage times. Out: for each stage its
-operations, the bytes that it cannot avoid to move, and the floor: the longer of both at those rates, which no code
-that does the same float32 arithmetic can be below.
+A stage's floor is the longer of the times for its float32 operations and for the bytes that it must move, at the rates
+of this machine. No code with the same arithmetic can be faster.
 """
 
 from __future__ import annotations
@@ -20,14 +19,20 @@ from ast_net_ros.model.config import NetworkConfig
 from ast_net_ros.model.network import ASTNet
 from ast_net_ros.vision.alignment import LANDMARK_TEMPLATE, similarity_transform
 from bench.detection_cost import DetectionCost
-from bench.timing import Figure
+from bench.timing import Spread
 
 FLOAT = 4  # bytes
 
 
 def model_cost(config: NetworkConfig) -> dict[str, dict[str, int]]:
-    """Of `encode` and `step` with one face: operations (a multiply-add is two), parameters, and unavoidable_bytes:
-    weights, input and output, once each."""
+    """Count the cost of `encode` and `step` with one face.
+
+    Args:
+        config: Sizes of the network.
+
+    Returns:
+        Operations (a multiply-add is two), parameters, and unavoidable_bytes: weights, input and output, once each.
+    """
     network = ASTNet(config).eval()
     chip = torch.zeros(1, 1, config.chip_side, config.chip_side)
     attributes, state = torch.zeros(1, config.attributes), network.initial_state(1)
@@ -48,22 +53,22 @@ def _cost(operations: int, part: nn.Module, in_out: int) -> dict[str, int]:
 
 
 def count_operations(module: nn.Module, example: Tensor) -> int:
-    """Operations of one forward pass, by torch's own counter; a multiply-add is two."""
+    """Count the operations of one forward pass with torch's counter; a multiply-add is two."""
     with torch.no_grad():
         return _count(lambda: module(example))
 
 
 def _count(call: Callable[[], object]) -> int:
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "TF32")  # switching oneDNN off and on speaks of GPUs
-        # oneDNN's LSTM is one call that the counter does not know; without it, it is made of products that it does.
+        warnings.filterwarnings("ignore", "TF32")  # switching oneDNN off and on warns about GPUs
+        # The counter does not know oneDNN's LSTM; without oneDNN the LSTM consists of products that it knows.
         with torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter:
             call()
     return counter.get_total_flops()
 
 
 def align_bytes(landmarks: np.ndarray, side: int) -> int:
-    """Bytes that cutting out one chip must read of a BGR picture, and the chip itself."""
+    """Count the bytes that one chip must read from a BGR image, and those of the chip."""
     to_chip = similarity_transform(landmarks, LANDMARK_TEMPLATE * side - 0.5)
     scale = float(np.hypot(to_chip[0, 0], to_chip[1, 0]))
     return round(3 * (side / scale) ** 2) + side**2
@@ -73,15 +78,24 @@ def stage_floors(
     costs: dict[str, dict[str, int]],
     detection: DetectionCost,
     moved_bytes: dict[str, int],
-    matrix: Figure,
-    copies: dict[str, Figure],
-    measured_ms: dict[str, Figure],
+    matrix: Spread,
+    copies: dict[str, Spread],
+    measured_ms: dict[str, Spread],
 ) -> dict[str, dict]:
-    """For each measured stage its floor in milliseconds and how many times that it takes (medians).
+    """Compare the measured stages with their floors, at the machine's best rates.
 
-    moved_bytes: of the stages that only move data. The machine's best rates are taken, so that no figure is below.
+    Args:
+        costs: Of the network, from `model_cost`.
+        detection: Of the detector.
+        moved_bytes: Of the stages that only move data.
+        matrix: Operations per second.
+        copies: Bytes per second, by memory.
+        measured_ms: Milliseconds of each stage.
+
+    Returns:
+        For each stage its operations, bytes and floor in milliseconds, and the ratio of the median to the floor.
     """
-    operations_a_second, bytes_a_second = matrix["max"], max(rate["max"] for rate in copies.values())
+    operations_per_second, bytes_per_second = matrix["max"], max(rate["max"] for rate in copies.values())
     needs = {name: (cost["operations"], cost["unavoidable_bytes"]) for name, cost in costs.items()}
     width, height = detection.size
     needs["detect"] = (detection.operations, detection.parameter_bytes + FLOAT * 3 * width * height)
@@ -91,7 +105,7 @@ def stage_floors(
         if name not in needs:
             continue
         operations, count = needs[name]
-        arithmetic, copying = operations / operations_a_second * 1e3, count / bytes_a_second * 1e3
+        arithmetic, copying = operations / operations_per_second * 1e3, count / bytes_per_second * 1e3
         floor = max(arithmetic, copying)
         floors[name] = {
             "operations": operations,

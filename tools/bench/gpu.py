@@ -1,8 +1,4 @@
-"""What only a GPU has: larger batches and half precision.
-
-In: the weights' path and a device. Out: figures as of the other scenarios. Where there is no GPU, :func:`why_not` says
-so, and the harness names this scenario as left out.
-"""
+"""What only a GPU offers: larger batches and half precision."""
 
 from __future__ import annotations
 
@@ -15,13 +11,13 @@ from ast_net_ros.model.encoders import PRECISIONS
 from ast_net_ros.model.errors import DeviceError
 from ast_net_ros.model.inference import AffectModel, load_model
 from bench.scenarios import BATCHES, Progress
-from bench.timing import Figure, repeated
+from bench.timing import Spread, repeated
 
 GPU_BATCHES = (*BATCHES, 32, 64, 128)
 
 
 def why_not(device: str) -> str:
-    """Why nothing can be measured on a GPU; empty when something can."""
+    """Return why no GPU can be measured; empty if one can."""
     if device == "cpu":
         return "--device cpu was asked for"
     if not torch.cuda.is_available():
@@ -30,7 +26,7 @@ def why_not(device: str) -> str:
 
 
 def gpu_sweep(weights: Path | None, device: str, repeats: int, progress: Progress) -> dict[str, dict]:
-    """encode and step over batches in every precision that the device has."""
+    """Measure `encode` and `step` over batches in every precision that the device supports."""
     results: dict[str, dict] = {}
     for precision in PRECISIONS:
         try:
@@ -44,11 +40,11 @@ def gpu_sweep(weights: Path | None, device: str, repeats: int, progress: Progres
 
 
 def gpu_parts() -> int:
-    """How often :func:`gpu_sweep` reports progress."""
+    """Return how often :func:`gpu_sweep` reports progress."""
     return len(PRECISIONS)
 
 
-def _batch(model: AffectModel, batch: int, repeats: int) -> dict[str, Figure]:
+def _batch(model: AffectModel, batch: int, repeats: int) -> dict[str, Spread]:
     side = model.config.chip_side
     chips = np.zeros((batch, side, side), np.uint8)
     attributes, _ = model.encode(chips)

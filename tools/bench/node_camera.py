@@ -1,9 +1,9 @@
-"""A camera for measuring: publishes pictures that were made ready before, at any rate, and says what it did.
+"""A camera process for measurements: publishes prepared frames at any rate.
 
-In: `python -m bench.node_camera FRAMES.npy TOPIC`, then on standard input one line of JSON for every run:
-{"rate": pictures a second, "seconds": how long}. Out: one line of JSON when a subscriber is there, and one after every
-run, with the stamp of every picture. It does as little as it can, because on a small machine it takes from what it
-measures: messages are made once, only their stamps change.
+`tools/run.py bench.node_camera FRAMES.npy TOPIC` reads a line of JSON for every run: {"rate": frames per second,
+"seconds": length}; {} waits for a subscriber. It writes one line when it is ready, and one after every request, with
+the stamps of the published images. It does as little as possible, because on a small machine it slows down what is
+measured: messages are made once, only their stamps change.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from std_msgs.msg import Header
 
 from ast_net_ros.ros.conversions import image_message, time_message
 
-_SETTLING = 1.0  # seconds until a subscriber that shows up here also knows of this publisher
+_DISCOVERY = 1.0  # seconds until a subscriber that is known here also knows this publisher
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="bench_camera", description="Publishes prepared pictures, for measuring.")
+    """Run the camera and return the exit code."""
+    parser = argparse.ArgumentParser(prog="bench_camera", description="Publish prepared frames.")
     parser.add_argument("frames", help="N x H x W x 3 uint8 BGR, .npy")
     parser.add_argument("topic")
     options = parser.parse_args(arguments)
-    pictures = np.load(options.frames, mmap_mode="r")
-    messages = [image_message(Header(frame_id=options.topic.strip("/")), np.asarray(picture)) for picture in pictures]
+    frames = np.load(options.frames, mmap_mode="r")
+    messages = [image_message(Header(frame_id=options.topic.strip("/")), np.asarray(image)) for image in frames]
     rclpy.init()
     node = Node("bench_camera_" + options.topic.strip("/").replace("/", "_"), start_parameter_services=False)
     qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=QoSReliabilityPolicy.RELIABLE)
     publisher = node.create_publisher(Image, options.topic, qos)
-    shown = _to_and_fro(messages)
+    shown = _back_and_forth(messages)
     print(json.dumps({"topic": options.topic, "ready": True}), flush=True)
     for line in sys.stdin:
         wanted = json.loads(line)
@@ -49,20 +49,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             while publisher.get_subscription_count() == 0:
                 time.sleep(0.02)
-            time.sleep(_SETTLING)
-            print(json.dumps({"topic": options.topic, "heard": True}), flush=True)
+            time.sleep(_DISCOVERY)
+            print(json.dumps({"topic": options.topic, "subscribed": True}), flush=True)
     node.destroy_node()
     rclpy.shutdown()
     return 0
 
 
-def _to_and_fro(messages: Sequence[Image]) -> Iterator[Image]:
-    """For ever, without a jump in what is to be seen."""
+def _back_and_forth(messages: Sequence[Image]) -> Iterator[Image]:
+    """Return the messages forward and backward, endlessly."""
     return itertools.cycle([*messages, *messages[-2:0:-1]])
 
 
 def _run(publisher: Publisher, messages: Iterator[Image], rate: float, seconds: float) -> dict:
-    """Publish; a picture whose turn has passed by more than a period is late, and the schedule goes on from there."""
+    """Publish; an image that is late by more than a period is counted, and the schedule continues from there."""
     stamps, late = [], 0
     processor, began = time.process_time(), time.monotonic()
     due = began

@@ -1,7 +1,4 @@
-"""The processes that a measurement of the node is made of: node, cameras, and what they use of the machine.
-
-In: module names and arguments. Out: running processes that end with their block, and their processor time and memory.
-"""
+"""The processes of a measurement: node, cameras and peers, which exchange lines of JSON, and the resources they use."""
 
 from __future__ import annotations
 
@@ -13,88 +10,89 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from ast_net_ros.child_process import end_process
+import psutil
 
-_LINGER_SECONDS = 20.0
+from ast_net_ros.child_process import ProcessError, start
 
+END_SECONDS = 20.0
 RUNNER = Path(__file__).parents[1] / "run.py"
 """Starts a module of tools/ as a process."""
 
 
-class MeasurementError(RuntimeError):
-    """The measurement cannot go on; the message is for the user."""
-
-
 @dataclass(frozen=True)
 class Usage:
-    """processor_seconds: of all its threads since its start. resident: bytes in RAM."""
+    """Resources of a process.
+
+    Attributes:
+        processor_seconds: Processor time of all its threads since its start.
+        resident: Bytes of resident memory.
+    """
 
     processor_seconds: float
     resident: int
 
 
-class Process:
-    """A Python module running, its log in a file. `ask` speaks with one that answers lines of JSON with such."""
+class JsonProcess:
+    """A child process that reads and writes lines of JSON; its log is a file in `folder`."""
 
-    def __init__(self, module: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]):
-        self.module = module
-        self._log = folder / f"{module}-{len(list(folder.iterdir()))}.log"
-        with self._log.open("w") as log:
-            # In the folder: Python puts the present one on its path, where a checkout would hide the built package.
-            self.popen = subprocess.Popen(
-                [sys.executable, str(RUNNER), module, *arguments],
-                cwd=folder, env=dict(environment), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
-            )  # fmt: skip
+    def __init__(self, command: Sequence[str], folder: Path, name: str, environment: Mapping[str, str] | None = None):
+        log = folder / f"{name}-{len(list(folder.iterdir()))}.log"
+        # In the folder: Python puts the working directory on its path, where a checkout would hide the built package.
+        arguments: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "cwd": folder}
+        self.child = start(command, log, name, env=dict(environment or os.environ), **arguments)
 
-    def tell(self, message: Mapping[str, object]) -> None:
+    def send(self, message: Mapping[str, object] | None = None) -> None:
         """Send one line."""
-        assert self.popen.stdin is not None
-        self.popen.stdin.write(json.dumps(message) + "\n")
-        self.popen.stdin.flush()
+        assert self.child.popen.stdin is not None
+        self.child.popen.stdin.write(json.dumps(message or {}) + "\n")
+        self.child.popen.stdin.flush()
 
-    def answer(self) -> dict:
-        """The next line. Raises MeasurementError when there will be none."""
-        assert self.popen.stdout is not None
-        line = self.popen.stdout.readline()
+    def receive(self) -> dict:
+        """Return the next line; raise ProcessError if the process ends without one."""
+        assert self.child.popen.stdout is not None
+        line = self.child.popen.stdout.readline()
         if not line:
-            raise self.failure("ended")
+            self.child.popen.wait(END_SECONDS)
+            raise self.child.failure("ended")
         return json.loads(line)
 
     def usage(self) -> Usage:
-        """As of now. Linux only. Raises MeasurementError when it has ended."""
+        """Return the resources used so far; raise ProcessError if the process has ended."""
         try:
-            stat = Path(f"/proc/{self.popen.pid}/stat").read_text().rpartition(")")[2].split()
-            statm = Path(f"/proc/{self.popen.pid}/statm").read_text().split()
-        except OSError as error:
-            raise self.failure("ended") from error
-        ticks = int(stat[11]) + int(stat[12])
-        return Usage(ticks / os.sysconf("SC_CLK_TCK"), int(statm[1]) * os.sysconf("SC_PAGE_SIZE"))
+            process = psutil.Process(self.child.popen.pid)
+            with process.oneshot():
+                times = process.cpu_times()
+                return Usage(times.user + times.system, process.memory_info().rss)
+        except psutil.Error as error:
+            raise self.child.failure("ended") from error
 
     def check(self) -> None:
-        """Raises MeasurementError when it has ended."""
-        if self.popen.poll() is not None:
-            raise self.failure(f"ended with code {self.popen.returncode}")
+        """Raise ProcessError if the process has ended."""
+        self.child.check("by itself")
 
-    def failure(self, what: str) -> MeasurementError:
-        """What went wrong with it, with the end of its log."""
-        ends = " | ".join(self._log.read_text(errors="replace").strip().splitlines()[-3:])
-        return MeasurementError(f"{self.module} {what}; its log ends: {ends or 'empty'}")
+    def close_input(self) -> None:
+        """Close the process's standard input, so that its loop over the lines ends."""
+        if self.child.popen.stdin is not None:
+            self.child.popen.stdin.close()
 
     def end(self) -> None:
-        """As Ctrl-C would, and return when it has ended."""
-        end_process(self.popen, _LINGER_SECONDS)
-        for pipe in (self.popen.stdin, self.popen.stdout):
-            if pipe is not None:
-                pipe.close()
+        """Interrupt the process as Ctrl-C does, and wait for its end."""
+        self.child.end(END_SECONDS)
+
+
+def module_command(module: str, arguments: Sequence[str]) -> list[str]:
+    """Return the command that runs a module of this package or of tools/."""
+    return [sys.executable, str(RUNNER), module, *arguments]
 
 
 @contextmanager
 def running(
     module: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
-) -> Iterator[Process]:
-    """The module as a process that ends with the block."""
-    process = Process(module, arguments, folder, environment or os.environ)
+) -> Iterator[JsonProcess]:
+    """Run a module as a process that ends with the block."""
+    process = JsonProcess(module_command(module, arguments), folder, module, environment)
     try:
         yield process
     finally:
@@ -102,19 +100,21 @@ def running(
 
 
 @contextmanager
-def cameras(topics: Sequence[str], frames: Path, folder: Path) -> Iterator[list[Process]]:
-    """A camera process for each topic, ready to publish."""
-    started: list[Process] = []
+def cameras(topics: Sequence[str], frames: Path, folder: Path) -> Iterator[list[JsonProcess]]:
+    """Run a camera process for each topic, ready to publish."""
+    started: list[JsonProcess] = []
     try:
         for topic in topics:
-            command = [str(frames), topic]
-            started.append(Process("bench.node_camera", command, folder, os.environ))
+            command = module_command("bench.node_camera", [str(frames), topic])
+            started.append(JsonProcess(command, folder, "bench.node_camera"))
         for camera in started:
-            camera.answer()
+            camera.receive()
         yield started
     finally:
         for camera in started:
-            assert camera.popen.stdin is not None
-            camera.popen.stdin.close()  # its loop over the lines ends
+            camera.close_input()
         for camera in started:
             camera.end()
+
+
+__all__ = ["JsonProcess", "ProcessError", "Usage", "cameras", "module_command", "running"]

@@ -1,11 +1,11 @@
-"""The networks that users pick instead, built from their published shapes with random weights: for timing only.
+"""Other networks for the same task, built from their published shapes with random weights, for timing only.
 
 - EfficientNet-B0 at 224 x 224 (Tan and Le 2019, table 1), the backbone of HSEmotion's `enet_b0_8` models, with its
   eight emotions.
 - A network of EmoNet's shapes at 256 x 256 (Toisoul et al. 2021): a face alignment network of two hourglasses whose
-  heat maps weigh the features for an emotion head.
+  heat maps weight the features for an emotion head.
 
-What they compute is of no meaning; that they have the right number of parameters and operations is tested.
+Their outputs have no meaning; tests compare their numbers of parameters and operations with the published ones.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LANDMARKS, _FEATURES, _HOURGLASS_DEPTH = 68, 256, 4
 
 
 def efficientnet_b0(classes: int = EMOTIONS) -> nn.Module:
-    """N x 3 x 224 x 224 -> N x classes."""
+    """Build EfficientNet-B0: N x 3 x 224 x 224 -> N x classes."""
     blocks: list[nn.Module] = [_convolution(3, 32, 3, 2)]
     channels = 32
     for expansion, width, count, stride, kernel in _B0:
@@ -40,7 +40,7 @@ def _convolution(channels: int, width: int, kernel: int, stride: int = 1, groups
 
 
 class _InvertedBottleneck(nn.Module):
-    """Widen, filter each channel, weigh the channels, narrow."""
+    """Expand, filter each channel, weight the channels, project."""
 
     def __init__(self, channels: int, width: int, expansion: int, stride: int, kernel: int):
         super().__init__()
@@ -98,7 +98,7 @@ class EmoNetShaped(nn.Module):
 
 
 class _Pyramid(nn.Module):
-    """Three 3 x 3 convolutions whose outputs are joined, around a shortcut (Bulat and Tzimiropoulos 2017)."""
+    """Three 3 x 3 convolutions whose outputs are concatenated, with a shortcut (Bulat and Tzimiropoulos 2017)."""
 
     def __init__(self, channels: int, width: int):
         super().__init__()
@@ -121,7 +121,7 @@ class _Pyramid(nn.Module):
 
 
 class _Hourglass(nn.Module):
-    """Halves the picture `depth` times and comes back, with a branch at every size."""
+    """Halve the image `depth` times and scale it up again, with a branch at every size."""
 
     def __init__(self, depth: int):
         super().__init__()
@@ -134,5 +134,5 @@ class _Hourglass(nn.Module):
 
 
 def emonet_shaped() -> nn.Module:
-    """The network of EmoNet's shapes, ready to run."""
+    """Build a network with EmoNet's shapes."""
     return EmoNetShaped().eval()

@@ -1,14 +1,12 @@
-"""This package beside what a user would pick instead, in one run on the same pictures.
+"""This package and its peers, in one run on the same frames.
 
-In: a model, a clip, and the Python of an environment that has `fer`. Out: times of both and their ratio. Each peer
-keeps its own defaults. Passes alternate (ours, theirs, ours ...), so that what else the machine does meets both alike;
-the ratio is taken within each pair.
+Each peer runs with its own defaults. Passes alternate, so that other work on the machine affects both alike; the ratio
+is taken within each pair of passes.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,9 +19,10 @@ import torch
 
 from ast_net_ros.model.inference import AffectModel
 from ast_net_ros.pipeline import AffectPipeline
-from bench import fer_process
+from bench import peer_process
 from bench.floors import count_operations, model_cost
 from bench.frames import frames_of
+from bench.node_processes import JsonProcess, ProcessError
 from bench.peer_networks import EFFICIENTNET_SIDE, EMONET_SIDE, efficientnet_b0, emonet_shaped
 from bench.scenarios import STAGE_SIZE, WAYS, Clip, Progress
 from bench.timing import milliseconds, spread
@@ -33,15 +32,23 @@ NETWORKS: dict[str, tuple[Callable[[], torch.nn.Module], int]] = {
     "EfficientNet-B0 at 224, as in HSEmotion": (efficientnet_b0, EFFICIENTNET_SIDE),
     "EmoNet's shapes at 256": (emonet_shaped, EMONET_SIDE),
 }
-_FER_START_SECONDS = 180.0
 
 
 class PeerError(ValueError):
-    """A peer that was asked for and cannot be run; the message says why and the mend."""
+    """A requested peer cannot be run; the message says why and how to fix it."""
 
 
 def networks(model: AffectModel, repeats: int, progress: Progress) -> dict[str, dict]:
-    """Milliseconds of one face through each network, on the same device with the same threads; ratio: theirs / ours."""
+    """Measure the networks with one face, on the same device with the same number of threads.
+
+    Args:
+        model: Ours.
+        repeats: Repeats of each measurement.
+        progress: Called for each network.
+
+    Returns:
+        Parameters, operations, milliseconds and the ratio of their time to ours, by network.
+    """
     side = model.config.chip_side
     chips, state = np.zeros((1, side, side), np.uint8), model.initial_state(1)
     costs = model_cost(model.config).values()
@@ -83,25 +90,39 @@ def _alternate(
     return [(milliseconds(ours, device, 0.3), milliseconds(theirs, device, 0.3)) for _ in range(repeats)]
 
 
-def against_fer(model: AffectModel, clip: Clip, python: Path, repeats: int, progress: Progress) -> dict[str, Any]:
-    """Frames per second of whole pipelines on the clip at 640x360, ours in each of WAYS.
+def against_peer(
+    peer: str, model: AffectModel, clip: Clip, python: Path, repeats: int, progress: Progress
+) -> dict[str, Any]:
+    """Compare whole pipelines on the clip at 640x360, ours in each of WAYS.
 
-    Raises PeerError when `python` cannot run `fer`.
+    Args:
+        peer: A key of peer_process.PEERS.
+        model: Ours.
+        clip: The video.
+        python: Interpreter of an environment that has the peer.
+        repeats: Passes over the frames.
+        progress: Called when done.
+
+    Returns:
+        Frames per second of both, and their ratios.
+
+    Raises:
+        PeerError: `python` cannot run the peer.
     """
-    pictures = frames_of(clip.frames, STAGE_SIZE, 1, clip.box)
+    frames = frames_of(clip.frames, STAGE_SIZE, 1, clip.box)
     whole = AffectPipeline(model)
     ours: dict[str, list[dict]] = {way: [] for way in WAYS}
     theirs, theirs_faces = [], 0.0
-    with _fer(python, pictures) as (versions, run):
+    with running_peer(peer, python, frames) as (versions, run):
         for _ in range(repeats):
             for way, own in WAYS.items():
-                ours[way].append(own(whole, pictures, clip.rate))
-            passed = run()
-            theirs.append(len(pictures) / passed["seconds"])
-            theirs_faces = passed["faces"] / len(pictures)
-    progress("peers, fer")
+                ours[way].append(own(whole, frames, clip.rate))
+            result = run()
+            theirs.append(len(frames) / result["seconds"])
+            theirs_faces = result["faces"] / len(frames)
+    progress(f"peers, {peer}")
     return {
-        "pictures": f"{len(pictures)} at {STAGE_SIZE[0]}x{STAGE_SIZE[1]}, one face",
+        "frames": f"{len(frames)} frames of {STAGE_SIZE[0]}x{STAGE_SIZE[1]} with one face",
         "versions": versions,
         "ours": {
             way: {
@@ -117,38 +138,32 @@ def against_fer(model: AffectModel, clip: Clip, python: Path, repeats: int, prog
 
 
 @contextmanager
-def _fer(python: Path, pictures: Sequence[np.ndarray]) -> Iterator[tuple[dict[str, str], Callable[[], dict]]]:
-    """The versions in the peer's environment, and what makes it pass over the pictures once."""
-    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("w+") as log:
-        frames = Path(folder) / "frames.npy"
-        np.save(frames, np.stack(pictures))
-        command = [str(python), str(Path(fer_process.__file__).resolve()), str(frames)]
-        try:
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
-        except OSError as error:
-            raise PeerError(f"--peer-python {python}: {error.strerror}; name the Python that has fer") from error
-        assert process.stdin is not None and process.stdout is not None
-
-        def answer() -> dict:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            if not line:
-                log.seek(0)
-                ends = log.read().strip().splitlines()[-1:] or ["it said nothing"]
-                raise PeerError(f"--peer-python {python}: fer does not run there: {ends[0]}")
-            return json.loads(line)
+def running_peer(
+    peer: str, python: Path, frames: Sequence[np.ndarray]
+) -> Iterator[tuple[dict[str, str], Callable[[], dict]]]:
+    """Run a peer's process; yields the versions in its environment and a function for one pass over the frames."""
+    if not os.access(python, os.X_OK):
+        raise PeerError(f"--peer-python {peer}={python}: no such executable; give the Python of its environment")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        np.save(folder / "frames.npy", np.stack(frames))
+        program = str(Path(peer_process.__file__).resolve())
+        # The interpreter of a virtual environment is a link, which must not be resolved.
+        command = [str(python.absolute()), program, peer, str(folder / "frames.npy")]
+        environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "LD_LIBRARY_PATH")}
+        process = JsonProcess(command, folder, peer, environment)
 
         def run() -> dict:
-            assert process.stdin is not None
-            print(file=process.stdin, flush=True)
-            return answer()
+            process.send()
+            return process.receive()
 
         try:
-            yield answer()["versions"], run
+            versions = process.receive()["versions"]
+        except ProcessError as error:
+            process.end()
+            raise PeerError(f"--peer-python {peer}={python}: {error}") from error
+        try:
+            yield versions, run
         finally:
-            process.stdin.close()
-            try:
-                process.wait(_FER_START_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-            process.stdout.close()
+            process.close_input()
+            process.end()

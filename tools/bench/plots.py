@@ -1,7 +1,4 @@
-"""Plots of the results.
-
-In: the content of results.json. Out: PNG files: pipeline.png, stages.png, latency.png, each where its scenario ran.
-"""
+"""Plots of the results, one PNG file for each scenario that ran."""
 
 from __future__ import annotations
 
@@ -18,12 +15,12 @@ _BLUE, _ORANGE, _GREY = "#2b6cb0", "#c05621", "#a0aec0"
 
 
 def write_plots(results: dict, folder: Path) -> list[Path]:
-    """The plots that the results have figures for."""
-    figures, written = results["figures"], []
+    """Write the plots that the results have metrics for, and return their paths."""
+    metrics, written = results["metrics"], []
     drawers = (
-        ("pipeline.png", figures.get("pipeline"), _pipeline),
-        ("stages.png", figures.get("floors", {}).get("stages"), _stages),
-        ("latency.png", figures.get("node", {}).get("at 30 Hz", {}).get("receipt_to_publish_ms"), _latency),
+        ("pipeline.png", metrics.get("pipeline"), _pipeline),
+        ("stages.png", metrics.get("floors", {}).get("stages"), _stages),
+        ("latency.png", metrics.get("node", {}).get("at 30 Hz", {}).get("receipt_to_publish_ms"), _latency),
     )
     for name, data, draw in drawers:
         if not data:
@@ -38,7 +35,7 @@ def write_plots(results: dict, folder: Path) -> list[Path]:
 
 
 def _pipeline(figure: Figure, scenarios: dict[str, dict]) -> None:
-    """Frames per second by the number of faces, a line for each size."""
+    """Plot frames per second over the number of faces, with a line for each size."""
     axes = figure.add_subplot()
     lines: dict[str, list[tuple[int, dict]]] = {}
     for name, row in scenarios.items():
@@ -50,7 +47,7 @@ def _pipeline(figure: Figure, scenarios: dict[str, dict]) -> None:
         middle = np.array([fps["median"] for _, fps in points])
         low, high = (np.array([fps[key] for _, fps in points]) for key in ("min", "max"))
         axes.errorbar(counts, middle, [middle - low, high - middle], marker="o", capsize=3, label=size)
-    axes.set(xlabel="faces in the picture", ylabel="frames per second", xscale="log", xticks=counts)
+    axes.set(xlabel="faces in the frame", ylabel="frames per second", xscale="log", xticks=counts)
     axes.set_xticklabels([str(count) for count in counts])
     axes.set_ylim(bottom=0)
     axes.minorticks_off()
@@ -59,7 +56,7 @@ def _pipeline(figure: Figure, scenarios: dict[str, dict]) -> None:
 
 
 def _stages(figure: Figure, floors: dict[str, dict]) -> None:
-    """Measured time of every stage beside its floor."""
+    """Plot the measured time of every stage beside its floor."""
     axes = figure.add_subplot()
     names = list(floors)
     places = np.arange(len(names))
@@ -76,7 +73,7 @@ def _stages(figure: Figure, floors: dict[str, dict]) -> None:
 
 
 def _latency(figure: Figure, latency: dict) -> None:
-    """Percentiles of the time from receipt to publishing."""
+    """Plot percentiles of the time from receipt to publishing."""
     axes = figure.add_subplot()
     points = [name for name in ("p50", "p90", "p99", "max") if name in latency]
     axes.bar(points, [latency[name] for name in points], color=[_BLUE, _BLUE, _ORANGE, _GREY][: len(points)])

@@ -1,7 +1,4 @@
-"""The scenarios that need no ROS: the model alone, each stage, the whole pipeline.
-
-In: a loaded model, a clip. Out: for each scenario a dictionary of figures (min, median and max over the repeats).
-"""
+"""The scenarios that need no ROS: the model alone, each stage, the whole pipeline."""
 
 from __future__ import annotations
 
@@ -23,18 +20,24 @@ from ast_net_ros.pipeline import AffectPipeline, PipelineSettings
 from ast_net_ros.vision.image_decoding import decode_image
 from bench.frames import FACE_COUNTS, SIZES, frames_of
 from bench.machine import usable_cores
-from bench.timing import Figure, repeated, spread, torch_threads
+from bench.timing import Spread, repeated, spread, torch_threads
 
 BATCHES = (1, 2, 4, 8, 16)
 PIPELINE_STAGES = ("detect", "align", "track", "encode", "step")
 STAGE_SIZE = (640, 360)
 Progress = Callable[[str], None]
-"""Called when a part of a scenario is done, with what it was."""
+"""Called with the name of each part of a scenario that is done."""
 
 
 @dataclass(frozen=True)
 class Clip:
-    """The video that is measured on. box: of its face. rate: its pictures per second."""
+    """The video that is measured on.
+
+    Attributes:
+        frames: BGR frames.
+        rate: Frames per second.
+        box: Left, top, width and height of its face, pixels.
+    """
 
     frames: Sequence[np.ndarray]
     rate: float
@@ -42,9 +45,16 @@ class Clip:
 
 
 def model_alone(load: Callable[[int], AffectModel], repeats: int, progress: Progress, batches: Sequence[int]) -> dict:
-    """Milliseconds of one `encode` and one `step` of so many faces, with one thread and with all.
+    """Measure `encode` and `step`, with one thread and with all.
 
-    load: makes the model for so many threads.
+    Args:
+        load: Loads the model for a number of threads.
+        repeats: Repeats of each measurement.
+        progress: Called for each part.
+        batches: Numbers of faces in a batch.
+
+    Returns:
+        Milliseconds by threads, batch and call.
     """
     results: dict[str, dict] = {}
     for threads in sorted({1, usable_cores()}):
@@ -57,7 +67,7 @@ def model_alone(load: Callable[[int], AffectModel], repeats: int, progress: Prog
     return results
 
 
-def _one_batch(model: AffectModel, batch: int, repeats: int) -> dict[str, Figure]:
+def _one_batch(model: AffectModel, batch: int, repeats: int) -> dict[str, Spread]:
     side = model.config.chip_side
     chips = np.random.default_rng(0).integers(0, 256, (batch, side, side), dtype=np.uint8)
     attributes, _ = model.encode(chips)
@@ -73,36 +83,36 @@ def _one_batch(model: AffectModel, batch: int, repeats: int) -> dict[str, Figure
         return model.step(model.encode(chips)[0], state)
 
     calls = {"encode_ms": encode, "step_ms": step, "both_ms": both}
-    figures = {name: repeated(call, repeats) for name, call in calls.items()}
-    return figures | {"each_face_ms": spread([value / batch for value in figures["both_ms"].values()])}
+    metrics = {name: repeated(call, repeats) for name, call in calls.items()}
+    return metrics | {"each_face_ms": spread([value / batch for value in metrics["both_ms"].values()])}
 
 
-def further_face_ms(rows: dict[str, dict]) -> Figure:
-    """What one more face in a batch costs: the growth between the smallest and the largest batch, over its faces."""
+def further_face_ms(rows: dict[str, dict]) -> Spread:
+    """Return the cost of one more face in a batch, from the difference between the smallest and the largest batch."""
     (low, first), *_, (high, last) = sorted((int(batch), row["both_ms"]) for batch, row in rows.items())
     growth = [(last[key] - first[key]) / (high - low) for key in ("min", "median", "max")]
     return spread(growth)
 
 
-def stages(model: AffectModel, clip: Clip, repeats: int, progress: Progress) -> dict[str, Figure]:
-    """Milliseconds of each stage with one face at 640x360. Publishing is measured with the node."""
-    pictures = frames_of(clip.frames, STAGE_SIZE, 1, clip.box)
-    figures = {}
-    for name, message in _messages(pictures[0]).items():
-        figures[f"decode {name}"] = repeated(partial(decode_image, message), repeats)
+def stages(model: AffectModel, clip: Clip, repeats: int, progress: Progress) -> dict[str, Spread]:
+    """Measure each stage with one face at 640x360, in milliseconds; publishing is measured with the node."""
+    frames = frames_of(clip.frames, STAGE_SIZE, 1, clip.box)
+    metrics = {}
+    for name, message in _messages(frames[0]).items():
+        metrics[f"decode {name}"] = repeated(partial(decode_image, message), repeats)
         progress(f"stages, decode {name}")
-    runs = [run_pipeline(AffectPipeline(model), pictures, clip.rate) for _ in range(repeats)]
+    runs = [run_pipeline(AffectPipeline(model), frames, clip.rate) for _ in range(repeats)]
     for stage in PIPELINE_STAGES:
-        figures[stage] = spread([run[f"{stage}_ms"] for run in runs])
+        metrics[stage] = spread([run[f"{stage}_ms"] for run in runs])
     progress("stages, pipeline")
-    return figures
+    return metrics
 
 
-def _messages(picture: np.ndarray) -> dict[str, SimpleNamespace]:
-    """A picture as ROS messages hold it, without ROS."""
-    height, width = picture.shape[:2]
-    raw = {"height": height, "width": width, "is_bigendian": 0, "step": 3 * width, "data": picture.tobytes()}
-    jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+def _messages(image: np.ndarray) -> dict[str, SimpleNamespace]:
+    """Return an image as in ROS messages, without ROS."""
+    height, width = image.shape[:2]
+    raw = {"height": height, "width": width, "is_bigendian": 0, "step": 3 * width, "data": image.tobytes()}
+    jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
     return {
         "bgr8": SimpleNamespace(encoding="bgr8", **raw),
         "rgb8": SimpleNamespace(encoding="rgb8", **raw),
@@ -111,61 +121,68 @@ def _messages(picture: np.ndarray) -> dict[str, SimpleNamespace]:
 
 
 def pipeline(model: AffectModel, clip: Clip, repeats: int, progress: Progress) -> dict[str, dict]:
-    """Whole pipeline, by size and number of faces; with one face in each of WAYS, else one frame after the other."""
+    """Measure the whole pipeline by frame size and number of faces; all of WAYS with one face, else EVERY_FRAME."""
     results = {}
     for size in SIZES:
         for faces in FACE_COUNTS:
-            pictures = frames_of(clip.frames, size, faces, clip.box)
+            frames = frames_of(clip.frames, size, faces, clip.box)
             for way, run in WAYS.items():
                 if faces == 1 or way == EVERY_FRAME:
                     label = f"{size[0]}x{size[1]}, {faces} face{'s' * (faces > 1)}, {way}"
-                    results[label] = _repeated_passes(run, model, pictures, clip.rate, repeats)
+                    results[label] = _repeated_passes(run, model, frames, clip.rate, repeats)
                     progress(f"pipeline, {label}")
     return results
 
 
 def _repeated_passes(
-    run: Callable[..., dict], model: AffectModel, pictures: Sequence[np.ndarray], rate: float, repeats: int
-) -> dict[str, Figure]:
+    run: Callable[..., dict], model: AffectModel, frames: Sequence[np.ndarray], rate: float, repeats: int
+) -> dict[str, Spread]:
     whole = AffectPipeline(model)
-    passes = [run(whole, pictures, rate) for _ in range(repeats)]
+    passes = [run(whole, frames, rate) for _ in range(repeats)]
     return {key: spread([one[key] for one in passes]) for key in passes[0]}
 
 
 def pipeline_parts() -> int:
-    """How often :func:`pipeline` reports progress."""
+    """Return how often :func:`pipeline` reports progress."""
     return len(SIZES) * (len(FACE_COUNTS) + len(WAYS) - 1)
 
 
 def run_pipeline(
-    whole: AffectPipeline, pictures: Sequence[np.ndarray], rate: float, interval: float = 0.0
+    whole: AffectPipeline, frames: Sequence[np.ndarray], rate: float, interval: float | None = 0.0
 ) -> dict[str, float]:
-    """One pass, one frame after the other: frames per second, faces per frame, processor time, mean milliseconds of
-    every stage, and the percentiles of a frame's time. The first picture warms up and does not count.
+    """Process the frames one after the other; the first one warms up and does not count.
 
-    interval: seconds between detections.
+    Args:
+        whole: The pipeline.
+        frames: BGR frames of one size.
+        rate: Frames per second of the video.
+        interval: Seconds between detections; None for the default.
+
+    Returns:
+        Frames per second, faces per frame, processor time, percentiles of a frame's time, and mean milliseconds of
+        every stage.
     """
-    whole.settings = PipelineSettings(detection_interval=interval)
+    whole.settings = PipelineSettings() if interval is None else PipelineSettings(detection_interval=interval)
     stages: dict[str, float] = {}
 
     def estimated() -> Iterator[int]:
-        for index, picture in enumerate(pictures):
-            yield len(whole.process(picture, index / rate))
+        for index, image in enumerate(frames):
+            yield len(whole.process(image, index / rate))
             for stage, seconds in whole.timings.items():
                 stages[stage] = stages.get(stage, 0.0) + (seconds if index else 0.0)
 
-    figures = _timed_pass(whole, estimated())
-    return figures | {f"{stage}_ms": seconds / (len(pictures) - 1) * 1e3 for stage, seconds in stages.items()}
+    metrics = _timed_pass(whole, estimated())
+    return metrics | {f"{stage}_ms": seconds / (len(frames) - 1) * 1e3 for stage, seconds in stages.items()}
 
 
-def run_ahead(whole: AffectPipeline, pictures: Sequence[np.ndarray], rate: float) -> dict[str, float]:
-    """One pass as the evaluation makes it: each frame's faces are looked for while the frame before is estimated.
+def run_ahead(whole: AffectPipeline, frames: Sequence[np.ndarray], rate: float) -> dict[str, float]:
+    """Process the frames as the evaluation does: detect in each frame while the previous one is estimated.
 
-    As run_pipeline, without the stages.
+    Args and return value are those of run_pipeline, without the stages.
     """
-    whole.settings = PipelineSettings()
-    frames = (RecordedFrame(index, round(index / rate * 1e9), picture) for index, picture in enumerate(pictures))
-    with closing(estimate_ahead(whole, frames, "clip")) as estimated:
+    whole.settings = PipelineSettings(detection_interval=0.0)
+    recorded = (RecordedFrame(index, round(index / rate * 1e9), image) for index, image in enumerate(frames))
+    with closing(estimate_ahead(whole, recorded, "clip")) as estimated:
         return _timed_pass(whole, (len(faces) for _, faces in estimated))
 
 
@@ -187,9 +204,11 @@ def _timed_pass(whole: AffectPipeline, faces_of_frames: Iterator[int]) -> dict[s
     }
 
 
-EVERY_FRAME, AHEAD, AT_INTERVALS = "detection in every frame", "detection one frame ahead", "detection every 0.2 s"
+EVERY_FRAME, AHEAD = "detection in every frame", "detection one frame ahead"
+DEFAULTS = f"detection every {PipelineSettings().detection_interval:g} s"
+"""The default configuration of the node."""
 WAYS: dict[str, Callable[..., dict]] = {
+    DEFAULTS: partial(run_pipeline, interval=None),
     EVERY_FRAME: run_pipeline,
     AHEAD: run_ahead,
-    AT_INTERVALS: partial(run_pipeline, interval=0.2),
 }

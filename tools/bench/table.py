@@ -1,7 +1,4 @@
-"""The results as a page of Markdown.
-
-In: the content of results.json. Out: text; every number in it stands in the results (medians, unless said).
-"""
+"""The results as a page of Markdown; numbers are medians unless stated otherwise."""
 
 from __future__ import annotations
 
@@ -12,30 +9,31 @@ from bench.scenarios import PIPELINE_STAGES
 
 
 def results_page(results: dict) -> str:
-    """The whole page."""
-    figures = results["figures"]
+    """Return the page for the content of results.json."""
+    metrics = results["metrics"]
     sections = [
         _head(results),
         _targets(results["targets"]),
-        _model(figures),
-        _pipeline(figures.get("pipeline", {})),
-        _stages(figures),
-        _peers(figures.get("peers", {})),
-        _node(figures.get("node", {})),
-        _gpu(figures.get("gpu", {})),
-        _left_out(results["left_out"]),
+        _model(metrics),
+        _pipeline(metrics.get("pipeline", {})),
+        _stages(metrics),
+        _footprint(metrics.get("footprint", {})),
+        _peers(metrics.get("peers", {})),
+        _node(metrics.get("node", {})),
+        _gpu(metrics.get("gpu", {})),
+        _skipped(results["skipped"]),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table; floats as :func:`number` shows them."""
+    """Return a Markdown table; floats as :func:`number` formats them."""
     lines = [_line(head), "|" + "---|" * len(head)]
     return "\n".join(lines + [_line([_cell(value) for value in row]) for row in rows])
 
 
 def number(value: float) -> str:
-    """Three significant digits, without an exponent."""
+    """Format a number with three significant digits, without an exponent."""
     if value == 0 or abs(value) >= 100:
         return f"{value:.0f}"
     return f"{value:.3g}" if abs(value) >= 1e-4 else f"{value:.1e}"
@@ -46,7 +44,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _cell(value: object) -> str:
-    if isinstance(value, dict):  # a figure
+    if isinstance(value, dict):
         return number(value["median"])
     if isinstance(value, float):
         return number(value)
@@ -63,25 +61,25 @@ def _head(results: dict) -> str:
         f"# {machine['name']}",
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_bytes'] / 2**30:.0f} GiB"
         + (f", {machine['gpu']}" if machine["gpu"] else "")
-        + f"; {machine['system']}. Taken on {results['date']}, load {machine['load_before']} before and "
+        + f"; {machine['system']}. Measured on {results['date']}, load {machine['load_before']} before and "
         f"{machine['load_after']} after the run"
         + (f", at niceness {machine['niceness']}" if machine["niceness"] else "")
-        + ("." if machine["quiet"] else ": **the machine was not quiet, so the times are too long**."),
+        + ("." if machine["quiet"] else ": **the machine was busy, so the times are too long**."),
         "Versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".",
     ]
     if "weights_sha256" in about:
         lines.append(
             f"{about['video']}, {about['frames']} frames, {about['repeats']} repeats, on {about['device']} in "
             f"{about['precision']} by {about['runtime']}; weights {about['weights_sha256'][:12]} "
-            f"({about['parameters'] / 1e6:.2f} million parameters, {about['operations_a_face'] / 2e6:.1f} million "
-            f"multiply-adds a face). Medians, in brackets min and max; all figures are in results.json."
+            f"({about['parameters'] / 1e6:.2f} million parameters, {about['operations_per_face'] / 2e6:.1f} million "
+            f"multiply-adds per face). Medians, with min and max in parentheses; results.json has all metrics."
         )
     return "\n\n".join(lines)
 
 
 def _targets(rows: list[dict]) -> str:
     verdict = {True: "yes", False: "**no**", None: "not measured"}
-    shown = [(r["figure"], r["target"], _with_unit(r["measured"], r["unit"]), verdict[r["met"]]) for r in rows]
+    shown = [(r["metric"], r["target"], _with_unit(r["measured"], r["unit"]), verdict[r["met"]]) for r in rows]
     return "## Targets\n\n" + table(("figure", "target", "measured", "met"), shown)
 
 
@@ -89,16 +87,16 @@ def _with_unit(value: float | None, unit: str) -> str:
     return "-" if value is None else f"{number(value)} {unit}".strip()
 
 
-def _model(figures: dict) -> str:
-    measured = {"": figures.get("model", {})}
-    measured |= {f" ({runtime})": threads for runtime, threads in figures.get("other_runtimes", {}).items()}
+def _model(metrics: dict) -> str:
+    measured = {"": metrics.get("model", {})}
+    measured |= {f" ({runtime})": threads for runtime, threads in metrics.get("other_runtimes", {}).items()}
     rows = [
         (name + runtime, batch, _ranged(row["encode_ms"]), _ranged(row["step_ms"]), row["each_face_ms"])
         for runtime, threads in measured.items()
         for name, batches in threads.items()
         for batch, row in batches.items()
     ]
-    head = ("threads", "faces at once", "encode, ms", "step, ms", "ms a face")
+    head = ("threads", "faces at once", "encode, ms", "step, ms", "ms per face")
     return "## Model alone\n\n" + table(head, rows) if rows else ""
 
 
@@ -110,12 +108,12 @@ def _pipeline(scenarios: dict[str, dict]) -> str:
          *(row.get(f"{stage}_ms") for stage in PIPELINE_STAGES), row["faces_per_frame"])
         for name, row in scenarios.items()
     ]  # fmt: skip
-    head = ("picture", "frames/s", "p99, ms", *(f"{stage}, ms" for stage in PIPELINE_STAGES), "faces found")
+    head = ("frames", "frames/s", "p99, ms", *(f"{stage}, ms" for stage in PIPELINE_STAGES), "faces found")
     return "## Pipeline, end to end\n\n" + table(head, rows) + "\n\n![frames per second](pipeline.png)"
 
 
-def _stages(figures: dict) -> str:
-    stages, floors = figures.get("stages", {}), figures.get("floors", {})
+def _stages(metrics: dict) -> str:
+    stages, floors = metrics.get("stages", {}), metrics.get("floors", {})
     if not stages:
         return ""
     known = floors.get("stages", {})
@@ -126,11 +124,11 @@ def _stages(figures: dict) -> str:
     text = "## Stages at 640x360 with one face, and their floors\n\n"
     if floors:
         copies = ", ".join(
-            f"{_ranged_giga(rate)} GB/s {where}" for where, rate in floors["copy_bytes_a_second"].items()
+            f"{_ranged_giga(rate)} GB/s {where}" for where, rate in floors["copy_bytes_per_second"].items()
         )
         text += (
-            f"Products of matrices: {_ranged_giga(floors['matrix_operations_a_second'])} billion float32 operations a "
-            f"second. Copies: {copies}. All with {floors['threads']} threads.\n\n"
+            f"Matrix products: {_ranged_giga(floors['matrix_operations_per_second'])} billion float32 operations per "
+            f"second. Copies: {copies}. With {floors['threads']} threads.\n\n"
         )
     head = ("stage", "measured, ms", "million operations", "megabytes", "floor, ms", "times the floor")
     return text + table(head, rows) + ("\n\n![stages and floors](stages.png)" if known else "")
@@ -146,28 +144,37 @@ def _ranged_giga(figure: dict[str, float]) -> str:
     return _ranged({key: value / 1e9 for key, value in figure.items()})
 
 
+def _footprint(footprint: dict) -> str:
+    if not footprint:
+        return ""
+    rows = [
+        ("import to the first result, s", _ranged(footprint["first_frame_s"])),
+        ("resident memory after one frame, MB", _ranged(footprint["resident_mb"])),
+        ("installed size with all requirements, MB", footprint["install_mb"]),
+    ]
+    return "## Library in a fresh process\n\n" + table(("", "measured"), rows)
+
+
 def _peers(peers: dict) -> str:
     if not peers:
         return ""
-    parts = ["## Beside others, in the same run"]
-    if "fer" in peers:
-        fer = peers["fer"]
-        versions = ", ".join(f"{name} {version}" for name, version in fer["versions"].items())
+    parts = ["## Compared with other packages, in the same run"]
+    for peer in (name for name in peers if name != "networks"):
+        found = peers[peer]
+        versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
         rows: list[tuple[object, ...]] = [
-            *(
-                (
-                    f"ast_net_ros, {way}",
-                    _ranged(own["frames_per_second"]),
-                    float(own["faces_per_frame"]),
-                    _ranged(own["ratio"]),
-                )
-                for way, own in fer["ours"].items()
-            ),
-            ("fer", _ranged(fer["theirs_frames_per_second"]), float(fer["theirs_faces_per_frame"]), "1"),
+            (
+                f"ast_net_ros, {way}",
+                _ranged(own["frames_per_second"]),
+                float(own["faces_per_frame"]),
+                _ranged(own["ratio"]),
+            )
+            for way, own in found["ours"].items()
         ]
+        rows.append((peer, _ranged(found["theirs_frames_per_second"]), float(found["theirs_faces_per_frame"]), "1"))
         parts.append(
-            f"Whole pipelines on {fer['pictures']}, each with its own defaults unless said "
-            f"({versions}):\n\n" + table(("", "frames/s", "faces found in a frame", "times fer"), rows)
+            f"Whole pipelines on {found['frames']}, each with its own defaults unless stated otherwise "
+            f"({versions}):\n\n" + table(("", "frames/s", "faces found per frame", f"times {peer}"), rows)
         )
     network_rows = [
         (name, row["parameters"] / 1e6, row["operations"] / 2e6, _ranged(row["face_ms"]),
@@ -184,7 +191,7 @@ def _peers(peers: dict) -> str:
 def _node(node: dict) -> str:
     if not node:
         return ""
-    parts = [f"## Node over DDS, {node['size']}, one face in a picture"]
+    parts = [f"## Node over DDS, {node['size']}, one face"]
     rows: list[tuple[object, ...]] = [("bare pipeline, frames/s", _ranged(node["bare_pipeline"]["frames_per_second"]))]
     if "sustained" in node:
         rows += [
@@ -205,7 +212,7 @@ def _node(node: dict) -> str:
         grown = node["growth"]
         rows += [
             (f"memory over {grown['seconds']:.0f} s, MB", _ranged(grown["resident_mb"])),
-            ("growth after warm-up, MB a minute", grown["growth_mb_a_minute"]),
+            ("growth after warm-up, MB per minute", grown["growth_mb_per_minute"]),
         ]
     parts.append(table(("", "measured"), rows))
     if "cameras" in node:
@@ -221,29 +228,33 @@ def _points(run: dict) -> list[str]:
 
 def _cameras(node: dict) -> str:
     rows = []
-    for kind, title in (("cameras", "10 Hz each"), ("crowded", "just too fast in all"), ("overload", "twice too fast")):
+    for kind, title in (
+        ("cameras", "10 Hz each"),
+        ("crowded", "slightly too fast in total"),
+        ("overload", "twice too fast"),
+    ):
         for count, run in node[kind].items():
             latency = run.get("receipt_to_publish_ms", {})
             rows.append(
                 (title, count, _ranged(run["frames_per_second"]), f"{run['dropped']} of {run['published']}",
                  latency.get("p50"), latency.get("p99"), run.get("processing_ms"), run["resident_mb"],
-                 100 * run["node_processor_share"], run["node_processor_ms_a_frame"],
+                 100 * run["node_processor_share"], run["node_processor_ms_per_frame"],
                  run.get("least_served_over_most_served"))
             )  # fmt: skip
-    head = ("rate", "cameras", "frames/s in all", "dropped", "p50, ms", "p99, ms", "processing, ms", "MB",
-            "processor, % of a core", "processor, ms a frame", "least / most served")  # fmt: skip
+    head = ("rate", "cameras", "frames/s in total", "dropped", "p50, ms", "p99, ms", "processing, ms", "MB",
+            "processor, % of a core", "processor, ms per frame", "least / most served")  # fmt: skip
     return table(head, rows)
 
 
 def _gpu(precisions: dict[str, dict]) -> str:
     rows = [
-        (precision, batch, row["encode_ms"], row["step_ms"], row["step_graph_ms"])
+        (precision, batch, row["encode_ms"], row["step_ms"])
         for precision, batches in precisions.items()
         for batch, row in batches.items()
     ]
-    head = ("precision", "faces at once", "encode, ms", "step, ms", "step as a graph, ms")
+    head = ("precision", "faces at once", "encode, ms", "step, ms")
     return "## GPU\n\n" + table(head, rows) if rows else ""
 
 
-def _left_out(rows: list[dict[str, Any]]) -> str:
-    return "## Left out\n\n" + table(("what", "why"), [(row["what"], row["why"]) for row in rows]) if rows else ""
+def _skipped(rows: list[dict[str, Any]]) -> str:
+    return "## Skipped\n\n" + table(("what", "why"), [(row["what"], row["why"]) for row in rows]) if rows else ""

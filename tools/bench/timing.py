@@ -1,7 +1,6 @@
-"""One way to time a call and to say what came of the repeats.
+"""Time a call and summarise repeats as min, median and max, the form of every metric in the results.
 
-In: a call, or the values of several repeats. Out: a :class:`dict` of min, median and max, the form of every figure in
-the results. On a GPU the time is taken by events on the device, elsewhere by the process's most exact clock.
+On a GPU, events on the device measure the time, elsewhere the process's most exact clock.
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ from contextlib import contextmanager
 
 import torch
 
-Figure = dict[str, float]
-"""{"min": ..., "median": ..., "max": ...} over the repeats."""
+Spread = dict[str, float]
+"""{"min": ..., "median": ..., "max": ...} over repeats."""
 
 
-def spread(values: Sequence[float], digits: int = 5) -> Figure:
-    """The min, median and max of at least one value, to `digits` significant digits."""
+def spread(values: Sequence[float], digits: int = 5) -> Spread:
+    """Return min, median and max of at least one value, rounded to `digits` significant digits."""
     middle = statistics.median(values)
     return {key: _rounded(v, digits) for key, v in (("min", min(values)), ("median", middle), ("max", max(values)))}
 
@@ -28,9 +27,15 @@ def _rounded(value: float, digits: int) -> float:
 
 
 def milliseconds(call: Callable[[], object], device: torch.device | None = None, seconds: float = 0.1) -> float:
-    """Milliseconds of one `call`: the mean over as many calls as fit into `seconds` (3 at least), after a warm-up.
+    """Time one call.
 
-    device: where the call's work is done, if not on the CPU.
+    Args:
+        call: What is timed.
+        device: Where its work is done, if not on the CPU.
+        seconds: The mean is taken over as many calls as fit into this time, at least 3, after a warm-up.
+
+    Returns:
+        Milliseconds.
     """
     cuda = device is not None and device.type == "cuda"
     timed = _device_time if cuda else _clock_time
@@ -41,8 +46,8 @@ def milliseconds(call: Callable[[], object], device: torch.device | None = None,
 
 def repeated(
     call: Callable[[], object], repeats: int, device: torch.device | None = None, seconds: float = 0.1
-) -> Figure:
-    """:func:`milliseconds` of `call`, `repeats` times over."""
+) -> Spread:
+    """Repeat :func:`milliseconds` and summarise it."""
     return spread([milliseconds(call, device, seconds) for _ in range(repeats)])
 
 
@@ -54,7 +59,7 @@ def _clock_time(call: Callable[[], object], calls: int) -> float:
 
 
 def _device_time(call: Callable[[], object], calls: int) -> float:
-    """Seconds between two events around the calls, on the current GPU."""
+    """Return the seconds between two events around the calls, on the current GPU."""
     began, ended = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
     torch.cuda.synchronize()
     began.record()
@@ -67,7 +72,7 @@ def _device_time(call: Callable[[], object], calls: int) -> float:
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Torch with this many threads inside the block."""
+    """Let torch use this many threads inside the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

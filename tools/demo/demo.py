@@ -1,8 +1,8 @@
-"""The demo: a video plays as a camera, the node estimates, and what it publishes becomes pictures and figures.
+"""The demo: play a face video as a camera, run the node on it, and plot what the node publishes.
 
-In: a video with a face. Out: a folder with `estimates.csv` (as of `ast_net annotate`, but from the received
-messages), `plot.png`, `overlay.png`, `summary.json`, and a summary on the terminal. `replay` and `ast_net_node` run
-as processes of their own, so that every picture and estimate crosses DDS. Fails when no estimate arrived.
+Writes `estimates.csv` (like `ast_net annotate`, but from the received messages), `plot.png`, `overlay.png` and
+`summary.json`, and prints a summary. `replay` and `ast_net_node` are separate processes, so that every image and every
+estimate crosses DDS. Fails when no estimate arrives.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from ast_net_ros.ros.runtime.executables import running
 from ast_net_ros.ros.runtime.spinning import Spinner
 from ast_net_ros.ros.runtime.transports import BUILTIN_TRANSPORTS, image_transport_environment
 from ast_net_ros.vision.video import VideoError, open_video
-from demo.report import FILES, SUMMARY, DemoRun, print_summary, summarise, write_pictures
+from demo.report import FILES, SUMMARY, DemoRun, print_summary, summarise, write_results
 
 DEFAULT_VIDEO = "WolfgangLanger_Pexels.mp4"
 _START_SECONDS, _LINGER_SECONDS = 90.0, 15.0
 
 
 class DemoError(RuntimeError):
-    """The demo cannot go on; the message is for the user."""
+    """The demo cannot continue; the message is for the user."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The executable `demo`. Returns its exit code."""
+    """Run the demo and return the exit code."""
     options = _parse(arguments)
     os.environ.update(image_transport_environment())  # Fast DDS reads it when rclpy.init is called
-    # Cameras of others on this network must not get into the picture, nor this one into theirs.
+    # Neither may other nodes on this network see this camera, nor this node other cameras.
     if "ROS_DOMAIN_ID" not in os.environ:
         os.environ["ROS_DOMAIN_ID"] = str(reserve_domain())
     try:
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run = _run(video)
             if not any(image.faces for image in run.received):
                 raise DemoError(f"no estimate arrived: the node processed {len(run.received)} images of {video}")
-            estimates = write_pictures(run, folder)
+            estimates = write_results(run, folder)
             summary = summarise(run, estimates)
             (folder / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
     except (DemoError, ProcessError, VideoError, OSError) as error:
@@ -64,28 +64,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="demo", description="Play a face video through the node and show what comes out."
-    )
+    parser = argparse.ArgumentParser(prog="demo", description="Run the node on a face video and plot its estimates.")
     parser.add_argument(
-        "--output", type=Path, default=Path("out/demo"), help="folder for the results (default: %(default)s)"
+        "--output", type=Path, default=Path("out/demo"), help="directory for the results (default: %(default)s)"
     )
     parser.add_argument("--video", type=Path, help=f"a video with a face (default: {DEFAULT_VIDEO} in $AST_NET_MEDIA)")
     return parser.parse_args(arguments)
 
 
 def _video(given: Path | None) -> Path:
-    """The video's path, checked before anything is started. Raises DemoError or VideoError."""
+    """Return the video's path, checked before anything is started; raises DemoError or VideoError."""
     folder = os.environ.get("AST_NET_MEDIA")
     if given is None and not folder:
-        raise DemoError("no video: name one with --video, or run make demo, which fetches one and sets AST_NET_MEDIA")
+        raise DemoError("no video: give one with --video, or run make demo, which fetches one and sets AST_NET_MEDIA")
     video = given or Path(folder or "") / DEFAULT_VIDEO
     open_video(video).close()
     return video
 
 
 def _run(video: Path) -> DemoRun:
-    """Node, recorder and replay, in this order; ends when the replay has ended and the node has told its counts."""
+    """Run node, recorder and replay until the replay has ended and the node has published its final counts."""
     print(f"transport {os.environ[BUILTIN_TRANSPORTS]}, ROS_DOMAIN_ID={os.environ['ROS_DOMAIN_ID']}")
     with tempfile.TemporaryDirectory() as scratch_name:
         scratch = Path(scratch_name)
@@ -96,7 +94,7 @@ def _run(video: Path) -> DemoRun:
         try:
             with running("ast_net_node", [], scratch) as node:
                 _await_node(node, recorder)
-                print(f"the node is up; playing {video.name} at its own pace ...", flush=True)
+                print(f"the node is up; playing {video.name} in real time ...", flush=True)
                 play = [str(video), "--wait-for-subscriber", "--stamps", str(stamps)]
                 with running("replay", play, scratch) as replay:
                     _await_replay(replay, node)
@@ -130,7 +128,7 @@ def _await_replay(replay: ChildProcess, node: ChildProcess) -> None:
 
 
 def _await_counts(recorder: Recorder) -> None:
-    """Until the node is silent and has published its diagnostics after that."""
+    """Wait until the node has published diagnostics after its last estimate."""
     deadline = time.monotonic() + _LINGER_SECONDS
     while time.monotonic() < deadline:
         if recorder.diagnostics_at > recorder.last_receipt + 0.5:

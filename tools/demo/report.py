@@ -1,12 +1,8 @@
-"""What the demo makes of its run: rows, pictures and figures.
-
-In: what was published, received and reported. Out: the files in FILES, and a summary as a dictionary.
-"""
+"""The results of the demo: rows, plots and a summary."""
 
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +15,7 @@ from ast_net_ros.evaluation.report.estimate_plots import SheetFrame, contact_she
 from ast_net_ros.ros import diagnostics_keys as keys
 from ast_net_ros.ros.replay.recorder import ReceivedImage
 from ast_net_ros.vision.video import open_video
+from cpu import processor_name
 
 ESTIMATES, PLOT, OVERLAY, SUMMARY = "estimates.csv", "plot.png", "overlay.png", "summary.json"
 FILES = (ESTIMATES, PLOT, OVERLAY, SUMMARY)
@@ -27,10 +24,13 @@ SHEET_FRAMES = 8
 
 @dataclass(frozen=True)
 class DemoRun:
-    """What one run of the demo saw.
+    """What was observed.
 
-    frames: stamp in nanoseconds -> (frame number, seconds) of every picture that was published.
-    diagnostics: the node's last keys and values, by status.
+    Attributes:
+        video: The video that was played.
+        frames: Stamp in ns -> (frame number, seconds) of every published image.
+        received: What the node published.
+        diagnostics: The node's last keys and values, by status name.
     """
 
     video: Path
@@ -39,8 +39,16 @@ class DemoRun:
     diagnostics: Mapping[str, Mapping[str, str]]
 
 
-def write_pictures(run: DemoRun, folder: Path) -> list[EstimateRow]:
-    """Write rows and pictures; returns the rows as they are in the file."""
+def write_results(run: DemoRun, folder: Path) -> list[EstimateRow]:
+    """Write the estimates and the plots.
+
+    Args:
+        run: What was observed.
+        folder: Where the files go.
+
+    Returns:
+        The estimates as they are in the file.
+    """
     with EstimatesWriter(folder / ESTIMATES) as rows:
         for image in run.received:
             if image.stamp_ns in run.frames:
@@ -55,20 +63,20 @@ def write_pictures(run: DemoRun, folder: Path) -> list[EstimateRow]:
 
 
 def _sheet_frames(run: DemoRun, estimates: Sequence[EstimateRow]) -> list[SheetFrame]:
-    """Pictures spread evenly over the run, each with the estimates that bear its stamp."""
+    """Return frames spread evenly over the run, each with the estimates for it."""
     processed = sorted({run.frames[i.stamp_ns][0] for i in run.received if i.stamp_ns in run.frames})
     chosen = {processed[round(i)] for i in np.linspace(0, len(processed) - 1, min(SHEET_FRAMES, len(processed)))}
     with open_video(run.video) as video:
-        pictures = enumerate(video)
+        frames = enumerate(video)
         return [
             (seconds, image, [row.face for row in estimates if row.frame == number])
-            for number, (seconds, image) in pictures
+            for number, (seconds, image) in frames
             if number in chosen
         ]
 
 
 def summarise(run: DemoRun, estimates: Sequence[EstimateRow]) -> dict[str, Any]:
-    """The figures of a run. Latencies in milliseconds from the image's stamp to the estimate's publication."""
+    """Return the metrics of a run; latencies in ms from an image's stamp to the publication of its estimates."""
     about = next((v for name, v in run.diagnostics.items() if name.endswith(keys.estimation_status(""))), {})
     camera = next((v for name, v in run.diagnostics.items() if ": camera " in name), {})
     latencies = [(image.published_ns - image.stamp_ns) / 1e6 for image in run.received]
@@ -89,14 +97,14 @@ def summarise(run: DemoRun, estimates: Sequence[EstimateRow]) -> dict[str, Any]:
         "estimates": len(estimates),
         "latency_median_ms": round(float(np.median(latencies)), 2),
         "latency_p95_ms": round(float(np.percentile(latencies, 95)), 2),
-        "latency_is": "from the image's stamp to the publication of its estimates, by the clock of this machine",
+        "latency_is": "from the image's stamp to the publication of its estimates, by this machine's clock",
         "frames_per_second": round((processed - 1) / span, 2) if span > 0 else 0.0,
         "valence_first_quarter": _quarter_mean(estimates, run, 0),
         "valence_last_quarter": _quarter_mean(estimates, run, 3),
         "arousal_range": [round(function(row.face.arousal for row in estimates), 3) for function in (min, max)],
         "device": about.get("device", "unknown"),
         "precision": about.get("precision", "unknown"),
-        "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "processor": f"{processor_name()}, {os.cpu_count()} cores",
         "weights": about.get("weights", "unknown"),
         "weights_sha256": about.get(keys.WEIGHTS_HASH, "unknown"),
         "weights_description": about.get(keys.WEIGHTS_DESCRIPTION, "unknown"),
@@ -104,23 +112,14 @@ def summarise(run: DemoRun, estimates: Sequence[EstimateRow]) -> dict[str, Any]:
 
 
 def _quarter_mean(estimates: Sequence[EstimateRow], run: DemoRun, quarter: int) -> float | None:
-    """Mean valence in a quarter of the published frames; None where it has no estimate."""
+    """Return the mean valence in a quarter of the published frames; None if it has no estimate."""
     frames = len(run.frames)
     values = [row.face.valence for row in estimates if quarter * frames <= 4 * row.frame < (quarter + 1) * frames]
     return round(float(np.mean(values)), 3) if values else None
 
 
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
 def print_summary(summary: Mapping[str, Any], output: Path) -> None:
-    """The summary for a person."""
+    """Print the summary."""
     s = summary
     lines = (
         f"{s['frames_published']} frames published, {s['frames_processed']} processed, "
@@ -128,8 +127,8 @@ def print_summary(summary: Mapping[str, Any], output: Path) -> None:
         f"{s['frames_with_face']} frames with a face; {s['faces']} face(s): {', '.join(s['face_ids'][:4])}",
         f"valence {s['valence_first_quarter']} in the first quarter, {s['valence_last_quarter']} in the last; "
         f"arousal from {s['arousal_range'][0]} to {s['arousal_range'][1]}",
-        f"{s['frames_per_second']} frames/s; {s['latency_median_ms']} ms from stamp to publication in the median, "
-        f"at most {s['latency_p95_ms']} ms in 95 %",
+        f"{s['frames_per_second']} frames/s; {s['latency_median_ms']} ms from stamp to publication (median), "
+        f"{s['latency_p95_ms']} ms (95th percentile)",
         f"on {s['device']} ({s['processor']}) in {s['precision']}",
         f"weights {s['weights']} ({s['weights_sha256'][:12]}): {s['weights_description']}",
         f"{', '.join(FILES)} are in {output}",

@@ -1,6 +1,6 @@
-"""Cameras faster than the machine: what is published stays fresh, what is dropped is counted, cameras share.
+"""Cameras faster than the machine: estimates stay fresh, drops are counted, cameras are served evenly.
 
-The slots, the thread and the messages are the node's own; the pipeline is one that takes a known time.
+Image slots, inference thread and messages are the node's own; the pipeline takes a known time.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from ast_net_ros.ros.conversions import image_message, time_message
 from ast_net_ros.ros.inference_thread import InferenceThread
 from ast_net_ros.ros.latest_images import LatestImages
 
-PROCESSING = 0.05  # seconds that a batch takes, however many pictures it holds
+PROCESSING = 0.05  # seconds for a batch of any size
 FEEDING = 1.5  # seconds
 
 
 class SlowPipeline:
-    """Takes PROCESSING for a batch and finds no face. durations: what the batches really took."""
+    """Takes PROCESSING seconds for a batch and finds no face; `durations` are the actual times."""
 
     def __init__(self) -> None:
         self.timings: dict[str, float] = {}
@@ -44,7 +44,7 @@ class SlowPipeline:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_under_overload_latency_stays_near_one_processing_time_and_every_image_is_accounted_for(count):
+def test_overload_drops_and_counts_images_evenly(count):
     images, pipeline, stamps = LatestImages(), SlowPipeline(), []
     cameras = [Camera(f"/camera_{index}") for index in range(count)]
     logger = SimpleNamespace(warning=lambda text: None)
@@ -57,10 +57,10 @@ def test_under_overload_latency_stays_near_one_processing_time_and_every_image_i
         max_consecutive_failures=lambda: 0,
         on_give_up=lambda: None,
     )
-    picture, ends, sent = np.zeros((8, 8, 3), np.uint8), time.monotonic() + FEEDING, 0
+    image, ends, sent = np.zeros((8, 8, 3), np.uint8), time.monotonic() + FEEDING, 0
     while time.monotonic() < ends:  # several times faster than the pipeline; one camera twice as fast as the others
         for camera in [*cameras, cameras[0]]:
-            images.put(camera, _message(picture), time.time_ns())
+            images.put(camera, _message(image), time.time_ns())
             sent += 1
         time.sleep(PROCESSING / 12)
     time.sleep(3 * PROCESSING)
@@ -71,13 +71,13 @@ def test_under_overload_latency_stays_near_one_processing_time_and_every_image_i
     for c in counts:
         assert c.received == c.processed + c.late, "an image is neither processed nor counted as dropped"
     processed = [c.processed for c in counts]
-    assert max(processed) - min(processed) <= 2, "the faster camera took the others' turns"
+    assert max(processed) - min(processed) <= 2, "the faster camera was served more often"
     summary = thread.latency.summary()
-    assert summary is not None and summary[0] < 1.7 * statistics.mean(pipeline.durations), "pictures waited in a queue"
+    assert summary is not None and summary[0] < 1.7 * statistics.mean(pipeline.durations), "images waited in a queue"
     for camera in cameras:
         own = [stamp for topic, stamp in stamps if topic == camera.topic]
         assert own == sorted(own) and len(own) > 5
 
 
-def _message(picture: np.ndarray) -> Image:
-    return image_message(Header(stamp=time_message(time.time_ns())), picture)
+def _message(image: np.ndarray) -> Image:
+    return image_message(Header(stamp=time_message(time.time_ns())), image)
