@@ -106,7 +106,7 @@ def test_constant_truth_and_both_constant_are_named():
     assert both["ccc"] == 0 and both["r"] is None and both["rmse"] == 0 and both["sagr"] == 1
 
 
-def test_moments_without_a_label_are_left_out_and_counted():
+def test_frames_without_a_label_are_excluded_and_counted():
     predicted, truth = _pair(1)
     holed = truth.copy()
     holed[::3] = np.nan

@@ -33,7 +33,7 @@ from ast_net_ros.pipeline import AffectPipeline
 from ast_net_ros.ros.replay.live_metrics import SentImage, live_metrics
 from ast_net_ros.settings import PipelineSettings
 
-FRAMES = 48  # two seconds
+FRAMES = 24  # one second
 JPEG_TOLERANCE = 0.05  # of valence and arousal, for JPEG of quality 95
 
 
@@ -48,9 +48,9 @@ def recordings(video, bags, tmp_path_factory):
     """The same two seconds in three formats, the raw one with labels beside it."""
     folder = tmp_path_factory.mktemp("recordings")
     bags.video_bag(folder / "raw", video, frames=FRAMES)
-    bags.video_bag(folder / "split", video, storage="sqlite3", compression="file", frames=FRAMES, split=20)
+    bags.video_bag(folder / "split", video, storage="sqlite3", compression="file", frames=FRAMES, split=10)
     bags.video_bag(folder / "jpeg", video, jpeg=True, frames=FRAMES)
-    rows = "".join(f"{t / 10},{t / 40 - 0.3},{0.4 - t / 50}\n" for t in range(21))
+    rows = "".join(f"{t / 10},{t / 40 - 0.3},{0.4 - t / 50}\n" for t in range(12))
     (folder / "raw.csv").write_text("time,valence,arousal\n" + rows)
     return folder
 
@@ -197,7 +197,7 @@ def test_a_bad_recording_or_label_file_affects_no_other(study, recordings, tmp_p
     (failed,) = results["run"]["failed"]
     assert failed["name"] == "broken" and str(broken) in failed["reason"]
     raw, jpeg = (r["problems"] for r in results["recordings"])
-    assert "raw.csv: begins with 'nothing'; wanted a header" in raw[0]
+    assert "raw.csv: begins with 'nothing'; expected a header" in raw[0]
     assert "they do not overlap" in jpeg[0]
     assert not (tmp_path / "out" / "recordings" / "broken").exists()
 
@@ -212,7 +212,7 @@ def test_a_full_disk_while_writing_results_is_named(study, recordings, tmp_path)
 
 def test_a_killed_evaluation_resumes(study, recordings, bags, video, tmp_path):
     """The long one is at work when the process is killed; the finished one is kept, and nothing looks whole."""
-    long = bags.video_bag(tmp_path / "z_long", video, jpeg=True, frames=200)
+    long = bags.video_bag(tmp_path / "z_long", video, jpeg=True, frames=120)
     output = tmp_path / "out"
     shutil.copytree(study[0] / "recordings" / "raw", output / "recordings" / "raw")
     code = "from ast_net_ros.cli import main; main()"
@@ -227,7 +227,7 @@ def test_a_killed_evaluation_resumes(study, recordings, bags, video, tmp_path):
     left = sorted(path.name for path in (output / "recordings").iterdir())
     assert left == ["raw", "z_long.partial"] and not (output / "results.json").exists()
     outcome = evaluate([str(recordings / "raw"), str(long)], RunOptions(output, quiet=True, thumbnails=False))
-    assert outcome.kept == 1 and [r["frames"] for r in outcome.metrics["recordings"]] == [FRAMES, 200]
+    assert outcome.kept == 1 and [r["frames"] for r in outcome.metrics["recordings"]] == [FRAMES, 120]
     assert sorted(path.name for path in (output / "recordings").iterdir()) == ["raw", "z_long"]
 
 

@@ -18,6 +18,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from ast_net_ros.evaluation.estimates import EstimateRow
 from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS
@@ -260,7 +261,8 @@ def _draw_path(axes: Axes, rows: Sequence[EstimateRow], color: str, time_colors:
         ha="right" if inwards else "left",
         fontsize="small",
         color=color,
-        zorder=5,
+        path_effects=[withStroke(linewidth=3, foreground="white")],
+        zorder=6,
     )
 
 

@@ -268,6 +268,7 @@ def _time_axis(axes: Axes, end: float, width: int) -> None:
     step = next((s for s in _TIME_STEPS if end / s <= most), 86400)
     ticks = np.arange(0, end + 1e-9, step)
     axes.set_xlim(0, end)
+    axes.tick_params(axis="x", pad=8)  # clear of the lowest label of the value axis
     axes.set_xticks(ticks, [clock(tick, hours=end >= 3600) for tick in ticks])
 
 
