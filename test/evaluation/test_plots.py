@@ -1,4 +1,4 @@
-"""Plots and contact sheets show the data, and are drawn without pyplot's global state."""
+"""Plots show the data, and are drawn without pyplot's global state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from ast_net_ros.evaluation.estimates import EstimateRow
 from ast_net_ros.evaluation.report import estimate_plots
-from ast_net_ros.evaluation.report.estimate_plots import contact_sheet, plot_estimates
+from ast_net_ros.evaluation.report.estimate_plots import plot_estimates
 from ast_net_ros.face_affect import FaceAffect
 
 
@@ -59,18 +59,18 @@ def test_bands_of_two_faces_leave_both_curves_visible(tmp_path):
     image = read(tmp_path / "plot.png")
     left = image[:, : image.shape[1] // 2]
     for face_id in ("face_1", "face_2"):
-        assert colored(left, estimate_plots._paper_color(face_id)).sum() > 300
+        assert colored(left, estimate_plots.paper_color(face_id)).sum() > 300
 
 
 def test_the_legend_lies_above_the_axes(tmp_path, monkeypatch):
     figures = []
-    draw = estimate_plots._pixels
+    draw = estimate_plots.pixels
 
     def keep(figure):
         figures.append(figure)
         return draw(figure)
 
-    monkeypatch.setattr(estimate_plots, "_pixels", keep)
+    monkeypatch.setattr(estimate_plots, "pixels", keep)
     plot_estimates([*ramp(), *ramp("face_2")], tmp_path / "plot.png")
     axes = figures[0].axes[0]
     assert axes.get_legend().get_window_extent().y0 >= axes.get_window_extent().y1 - 1
@@ -87,40 +87,15 @@ def test_no_line_bridges_the_time_out_of_sight():
     [[], [estimate(3, 0.0)], ramp(missing=range(10, 60)), [r for k in range(12) for r in ramp(f"face_{k}", 9)]],
     ids=["none", "one", "gap", "twelve faces"],
 )
-def test_any_number_of_faces_gives_a_plot_and_a_sheet(tmp_path, estimates):
+def test_any_number_of_faces_gives_a_plot(tmp_path, estimates):
     plot_estimates(estimates, tmp_path / "plot.png", duration=4.0)
-    contact_sheet(
-        [(0.0, np.zeros((48, 64, 3), np.uint8), [row.face for row in estimates[:1]])], estimates, tmp_path / "sheet.png"
-    )
-    assert read(tmp_path / "plot.png").std() > 1 and read(tmp_path / "sheet.png").std() > 1
+    assert read(tmp_path / "plot.png").std() > 1
 
 
 def test_a_long_recording_is_thinned_to_what_can_be_seen():
-    faces = estimate_plots._by_face([*ramp(frames=10_000), *ramp("face_2", frames=20)])
+    faces = estimate_plots.by_face([*ramp(frames=10_000), *ramp("face_2", frames=20)])
     assert list(faces) == ["face_1", "face_2"]
     assert len(faces["face_1"]) <= 1500 and len(faces["face_2"]) == 20
-
-
-def test_the_contact_sheet_shows_the_frames_in_order(tmp_path):
-    greys = [40, 90, 140, 190, 240]
-    frames = [
-        (float(i), np.full((90, 160, 3), grey, np.uint8), [estimate(i, float(i)).face]) for i, grey in enumerate(greys)
-    ]
-    contact_sheet(frames, ramp(), tmp_path / "sheet.png", title="five greys")
-    image = read(tmp_path / "sheet.png")
-    tile_width, tile_height = image.shape[1] // 4, image.shape[1] // 4 * 9 // 16
-    for index, grey in enumerate(greys):
-        x = round((index % 4 + 0.9) * tile_width)
-        y = round((index // 4 + 0.5) * tile_height)
-        assert np.abs(image[y, x].astype(int) - grey).max() <= 2
-        tile = image[index // 4 * tile_height :, index % 4 * tile_width :][:tile_height, :tile_width]
-        assert colored(tile, "#42b0ff").sum() > 200  # the box of face_1
-    assert all(frame.min() == frame.max() for _, frame, _ in frames)  # the caller's images are unchanged
-
-
-def test_a_sheet_of_nothing_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="at least one"):
-        contact_sheet([], [], tmp_path / "sheet.png")
 
 
 def test_pyplot_is_not_imported():

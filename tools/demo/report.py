@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from ast_net_ros.evaluation.estimates import EstimateRow, EstimatesWriter, read_estimates
-from ast_net_ros.evaluation.report.estimate_plots import SheetFrame, contact_sheet, plot_estimates
+from ast_net_ros.evaluation.report.estimate_plots import plot_estimates
 from ast_net_ros.ros import diagnostics_keys as keys
 from ast_net_ros.ros.replay.recorder import ReceivedImage
 from ast_net_ros.vision.video import open_video
 from cpu import processor_name
+from demo.contact_sheet import SheetFrame, contact_sheet
 
 ESTIMATES, PLOT, OVERLAY, SUMMARY = "estimates.csv", "plot.png", "overlay.png", "summary.json"
 FILES = (ESTIMATES, PLOT, OVERLAY, SUMMARY)

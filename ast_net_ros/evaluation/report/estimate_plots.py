@@ -1,4 +1,4 @@
-"""Plot estimates: curves over time, paths in the valence-arousal plane, and a contact sheet. PNG files.
+"""Plot estimates as PNG files: curves over time and paths in the valence-arousal plane.
 
 Matplotlib draws on Agg canvases without pyplot, so there is no global state and no display is needed.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -22,19 +21,14 @@ from matplotlib.patheffects import withStroke
 
 from ast_net_ros.evaluation.estimates import EstimateRow
 from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS
-from ast_net_ros.face_affect import Box, FaceAffect
-from ast_net_ros.vision.drawing import draw_caption, draw_faces, face_color
+from ast_net_ros.vision.drawing import face_color
 
-SheetFrame = tuple[float, np.ndarray, Sequence[FaceAffect]]
-"""A frame of the contact sheet: seconds from the first frame, H x W x 3 uint8 BGR, and the faces to draw."""
-
-_COLORS = {"valence": "#2b6cb0", "arousal": "#c05621"}
+COLORS = {"valence": "#2b6cb0", "arousal": "#c05621"}
 _QUADRANTS = ((0.97, 0.97, "excited"), (-0.97, 0.97, "distressed"), (-0.97, -0.97, "sad"), (0.97, -0.97, "calm"))
 _MAX_POINTS = 1500
 _MAX_PATHS = 4
-_MAX_COLUMNS = 4
 _MAX_BANDS = 2  # more overlapping bands are illegible
-_INK, _GRID = "#2d3748", "#e2e8f0"
+INK, _GRID = "#2d3748", "#e2e8f0"
 
 
 def plot_estimates(estimates: Sequence[EstimateRow], path: Path, title: str = "", duration: float = 0.0) -> None:
@@ -48,7 +42,7 @@ def plot_estimates(estimates: Sequence[EstimateRow], path: Path, title: str = ""
         title: Title of the plot.
         duration: Length of the recording in seconds, if it is longer than its last face.
     """
-    faces = _by_face(estimates)
+    faces = by_face(estimates)
     figure = Figure(figsize=(13, 6), dpi=110, layout="constrained")
     grid = figure.add_gridspec(2, 2, width_ratios=[1.25, 1])
     valence = figure.add_subplot(grid[0, 0])
@@ -56,94 +50,24 @@ def plot_estimates(estimates: Sequence[EstimateRow], path: Path, title: str = ""
     plane = figure.add_subplot(grid[:, 1])
     banded = 1 <= len(faces) <= _MAX_BANDS and any(row.face.valence_sigma for row in estimates)
     for axes, dimension in zip((valence, arousal), DIMENSIONS):
-        _style_curves(axes, estimates, duration)
+        style_curves(axes, estimates, duration)
         axes.set_ylabel(dimension)
         for face_id, rows in faces.items():
-            color = _paper_color(face_id) if len(faces) > 1 else _COLORS[dimension]
+            color = paper_color(face_id) if len(faces) > 1 else COLORS[dimension]
             if banded:
-                _draw_band(axes, rows, dimension, color)
-            _draw_curve(axes, rows, dimension, color, label=face_id)
+                draw_band(axes, rows, dimension, color)
+            draw_curve(axes, rows, dimension, color, label=face_id)
     valence.tick_params(labelbottom=False)
     arousal.set_xlabel("time in seconds" + "   (band: ±1 standard deviation, as predicted)" * banded)
     if 1 < len(faces) <= 8:
-        _legend_above(valence, columns=4)
+        legend_above(valence, columns=4)
     _draw_plane(figure, plane, faces)
     if title:
-        figure.suptitle(title, color=_INK)
-    _write_png(path, _pixels(figure))
+        figure.suptitle(title, color=INK)
+    write_png(path, pixels(figure))
 
 
-def contact_sheet(frames: Sequence[SheetFrame], estimates: Sequence[EstimateRow], path: Path, title: str = "") -> None:
-    """Write a PNG with some frames and their faces, row by row, and the curves of all estimates below.
-
-    Args:
-        frames: At least one; eight of equal size, spread over the recording, fit best.
-        estimates: Rows of an estimates file.
-        path: The PNG file.
-        title: Title of the curves.
-
-    Raises:
-        ValueError: There is no frame.
-    """
-    if not frames:
-        raise ValueError("contact sheet: no frame; at least one is needed")
-    columns = min(_MAX_COLUMNS, len(frames))
-    tile_width, gap = 1960 // columns - 8, 8
-    tiles = [_tile(frame, tile_width) for frame in frames]
-    tile_height = max(tile.shape[0] for tile in tiles)
-    row_count = math.ceil(len(tiles) / columns)
-    width, frames_height = columns * (tile_width + gap) + gap, row_count * (tile_height + gap) + gap
-    curves = _sheet_curves(estimates, [time for time, _, _ in frames], title, width)
-    sheet = np.full((frames_height + curves.shape[0], width, 3), 255, np.uint8)
-    for index, tile in enumerate(tiles):
-        top = gap + (index // columns) * (tile_height + gap)
-        left = gap + (index % columns) * (tile_width + gap)
-        sheet[top : top + tile.shape[0], left : left + tile_width] = tile
-    sheet[frames_height:] = curves
-    _write_png(path, sheet)
-
-
-def _tile(frame: SheetFrame, width: int) -> np.ndarray:
-    """Draw one frame of the sheet at its final size, where lines and text are crisp."""
-    time, image, faces = frame
-    scale = width / image.shape[1]
-    height = max(1, round(image.shape[0] * scale))
-    tile = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    draw_faces(tile, [replace(face, box=_scaled(face.box, scale)) for face in faces], magnification=1.5)
-    draw_caption(tile, f"{time:.1f} s", magnification=1.5)
-    return tile
-
-
-def _scaled(box: Box, scale: float) -> Box:
-    x, y, width, height = (value * scale for value in box)
-    return x, y, width, height
-
-
-def _sheet_curves(estimates: Sequence[EstimateRow], times: Sequence[float], title: str, width: int) -> np.ndarray:
-    dpi = 130
-    figure = Figure(figsize=(width / dpi, 3.4), dpi=dpi, layout="constrained")
-    axes = figure.add_subplot()
-    faces = _by_face(estimates)
-    _style_curves(axes, estimates, max(times))
-    for time in times:
-        axes.axvline(time, color="#a0aec0", linewidth=0.8, linestyle=(0, (4, 4)), zorder=1)
-    for face_id, rows in faces.items():
-        prefix = f"{face_id} " if len(faces) > 1 else ""
-        for dimension, style in zip(DIMENSIONS, ("-", "--")):
-            color = _paper_color(face_id) if len(faces) > 1 else _COLORS[dimension]
-            if len(faces) == 1:
-                style = "-"
-                _draw_band(axes, rows, dimension, color)
-            _draw_curve(axes, rows, dimension, color, prefix + dimension, style)
-    if 1 <= len(faces) <= 4:
-        _legend_above(axes, columns=4)
-    axes.set_xlabel("time in seconds")
-    if title:
-        figure.suptitle(title, color=_INK)
-    return _pixels(figure)
-
-
-def _by_face(estimates: Sequence[EstimateRow]) -> dict[str, list[EstimateRow]]:
+def by_face(estimates: Sequence[EstimateRow]) -> dict[str, list[EstimateRow]]:
     """Group rows by face, thinned to what a plot can show; faces seen most come first."""
     faces: dict[str, list[EstimateRow]] = {}
     for row in estimates:
@@ -152,7 +76,7 @@ def _by_face(estimates: Sequence[EstimateRow]) -> dict[str, list[EstimateRow]]:
     return {face_id: rows[:: math.ceil(len(rows) / _MAX_POINTS)] for face_id, rows in ordered}
 
 
-def _style_curves(axes: Axes, estimates: Sequence[EstimateRow], duration: float) -> None:
+def style_curves(axes: Axes, estimates: Sequence[EstimateRow], duration: float) -> None:
     """Set up a time axis and a value axis from -1 to 1."""
     end = max(duration, max((row.time for row in estimates), default=0.0))
     axes.set_xlim(0, end if end > 0 else 1)
@@ -160,21 +84,21 @@ def _style_curves(axes: Axes, estimates: Sequence[EstimateRow], duration: float)
     axes.set_yticks([-1, -0.5, 0, 0.5, 1])
     _style(axes)
     if not estimates:
-        axes.text(0.5, 0.6, "no face detected", transform=axes.transAxes, ha="center", color=_INK)
+        axes.text(0.5, 0.6, "no face detected", transform=axes.transAxes, ha="center", color=INK)
 
 
 def _style(axes: Axes) -> None:
     axes.grid(color=_GRID, linewidth=0.8)
     axes.axhline(0, color="#a0aec0", linewidth=1.0, zorder=1)
     axes.set_axisbelow(True)
-    axes.tick_params(color=_GRID, labelcolor=_INK)
-    axes.yaxis.label.set_color(_INK)
-    axes.xaxis.label.set_color(_INK)
+    axes.tick_params(color=_GRID, labelcolor=INK)
+    axes.yaxis.label.set_color(INK)
+    axes.xaxis.label.set_color(INK)
     for spine in axes.spines.values():
         spine.set_color(_GRID)
 
 
-def _draw_curve(
+def draw_curve(
     axes: Axes, rows: Sequence[EstimateRow], dimension: str, color: str, label: str, style: str = "-"
 ) -> None:
     times, values = _curve(rows, dimension)
@@ -195,7 +119,7 @@ def _gaps(times: np.ndarray) -> np.ndarray:
     return steps > max(0.3, 3 * float(np.median(steps))) if steps.size else np.zeros(0, bool)
 
 
-def _draw_band(axes: Axes, rows: Sequence[EstimateRow], dimension: str, color: str) -> None:
+def draw_band(axes: Axes, rows: Sequence[EstimateRow], dimension: str, color: str) -> None:
     """Draw the band of one predicted standard deviation around a curve, with thin edges so that two can overlap."""
     times, values = _curve(rows, dimension)
     _, sigmas = _curve(rows, f"{dimension}_sigma")
@@ -204,7 +128,7 @@ def _draw_band(axes: Axes, rows: Sequence[EstimateRow], dimension: str, color: s
         axes.plot(times, values + side * sigmas, color=color, alpha=0.4, linewidth=0.6, zorder=2)
 
 
-def _legend_above(axes: Axes, columns: int) -> None:
+def legend_above(axes: Axes, columns: int) -> None:
     """Put the legend above the axes, where it hides no data."""
     axes.legend(
         loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, ncol=columns, frameon=False, fontsize="small"
@@ -230,15 +154,15 @@ def _draw_plane(figure: Figure, axes: Axes, faces: dict[str, list[EstimateRow]])
         )
     shown = dict(list(faces.items())[:_MAX_PATHS])
     if len(shown) < len(faces):
-        axes.set_title(f"the {len(shown)} of {len(faces)} faces seen longest", fontsize="small", color=_INK)
+        axes.set_title(f"the {len(shown)} of {len(faces)} faces seen longest", fontsize="small", color=INK)
     if not shown:
         return
     times = [row.time for rows in shown.values() for row in rows]
     time_colors = ScalarMappable(Normalize(min(times), max(times)), "viridis")
     for face_id, rows in shown.items():
-        _draw_path(axes, rows, _paper_color(face_id), time_colors)
+        _draw_path(axes, rows, paper_color(face_id), time_colors)
     bar = figure.colorbar(time_colors, ax=axes, shrink=0.8, pad=0.02)
-    bar.set_label("time in seconds   (○ start, ● end)", color=_INK)
+    bar.set_label("time in seconds   (○ start, ● end)", color=INK)
     bar.outline.set_edgecolor(_GRID)
 
 
@@ -266,19 +190,19 @@ def _draw_path(axes: Axes, rows: Sequence[EstimateRow], color: str, time_colors:
     )
 
 
-def _paper_color(face_id: str) -> str:
+def paper_color(face_id: str) -> str:
     """Return the face's colour, darkened for a white background."""
     blue, green, red = (round(0.8 * part) for part in face_color(face_id))
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 
-def _pixels(figure: Figure) -> np.ndarray:
+def pixels(figure: Figure) -> np.ndarray:
     """Render the figure as a BGR image."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2BGR)
 
 
-def _write_png(path: Path, image: np.ndarray) -> None:
+def write_png(path: Path, image: np.ndarray) -> None:
     # OpenCV's own writer fails without a reason.
     path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
