@@ -19,6 +19,11 @@ class Drawing:
     title: str
     _shapes: list[str] = field(default_factory=list)
 
+    @property
+    def _tip(self) -> str:
+        """The marker's id. Drawings differ in it: a marker inside a hidden drawing is not drawn anywhere."""
+        return f"d-tip-{self.width}-{self.height}"
+
     def box(self, x: float, y: float, width: float, height: float, kind: str = "plain", radius: float = 8) -> None:
         """Add a rounded rectangle. kind: plain, accent, warm, cool, quiet or lane."""
         self._shapes.append(
@@ -62,16 +67,16 @@ class Drawing:
 
     def arrow(self, *points: tuple[float, float], kind: str = "arrow") -> None:
         """Add a line through the points with an arrow at its end."""
-        self._shapes.append(f'<path class="d-{kind}" d="{_path(points)}" marker-end="url(#d-tip)"/>')
+        self._shapes.append(f'<path class="d-{kind}" d="{_path(points)}" marker-end="url(#{self._tip})"/>')
 
     def curve(self, d: str) -> None:
         """Add an SVG path with an arrow at its end."""
-        self._shapes.append(f'<path class="d-arrow" d="{d}" marker-end="url(#d-tip)"/>')
+        self._shapes.append(f'<path class="d-arrow" d="{d}" marker-end="url(#{self._tip})"/>')
 
     def svg(self) -> str:
         """Return the figure, as one line."""
         tip = (
-            '<defs><marker id="d-tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
+            f'<defs><marker id="{self._tip}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
             'orient="auto">'
             '<path class="d-tip" d="M0,0.6 L7.4,4 L0,7.4 Z"/></marker></defs>'
         )

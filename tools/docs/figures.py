@@ -178,17 +178,22 @@ def _stages(d: Drawing, side: int, widths: list[int], depths: list[int]) -> None
 
 def image_path() -> str:
     """Draw the path of one image from the subscription's callback to the published message."""
-    return _path(IMAGE_PATH, "The path of one image from callback to message, with files")
+    return _path_figure(IMAGE_PATH, "The path of one image from callback to message, with files")
 
 
 def clip_path() -> str:
     """Draw the path of one training clip from the data set to the loss."""
-    return _path(CLIP_PATH, "The path of one training clip from data set to loss, with files")
+    return _path_figure(CLIP_PATH, "The path of one training clip from data set to loss, with files")
 
 
-def _path(steps: tuple[Step, ...], title: str) -> str:
-    """Draw the steps in rows of three."""
-    width, height, gap, columns = 286, 78, 28, 3
+def _path_figure(steps: tuple[Step, ...], title: str) -> str:
+    """Draw the steps for a wide and for a narrow screen; docs/stylesheets/site.css shows one of the two."""
+    wide, narrow = _path(steps, title, columns=3), _path(steps, title, columns=1)
+    return f'<div class="on-wide">{wide}</div><div class="on-narrow">{narrow}</div>'
+
+
+def _path(steps: tuple[Step, ...], title: str, columns: int) -> str:
+    width, height, gap = 286, 78, 28
     rows = -(-len(steps) // columns)
     d = Drawing(columns * width + (columns + 1) * gap, rows * (height + gap) + gap, title)
     for index, step in enumerate(steps):

@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-from reference import default_text, table
+from reference import cards, default_text
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 _MARKED = re.compile(r"(<!-- parameters:.*?-->\n).*?(<!-- end of parameters -->)", re.DOTALL)
@@ -31,7 +31,7 @@ def parameter_table() -> str:
         )
         for spec in PARAMETERS
     )
-    return table(("parameter", "default", "allowed", "change", "meaning"), rows)
+    return cards(("parameter", "default", "allowed", "change", "meaning"), rows)
 
 
 def updated(text: str) -> str:

@@ -7,6 +7,7 @@ Markdown that the function of that name returns.
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import os
 import re
@@ -131,11 +132,11 @@ def _command(name: str, command: click.Command) -> str:
     context = click.Context(command, info_name=f"ast_net {name}")
     usage = " ".join(["ast_net", name, *command.collect_usage_pieces(context)])
     options = [p for p in command.params if isinstance(p, click.Option) and not p.hidden]
-    text = re.sub(r"\n(?=\S)", " ", (command.help or "").replace("\b\n", "")).strip()
+    text = re.sub(r"\n(?=\S)", " ", inspect.cleandoc(command.help or "").replace("\b\n", ""))
     rows = (
         (
             ", ".join(f"`{opt}`" for opt in [*sorted(option.opts, key=len, reverse=True), *option.secondary_opts]),
-            f"`{option.make_metavar(context)}`" if not option.is_flag else "",
+            f"`{_value(option.make_metavar(context))}`" if not option.is_flag else "",
             _default(option),
             option.help or "",
         )
@@ -143,6 +144,11 @@ def _command(name: str, command: click.Command) -> str:
     )
     options_table = cards(("option", "value", "default", "meaning"), rows)
     return f"## ast_net {name}\n\n```text\n{usage}\n```\n\n{text}\n\n{options_table}"
+
+
+def _value(metavar: str) -> str:
+    """Return a metavar without `|`, which a Markdown table takes for a border even in code."""
+    return metavar.strip("[]").replace("|", ", ")
 
 
 def _default(option: click.Option) -> str:
