@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pages import PAGES, ROOT, docs_tool
 
+from ast_net_ros.ros import diagnostics_keys
 from ast_net_ros.ros.parameters import PARAMETERS
 
 reference, links, figures, readme = (docs_tool(name) for name in ("reference", "links", "figures", "readme"))
@@ -36,6 +37,12 @@ def test_every_parameter_is_documented() -> None:
     rows = rows_of(reference.parameters())
     assert {spec.name for spec in PARAMETERS} <= set(rows)
     assert all(spec.description in rows[spec.name] for spec in PARAMETERS)
+
+
+def test_every_diagnostics_key_is_documented() -> None:
+    page = (ROOT / "docs" / "reference" / "node.md").read_text(encoding="utf-8")
+    keys = [value for name, value in vars(diagnostics_keys).items() if name.isupper()]
+    assert [key for key in keys if f"`{key}`" not in page] == []
 
 
 def test_readme_table_equals_the_parameters_of_the_node() -> None:

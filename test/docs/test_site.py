@@ -78,7 +78,10 @@ def test_page_fits_the_window_and_shows_its_figures(
     browser.open(f"{address}/{page}.html", width)
     assert browser.console() == []
     assert [url for url in browser.requests() if not url.startswith((address, "about:", "chrome"))] == []
-    shown = "return [...document.querySelectorAll('.md-content svg.drawing, .md-content img')].filter(e => e.checkVisibility()).map(e => e.getBoundingClientRect().height)"
+    shown = (
+        "return [...document.querySelectorAll('.md-content svg.drawing, .md-content img')]"
+        ".filter(e => e.checkVisibility()).map(e => e.getBoundingClientRect().height)"
+    )
     heights = browser.run(shown)
     assert len(heights) == drawings and all(height > 100 for height in heights)
     overflow = browser.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth")

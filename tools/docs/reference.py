@@ -248,14 +248,15 @@ def benchmark_targets() -> str:
     parts = []
     for page in sorted((ROOT / "benchmarks").glob("*/README.md")):
         targets = page.read_text(encoding="utf-8").partition("## Targets")[2].partition("\n## ")[0]
-        parts.append(targets.strip() + "\n")
+        parts.append(targets.strip().replace("| figure |", "| metric |") + "\n")
     return "\n".join(parts)
 
 
 def from_changelog(text: str) -> str:
-    """Return CHANGELOG.rst, which has two kinds of headings and items, as Markdown."""
+    """Return CHANGELOG.rst, which has three levels of headings and items, as Markdown."""
     text = re.sub(r"^\^+\n(.+)\n\^+$", r"# \1", text, flags=re.MULTILINE)
     text = re.sub(r"^(.+)\n-{3,}$", r"## \1", text, flags=re.MULTILINE)
+    text = re.sub(r"^(.+)\n~{3,}$", r"### \1", text, flags=re.MULTILINE)
     return text.replace("``", "`")
 
 
