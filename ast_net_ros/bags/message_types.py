@@ -22,32 +22,14 @@ AFFECT_TYPES = (AFFECT, AFFECT_ARRAY)
 _LONGEST_DEFINITION = 200_000  # characters; the longest of ROS itself, with its parts, has about 30 000
 _SEPARATOR = "=" * 80 + "\n"
 
-# The text of msg/*.msg, which a pip installation does not have.
 DEFINITIONS = {
     AFFECT: """\
-# What one face in one image shows, as estimated from that image and from what this face showed before.
-
-# Stamp and frame_id of the image, unchanged.
 std_msgs/Header header
-
-# Name of this face's track, such as "face_1". Holds through short misses and is never given to another face.
-# It carries no identity: the same person gets a new one after leaving the picture or after a restart of the node.
 string face_id
-
-# The face's rectangle in the image, in pixels, clipped to the image. do_rectify is always false.
 sensor_msgs/RegionOfInterest roi
-
-# How pleasant the expressed feeling is, without unit, from -1 (most unpleasant) over 0 (neutral) to 1 (most pleasant).
 float32 valence
-
-# How activated the person looks, without unit, from -1 (calm, sleepy) over 0 (neutral) to 1 (agitated, excited).
 float32 arousal
-
-# How far to trust the two values above, from 0 to 1: the model's own probability that valence and arousal
-# both lie within 0.25 of the truth. It starts low for a new face and rises as evidence builds up.
 float32 confidence
-
-# Probability of each discrete emotion in this image, each from 0 to 1, together 1. Index it with the constants below.
 float32[8] emotions
 uint8 NEUTRAL=0
 uint8 HAPPINESS=1
@@ -57,26 +39,15 @@ uint8 ANGER=4
 uint8 DISGUST=5
 uint8 FEAR=6
 uint8 CONTEMPT=7
-
-# How long this face's recurrent state has been building up, in seconds of image time, 0 or more.
-# 0 for the first image of a face; estimates of a face seen for less than a second or two rest on little evidence.
 float32 state_age
 """,
     AFFECT_ARRAY: """\
-# All faces of one image. One such message is published for every image that was processed: an empty list
-# says that the image was looked at and shows no face, whereas no message says that no image was processed.
-
-# Stamp and frame_id of the image, unchanged.
 std_msgs/Header header
-
-# Resolved name of the topic that the image came from, such as "/camera/image_raw".
 string source
-
-# The faces, largest first. Empty when there is none.
 ValenceArousal[] faces
 """,
 }
-"""Definitions of this package's messages, equal to msg/*.msg."""
+"""The fields of msg/*.msg, which a pip installation does not have."""
 
 
 class MessageError(ValueError):
@@ -131,7 +102,7 @@ def definition_fault(name: str, text: str) -> str:
 
 
 def full_definition(name: str) -> str:
-    """Return the definition of `name` and of all types in it, as ROS 2 embeds it in bags, comments included."""
+    """Return the definition of `name` and of all types in it, as ROS 2 embeds it in bags."""
     generated, _ = typestore().generate_msgdef(name, ros_version=2)
     head, *parts = generated.split(_SEPARATOR)
     texts = [DEFINITIONS.get(name, head)]

@@ -1,1 +1,1 @@
-"""Estimates of whole recordings: files, plots, and the commands that make them. Importing this loads nothing heavy."""
+"""Annotate and evaluate recordings: estimates, labels, metrics and reports."""

@@ -32,7 +32,7 @@ def read(path, topic=None, **window):
 
 
 def plain_image(bags, stamp_ns, shade=0, received_ns=None):
-    """A recorded message with a small image of one shade, by which it can be told."""
+    """A recorded message with a small image of one shade that identifies it."""
     message = bags.image_message(np.full((6, 8, 3), shade, np.uint8), stamp_ns)
     return bags.TOPIC, stamp_ns + bags.DELAY_NS if received_ns is None else received_ns, message
 

@@ -77,13 +77,13 @@ def test_differences_between_the_runs_are_listed():
     changed = copy.deepcopy(there)
     changed["recordings"][0] |= {"topic": "/other", "partial": True, "truth": {"scored": 5}}
     remarks = "\n".join(compare_results(here, changed)["remarks"])
-    for said in (
+    for text in (
         "10 s in the baseline",
         "'/other' in the baseline",
         "9 scored frames here, 5",
         "read only partially in the",
     ):
-        assert said in remarks
+        assert text in remarks
     assert "no recording in common" in compare_results(here, run({"z": 0.1}))["remarks"][0]
 
 

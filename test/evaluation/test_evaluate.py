@@ -153,7 +153,7 @@ def test_results_are_kept_until_settings_change(study, recordings, tmp_path):
 
 
 def test_the_delay_of_the_development_set_is_used_for_all(study, recordings, tmp_path):
-    """Labels made of the model's own estimates, said 0.4 s too late, give a delay of 0.4 s."""
+    """Labels made of the model's own estimates, 0.4 s late, give a delay of 0.4 s."""
     result = read_recording(study[0] / "recordings" / "raw")
     seconds = (result.stamps_ns - result.stamps_ns[0]) / 1e9
     rows = [f"{t + 0.4},{v},{a}" for t, (v, a) in zip(seconds, result.predicted) if np.isfinite(v)]
@@ -211,7 +211,7 @@ def test_a_full_disk_while_writing_results_is_named(study, recordings, tmp_path)
 
 
 def test_a_killed_evaluation_resumes(study, recordings, bags, video, tmp_path):
-    """The long one is at work when the process is killed; the finished one is kept, and nothing looks whole."""
+    """The process is killed during the long recording; the finished one is kept, and nothing unfinished remains."""
     long = bags.video_bag(tmp_path / "z_long", video, jpeg=True, frames=120)
     output = tmp_path / "out"
     shutil.copytree(study[0] / "recordings" / "raw", output / "recordings" / "raw")

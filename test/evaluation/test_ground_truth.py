@@ -96,7 +96,7 @@ def test_small_times_are_relative_unless_declared_epoch(tmp_path):
 def test_offset_and_delay_shift_labels_in_opposite_ways(tmp_path):
     truth = truth_of(tmp_path, "time,valence,arousal\n" + "".join(f"{t / 10},{t / 100},0\n" for t in range(101)))
     assert at(truth, [0, 5])[1][0] == pytest.approx(0.5)
-    assert at(truth, [0, 5], annotation_delay=2.0)[1][0] == pytest.approx(0.7)  # what was said two seconds later
+    assert at(truth, [0, 5], annotation_delay=2.0)[1][0] == pytest.approx(0.7)  # the label of two seconds later
     assert at(truth, [0, 5], clock_offset=2.0)[1][0] == pytest.approx(0.3)
     assert np.isnan(at(truth, [0, 9], annotation_delay=2.0)[1]).all()
 

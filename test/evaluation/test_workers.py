@@ -9,7 +9,7 @@ import pytest
 from ast_net_ros.evaluation.options import EstimationSettings
 from ast_net_ros.evaluation.workers import DiskFullError, RecordingJob, run_here, run_in_processes
 
-# What a job does is told by its name. A file remembers attempts, because each may be made by another process.
+# A job's name selects what it does. Attempts are counted in a file, since each may run in another process.
 WORK = """
 import errno, os, signal, time
 from pathlib import Path

@@ -47,7 +47,7 @@ _RAW = struct.Struct("<BBBHHH")  # encoding, big-endian, step beyond the row, he
 
 
 def raw_message(data: bytes) -> Any:
-    """A sensor_msgs/Image look-alike: its fields from the first bytes, the rest as pixels."""
+    """A sensor_msgs/Image stand-in: its fields from the first bytes, the rest as pixels."""
     encoding, big_endian, padding, height, width, scale = _RAW.unpack(data[: _RAW.size].ljust(_RAW.size, b"\0"))
     pixels = data[_RAW.size :]
     name = ENCODINGS[encoding] if encoding < len(ENCODINGS) else pixels[:20].decode("latin-1")
@@ -94,12 +94,12 @@ def _compressed_seeds() -> list[bytes]:
     colour = cv2.GaussianBlur(noise, (0, 0), 4)
     grey = cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY)
     made = [
-        cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive])[1].tobytes()
-        for picture in (colour, grey)
+        cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive])[1].tobytes()
+        for image in (colour, grey)
         for progressive in (0, 1)
     ]
     made.append(cv2.imencode(".jpg", colour, [cv2.IMWRITE_JPEG_RST_INTERVAL, 1])[1].tobytes())
-    made += [cv2.imencode(".png", picture)[1].tobytes() for picture in (colour, grey, grey.astype(np.uint16) * 257)]
+    made += [cv2.imencode(".png", image)[1].tobytes() for image in (colour, grey, grey.astype(np.uint16) * 257)]
     made.append(cv2.imencode(".png", grey // 128 * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])[1].tobytes())
     return [bytes([index % 5]) + data for index, data in enumerate(made)]
 
@@ -164,8 +164,8 @@ def _run_manifest(data: bytes) -> bool:
 
     with _folder() as folder:
         (folder / "list.csv").write_bytes(data)
-        (folder / "pictures").mkdir()
-        (folder / "pictures" / "1.png").touch()
+        (folder / "images").mkdir()
+        (folder / "images" / "1.png").touch()
         (folder / "a.mp4").touch()
         (folder / "a.csv").write_text("time,valence,arousal\n0,0.1,0.2\n1,,\n2,0.3,-0.4\n")
         return _checked(lambda: read_manifest(folder / "list.csv"))
@@ -293,14 +293,14 @@ def bag_writer() -> Any:
 
 @cache
 def _whole_bags() -> list[dict[str, bytes]]:
-    """Tiny bags as {file: content}: three pictures of 16 x 12, raw and JPEG, and two labels."""
+    """Tiny bags as {file: content}: three images of 16 x 12, raw and JPEG, and two labels."""
     bags = bag_writer()
-    pictures = [np.full((12, 16, 3), 40 * index, np.uint8) for index in range(3)]
+    images = [np.full((12, 16, 3), 40 * index, np.uint8) for index in range(3)]
     whole = []
     for number, (storage, compression) in enumerate(BAG_KINDS):
         make = bags.jpeg_message if number % 2 else bags.image_message
         stamps = [bags.START_NS + 40_000_000 * index for index in range(3)]
-        recorded = [(bags.TOPIC, stamp, make(picture, stamp)) for stamp, picture in zip(stamps, pictures)]
+        recorded = [(bags.TOPIC, stamp, make(image, stamp)) for stamp, image in zip(stamps, images)]
         recorded += list(bags.label_messages([(0.15, 0.5, -0.5), (0.2, 0.25, 0.0)]))
         with _folder() as folder:
             bags.write_bag(folder / "bag", recorded, storage, compression)

@@ -192,7 +192,7 @@ def test_an_unreadable_definition_costs_no_image(definition: str, bags: Any, tmp
 def test_messages_that_declare_too_much_are_skipped(
     bag_of_damage: ModuleType, bags: Any, tmp_path: Path, read: Read
 ) -> None:
-    """The pixels' own length field says 2 GB."""
+    """The length field of the pixels states 2 GB."""
     path = write(bag_of_damage, tmp_path)
     message = bags.image_message(np.zeros((12, 16, 3), np.uint8), bags.START_NS)
     whole = bytes(bags.STORE.serialize_cdr(message, bags.IMAGE))

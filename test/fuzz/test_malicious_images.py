@@ -1,4 +1,4 @@
-"""Compressed pictures that are made to hurt are refused before OpenCV sees them; whole ones never are.
+"""Malicious compressed images are refused before OpenCV decodes them; intact ones never are.
 
 What decode_image refuses besides is in test/vision/test_image_message.py.
 """
@@ -23,12 +23,12 @@ def message(data: bytes) -> SimpleNamespace:
     return SimpleNamespace(format="jpeg", data=data)
 
 
-def jpeg(picture: np.ndarray = GREY, *options: int) -> bytes:
-    return cv2.imencode(".jpg", picture, options)[1].tobytes()
+def jpeg(image: np.ndarray = GREY, *options: int) -> bytes:
+    return cv2.imencode(".jpg", image, options)[1].tobytes()
 
 
 def claiming(data: bytes, side: int, marker: bytes = b"\xff\xc0") -> bytes:
-    """`data` with the frame header of a side x side picture."""
+    """`data` with the frame header of a side x side image."""
     changed, place = bytearray(data), data.index(marker) + 5
     changed[place : place + 4] = struct.pack(">HH", side, side)
     return bytes(changed)
