@@ -1,36 +1,73 @@
-"""Starts ast_net_node. `ros2 launch ast_net_ros ast_net.launch.py --show-args` lists the arguments.
+"""Start ast_net_node. `ros2 launch ast_net_ros ast_net.launch.py --show-args` lists the arguments.
 
-Arguments that are left empty do not touch what the configuration file says.
+An argument that is left empty keeps the value in the configuration file.
 """
 
 from __future__ import annotations
 
-import yaml
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
+from ast_net_ros.ros.runtime.launching import check_file, check_names, parse_flag, parse_value
 from ast_net_ros.ros.runtime.transports import image_transport_settings
 
-# Arguments that are parameters of the node; their values are read as YAML.
+DEFAULT_CONFIG = PathJoinSubstitution([FindPackageShare("ast_net_ros"), "config", "ast_net.yaml"])
+# Arguments that are parameters of the node; their values are parsed as YAML.
 PARAMETERS = {
     "image_topics": "further image topics, such as [/left/image_raw, /right/image_raw/compressed]",
     "device": "auto, cpu, cuda or cuda:N",
     "precision": "auto, float32, bfloat16 or float16",
-    "runtime": "auto, torch or onnxruntime: what computes the CNN",
+    "runtime": "auto, onnxruntime or torch: the library that runs the network",
     "weights": "path of a .safetensors file",
-    "autostart": "false leaves configure and activate to a lifecycle manager",
+    "detector_input_size": "pixels of the longer side to which images are scaled down for face detection",
+    "detection_interval": "seconds between two face detections",
+    "score_threshold": "minimum score of a face detection, 0 to 1",
+    "smoothing_time_constant": "seconds; time constant of the filter over valence and arousal, 0 for none",
+    "autostart": "false if a lifecycle manager configures and activates the node",
     "face_source": "detector, or hri for the faces of another ROS4HRI detector",
-    "hri": "true publishes faces as REP-155 (ROS4HRI) describes",
-    "debug_image": "false never draws ~/debug_image",
+    "hri": "true publishes the faces as specified by REP-155 (ROS4HRI)",
+    "debug_image": "false never publishes ~/debug_image",
     "use_sim_time": "true takes the time from /clock",
 }
+ARGUMENTS = [
+    DeclareLaunchArgument("image", default_value="image", description="topic of the first camera"),
+    DeclareLaunchArgument("namespace", default_value="", description="namespace of the node"),
+    DeclareLaunchArgument("config", default_value=DEFAULT_CONFIG, description="parameter file"),
+    DeclareLaunchArgument(
+        "log_level",
+        default_value="info",
+        choices=["debug", "info", "warn", "error", "fatal"],
+        description="minimum severity of log messages",
+    ),
+    DeclareLaunchArgument(
+        "fastdds_settings",
+        default_value="true",
+        description="true sets environment variables for this launch so that Fast DDS carries images",
+    ),
+    *(DeclareLaunchArgument(name, default_value="", description=text) for name, text in PARAMETERS.items()),
+]
+
+
+def check(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Reject unknown arguments and a missing configuration file."""
+    check_names(__file__, [argument.name for argument in ARGUMENTS])
+    check_file("config", LaunchConfiguration("config").perform(context))
+    return []
+
+
+def set_environment(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Set the DDS transports for everything that this launch starts from here on."""
+    if not parse_flag("fastdds_settings", LaunchConfiguration("fastdds_settings").perform(context)):
+        return []
+    settings = image_transport_settings(context.environment)
+    return [SetEnvironmentVariable(name, value) for name, value in settings.items()]
 
 
 def start_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """The node, with the parameters that were given."""
+    """Start the node with the parameters that were given."""
     given = {name: LaunchConfiguration(name).perform(context) for name in PARAMETERS}
     return [
         Node(
@@ -42,7 +79,7 @@ def start_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             remappings=[("image", LaunchConfiguration("image"))],
             parameters=[
                 LaunchConfiguration("config"),
-                {name: yaml.safe_load(text) for name, text in given.items() if text},
+                {name: parse_value(name, text) for name, text in given.items() if text},
             ],
             arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
         )
@@ -50,18 +87,6 @@ def start_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 
 def generate_launch_description() -> LaunchDescription:
-    default_config = PathJoinSubstitution([FindPackageShare("ast_net_ros"), "config", "ast_net.yaml"])
-    return LaunchDescription(
-        [
-            *(SetEnvironmentVariable(name, value) for name, value in image_transport_settings().items()),
-            DeclareLaunchArgument("image", default_value="image", description="the first camera's topic"),
-            DeclareLaunchArgument("namespace", default_value="", description="namespace of the node"),
-            DeclareLaunchArgument("config", default_value=default_config, description="parameter file"),
-            DeclareLaunchArgument("log_level", default_value="info", description="debug, info, warn or error"),
-            *(
-                DeclareLaunchArgument(name, default_value="", description=description)
-                for name, description in PARAMETERS.items()
-            ),
-            OpaqueFunction(function=start_node),
-        ]
-    )
+    """Return the launch description."""
+    functions = [OpaqueFunction(function=function) for function in (check, set_environment, start_node)]
+    return LaunchDescription([*ARGUMENTS, *functions])

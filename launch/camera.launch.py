@@ -1,7 +1,7 @@
-"""Starts a camera's driver and ast_net_node on its images: `ros2 launch ast_net_ros camera.launch.py`.
+"""Start a camera driver and ast_net_node: `ros2 launch ast_net_ros camera.launch.py`.
 
-driver:=v4l2_camera takes that package in place of usb_cam; either has to be installed. The arguments of
-ast_net.launch.py (device, namespace, hri, ...) are understood as well.
+driver:=v4l2_camera uses that package instead of usb_cam; the one that is used must be installed. The arguments of
+ast_net.launch.py (device, namespace, hri, ...) work as well.
 """
 
 from __future__ import annotations
@@ -16,20 +16,23 @@ from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
-ARGUMENTS = {
+from ast_net_ros.ros.runtime.launching import check_names, parse_positive_integer
+
+NODE_LAUNCH_FILE = PathJoinSubstitution([FindPackageShare("ast_net_ros"), "launch", "ast_net.launch.py"])
+CAMERA_ARGUMENTS = {
     "video_device": ("/dev/video0", "the camera"),
     "width": ("640", "pixels"),
     "height": ("480", "pixels"),
-    "rate": ("30", "pictures per second, a whole number"),
+    "rate": ("30", "images per second, a whole number"),
     "frame_id": ("camera", "frame_id of the images"),
-    "image": ("image_raw", "topic for the images; relative names lie in the namespace"),
+    "image": ("image_raw", "topic of the images; a relative name is in the namespace"),
 }
 EXECUTABLES = {"usb_cam": "usb_cam_node_exe", "v4l2_camera": "v4l2_camera_node"}
 
 
 def driver_parameters(driver: str, given: dict[str, str]) -> dict[str, Any]:
-    """The arguments in the words of the driver."""
-    width, height, rate = (int(given[name]) for name in ("width", "height", "rate"))
+    """Return the launch arguments as parameters of the driver."""
+    width, height, rate = (parse_positive_integer(name, given[name]) for name in ("width", "height", "rate"))
     if driver == "usb_cam":
         size: dict[str, Any] = {"image_width": width, "image_height": height, "framerate": float(rate)}
         return {"video_device": given["video_device"], "frame_id": given["frame_id"], **size}
@@ -37,19 +40,24 @@ def driver_parameters(driver: str, given: dict[str, str]) -> dict[str, Any]:
     return {"video_device": given["video_device"], "camera_frame_id": given["frame_id"], **pace}
 
 
-def start_driver(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """The camera's driver."""
+def check(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Reject wrong arguments and a missing driver before anything is started."""
+    check_names(__file__, [argument.name for argument in generate_launch_description().get_launch_arguments()])
     driver = LaunchConfiguration("driver").perform(context)
-    given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
-    for name in ("width", "height", "rate"):
-        if not given[name].isdigit() or int(given[name]) == 0:
-            raise ValueError(f"{name}:={given[name]}: use a whole number above 0")
+    driver_parameters(driver, {name: LaunchConfiguration(name).perform(context) for name in CAMERA_ARGUMENTS})
     try:
         get_package_prefix(driver)
     except PackageNotFoundError:
         other = next(name for name in EXECUTABLES if name != driver)
         debian = f"ros-$ROS_DISTRO-{driver.replace('_', '-')}"
         raise RuntimeError(f"driver:={driver}: not installed; apt install {debian}, or try driver:={other}") from None
+    return []
+
+
+def start_driver(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Start the camera driver."""
+    driver = LaunchConfiguration("driver").perform(context)
+    given = {name: LaunchConfiguration(name).perform(context) for name in CAMERA_ARGUMENTS}
     return [
         Node(
             package=driver,
@@ -64,21 +72,22 @@ def start_driver(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 
 def generate_launch_description() -> LaunchDescription:
-    node = PathJoinSubstitution([FindPackageShare("ast_net_ros"), "launch", "ast_net.launch.py"])
+    """Return the launch description."""
     return LaunchDescription(
         [
             DeclareLaunchArgument(
                 "driver",
                 default_value="usb_cam",
                 choices=list(EXECUTABLES),
-                description="package of the camera's driver",
+                description="package of the camera driver",
             ),
             *(
                 DeclareLaunchArgument(name, default_value=default, description=description)
-                for name, (default, description) in ARGUMENTS.items()
+                for name, (default, description) in CAMERA_ARGUMENTS.items()
             ),
-            # First, as it sets the transports for what follows.
-            IncludeLaunchDescription(PythonLaunchDescriptionSource(node)),
+            OpaqueFunction(function=check),
+            # Before the driver, because it sets the transports for what follows.
+            IncludeLaunchDescription(PythonLaunchDescriptionSource(NODE_LAUNCH_FILE)),
             OpaqueFunction(function=start_driver),
         ]
     )

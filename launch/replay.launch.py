@@ -1,17 +1,18 @@
-"""Plays a recording through ast_net_node and ends with it.
+"""Play a recording through ast_net_node and end with it.
 
-`ros2 launch ast_net_ros replay.launch.py bag:=FOLDER image:=/camera/image_raw`, or `video:=FILE`. A bag brings its own
-time along, so the node takes it from /clock (use_sim_time); a video is stamped with the time of now. The arguments
-of ast_net.launch.py are understood as well.
+`ros2 launch ast_net_ros replay.launch.py bag:=FOLDER image:=/camera/image_raw`, or `video:=FILE`. With a bag the node
+takes its time from /clock (use_sim_time); a video is stamped with the present time. The arguments of ast_net.launch.py
+work as well.
 
-A bag is played by `ros2 bag play`, not by this package's `replay`, which sends the pictures alone, stamped with now:
-who launches a bag wants the other topics and the recorded stamps too, for the nodes beside this one.
+Bags are played by `ros2 bag play`, because `replay` publishes only the images, with new stamps, while other nodes in a
+launch may need the other topics and the recorded stamps.
 """
 
 from __future__ import annotations
 
 import shutil
 
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import (
     DeclareLaunchArgument,
@@ -28,14 +29,42 @@ from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
+from ast_net_ros.ros.runtime.launching import LaunchArgumentError, check_file, check_names, parse_flag
+
+NODE_LAUNCH_FILE = PathJoinSubstitution([FindPackageShare("ast_net_ros"), "launch", "ast_net.launch.py"])
+
+
+def check(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Reject wrong arguments before anything is started; choose the source of time."""
+    check_names(__file__, [argument.name for argument in generate_launch_description().get_launch_arguments()])
+    configurations = context.launch_configurations
+    bag, video = configurations["bag"], configurations["video"]
+    if bool(bag) == bool(video):
+        raise LaunchArgumentError(f"bag:='{bag}' video:='{video}': give one of the two")
+    if bag:
+        check_ros2_bag()
+    check_file("bag" if bag else "video", bag or video)
+    configurations["use_sim_time"] = configurations["use_sim_time"] or ("true" if bag else "false")
+    return []
+
+
+def check_ros2_bag() -> None:
+    """Raise RuntimeError if `ros2 bag` is not installed."""
+    try:
+        get_package_prefix("ros2bag")
+    except PackageNotFoundError:
+        found = False
+    else:
+        found = shutil.which("ros2") is not None
+    if not found:
+        raise RuntimeError(
+            "bag: `ros2 bag` is not installed; apt install ros-$ROS_DISTRO-ros2bag and its storage plugins, "
+            "or play the bag's images alone with `ros2 run ast_net_ros replay BAG`"
+        )
+
 
 def bag_player(bag: str, rate: str, loop: bool, delay: str) -> ExecuteProcess:
-    """`ros2 bag play`, which publishes /clock too. It does not wait for the node, hence the delay."""
-    if shutil.which("ros2") is None:
-        raise RuntimeError(
-            "bag: the command ros2 is not there; install ros-$ROS_DISTRO-ros2bag and its storage plugins, "
-            "or play its pictures alone with `replay`"
-        )
+    """Return `ros2 bag play`, which also publishes /clock. It does not wait for the node, hence the delay."""
     flags = ["--loop"] if loop else []
     return ExecuteProcess(
         cmd=["ros2", "bag", "play", bag, "--clock", "--rate", rate, "--delay", delay, *flags], output="screen"
@@ -43,7 +72,7 @@ def bag_player(bag: str, rate: str, loop: bool, delay: str) -> ExecuteProcess:
 
 
 def video_player(video: str, rate: str, loop: bool) -> Node:
-    """`replay`, which waits for the node."""
+    """Return `replay`, which waits for the node."""
     flags = ["--loop"] if loop else []
     return Node(
         package="ast_net_ros",
@@ -55,44 +84,35 @@ def video_player(video: str, rate: str, loop: bool) -> Node:
     )
 
 
-def play(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """The node and the player; the launch ends when the recording does."""
-    bag, video, rate, delay, sim_time = (
-        LaunchConfiguration(name).perform(context) for name in ("bag", "video", "rate", "delay", "use_sim_time")
+def start_player(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Play the recording; the launch ends when it does."""
+    bag, video, rate, delay, loop = (
+        LaunchConfiguration(name).perform(context) for name in ("bag", "video", "rate", "delay", "loop")
     )
-    loop = LaunchConfiguration("loop").perform(context).lower() == "true"
-    if bool(bag) == bool(video):
-        raise ValueError(f"bag:='{bag}' video:='{video}': name one of the two")
-    player = bag_player(bag, rate, loop, delay) if bag else video_player(video, rate, loop)
-    node = PathJoinSubstitution([FindPackageShare("ast_net_ros"), "launch", "ast_net.launch.py"])
-    own_time = sim_time or ("true" if bag else "false")
+    repeat = parse_flag("loop", loop)
+    player = bag_player(bag, rate, repeat, delay) if bag else video_player(video, rate, repeat)
     ended = EmitEvent(event=Shutdown(reason="the recording has ended"))
-    return [
-        # First, as it sets the transports for what follows.
-        IncludeLaunchDescription(
-            PythonLaunchDescriptionSource(node), launch_arguments={"use_sim_time": own_time}.items()
-        ),
-        RegisterEventHandler(OnProcessExit(target_action=player, on_exit=[ended])),
-        player,
-    ]
+    return [RegisterEventHandler(OnProcessExit(target_action=player, on_exit=[ended])), player]
 
 
 def generate_launch_description() -> LaunchDescription:
+    """Return the launch description."""
     return LaunchDescription(
         [
             DeclareLaunchArgument("bag", default_value="", description="a rosbag2 recording"),
             DeclareLaunchArgument("video", default_value="", description="a video file or a photograph"),
             DeclareLaunchArgument("image", default_value="image", description="the image topic, in a bag as recorded"),
-            DeclareLaunchArgument("rate", default_value="1.0", description="speed, 2.0 plays twice as fast"),
-            DeclareLaunchArgument("loop", default_value="false", description="play again and again"),
+            DeclareLaunchArgument("rate", default_value="1.0", description="speed; 2.0 plays twice as fast"),
+            DeclareLaunchArgument("loop", default_value="false", description="repeat until stopped"),
             DeclareLaunchArgument(
-                "delay", default_value="5.0", description="seconds the node gets to start, before a bag"
+                "delay", default_value="5.0", description="seconds for the node to start before a bag is played"
             ),
             DeclareLaunchArgument(
-                "use_sim_time",
-                default_value="",
-                description="time from /clock; empty means with a bag, not with a video",
+                "use_sim_time", default_value="", description="take the time from /clock; empty: for a bag only"
             ),
-            OpaqueFunction(function=play),
+            OpaqueFunction(function=check),
+            # Before the player, because it sets the transports for what follows.
+            IncludeLaunchDescription(PythonLaunchDescriptionSource(NODE_LAUNCH_FILE)),
+            OpaqueFunction(function=start_player),
         ]
     )
