@@ -18,12 +18,16 @@ class FaceAffect:
         box: Left, top, width and height in pixels, clipped to the frame.
         valence: From displeasure (-1) to pleasure (1).
         arousal: From sleepiness (-1) to excitement (1).
-        confidence: The model's probability that valence and arousal both lie within 0.25 of the truth, in [0, 1].
+        confidence: The model's probability that valence and arousal both lie within 0.25 of the truth, in [0, 1];
+            reduced in proportion where the quality is below its threshold.
         emotions: Eight probabilities in the order of `ast_net_ros.model.EMOTIONS`; they sum to 1.
         state_age: Seconds of observation in the face's recurrent state.
         valence_sigma: Standard deviation of valence as the model predicts it, above 0; 0 where it is not known.
         arousal_sigma: Likewise of arousal.
         detection_score: Score of the last detection of the face, in [0, 1]; 0 where it is not known.
+        quality: How well the face can be read, in [0, 1]; do not act on estimates below
+            `ast_net_ros.vision.quality.QUALITY_THRESHOLD`. 1 where it is not known.
+        baseline: The person's resting valence, already subtracted from valence; 0 without `personal_baseline`.
     """
 
     face_id: str
@@ -36,6 +40,8 @@ class FaceAffect:
     valence_sigma: float = 0.0
     arousal_sigma: float = 0.0
     detection_score: float = 0.0
+    quality: float = 1.0
+    baseline: float = 0.0
 
 
 def primary_face(faces: Iterable[FaceAffect]) -> FaceAffect | None:

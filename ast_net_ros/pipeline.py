@@ -20,10 +20,12 @@ from ast_net_ros.face_affect import FaceAffect, primary_face
 from ast_net_ros.model.config import confidence
 from ast_net_ros.model.inference import AffectModel, load_model
 from ast_net_ros.model.recurrent_state import FaceState, advance
+from ast_net_ros.model.resting_baseline import RestingBaseline
 from ast_net_ros.settings import PipelineSettings
 from ast_net_ros.vision.alignment import align_face
 from ast_net_ros.vision.detection import Detection, Detector, make_detector
 from ast_net_ros.vision.optical_flow import MotionReference, follow_faces
+from ast_net_ros.vision.quality import QUALITY_THRESHOLD, face_quality
 from ast_net_ros.vision.tracking import FaceTracker
 
 __all__ = ["AffectPipeline", "FaceAffect", "Frame", "PipelineSettings", "primary_face"]
@@ -57,6 +59,7 @@ class _Source:
     names: dict[int, str] = field(default_factory=dict)  # track number -> face_id
     states: dict[str, FaceState] = field(default_factory=dict)  # face_id -> recurrent state
     smoothed: dict[str, tuple[float, float, float]] = field(default_factory=dict)  # face_id -> stamp, valence, arousal
+    baselines: dict[str, RestingBaseline] = field(default_factory=dict)  # face_id -> resting valence
     stamp: float | None = None
     detected: float | None = None  # stamp of the last detection
     settings: PipelineSettings | None = None  # of the last detection
@@ -67,6 +70,7 @@ class _Source:
         self.names.clear()
         self.states.clear()
         self.smoothed.clear()
+        self.baselines.clear()
         self.stamp = self.detected = self.reference = None
 
 
@@ -77,6 +81,7 @@ class FaceObservation:
     frame: int
     detection: Detection
     chip: np.ndarray
+    quality: float
     face_id: str = ""
     state: FaceState | None = None
 
@@ -149,9 +154,9 @@ class AffectPipeline:
         results: list[list[FaceAffect]] = [[] for _ in frames]
         if sightings:
             for sighting, affect in zip(sightings, self._estimate(sightings, frames)):
-                results[sighting.frame].append(
-                    self._smooth(affect, frames[sighting.frame], settings.smoothing_time_constant)
-                )
+                frame = frames[sighting.frame]
+                affect = self._subtract_baseline(affect, frame, settings.personal_baseline)
+                results[sighting.frame].append(self._smooth(affect, frame, settings.smoothing_time_constant))
         return results
 
     def reset(self, source: str | None = None) -> None:
@@ -182,7 +187,8 @@ class AffectPipeline:
             source.reference = _reference(frame, followed, detections) if settings.detection_interval else None
         with self._timed("align"):
             side = self.model.config.chip_side
-            return [FaceObservation(index, d, align_face(frame.image, d.landmarks, side)) for d in detections]
+            chips = [align_face(frame.image, d.landmarks, side) for d in detections]
+            return [FaceObservation(index, d, chip, face_quality(d, chip).score) for d, chip in zip(detections, chips)]
 
     def _followed(self, frame: Frame, source: _Source, settings: PipelineSettings) -> MotionReference | None:
         """The last frame's faces moved to this one; None when it is time to detect, or a face was lost on the way.
@@ -198,6 +204,18 @@ class AffectPipeline:
         if not source.reference.faces:
             return source.reference
         return follow_faces(source.reference, frame.image)
+
+    def _subtract_baseline(self, affect: FaceAffect, frame: Frame, limit: float) -> FaceAffect:
+        """Valence relative to the person's own at rest."""
+        baselines = self._sources[frame.source].baselines
+        if limit <= 0:
+            baselines.clear()
+            return affect
+        baseline = baselines.get(affect.face_id)
+        if baseline is None or baseline.limit != limit:
+            baseline = baselines[affect.face_id] = RestingBaseline(limit)
+        resting = baseline.update(frame.stamp, affect.valence, affect.arousal, affect.emotions)
+        return replace(affect, valence=min(max(affect.valence - resting, -1.0), 1.0), baseline=resting)
 
     def _smooth(self, affect: FaceAffect, frame: Frame, time_constant: float) -> FaceAffect:
         """Valence and arousal through the exponential filter of their face."""
@@ -241,6 +259,7 @@ class AffectPipeline:
             ended = source.names.pop(number)
             source.states.pop(ended, None)
             source.smoothed.pop(ended, None)
+            source.baselines.pop(ended, None)
 
     def _estimate(self, sightings: list[FaceObservation], frames: Sequence[Frame]) -> Iterator[FaceAffect]:
         """One pass of the network over all faces of all frames."""
@@ -259,12 +278,13 @@ class AffectPipeline:
                 _clip(sighting.detection.box, width, height),
                 valence,
                 arousal,
-                certainty,
+                certainty * min(1.0, sighting.quality / QUALITY_THRESHOLD),
                 tuple(probabilities),
                 state.age,
                 valence_sigma,
                 arousal_sigma,
                 sighting.detection.score,
+                sighting.quality,
             )
 
     @contextmanager

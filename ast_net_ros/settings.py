@@ -43,6 +43,8 @@ class PipelineSettings:
             backward. Seconds, above 0.
         smoothing_time_constant: Time constant of an exponential filter over valence and arousal. Seconds, at least 0;
             0 publishes the estimates unfiltered.
+        personal_baseline: Largest correction of a person's resting valence, which is learned while the face is at rest.
+            In [0, 0.5]; 0 switches it off.
     """
 
     score_threshold: float = 0.7
@@ -53,3 +55,4 @@ class PipelineSettings:
     track_timeout: float = 1.0
     max_time_gap: float = 5.0
     smoothing_time_constant: float = 0.0
+    personal_baseline: float = 0.0

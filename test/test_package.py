@@ -217,6 +217,10 @@ def test_one_face_message_has_the_documented_fields() -> None:
         "confidence": "float",
         "emotions": "float[8]",
         "state_age": "float",
+        "valence_sigma": "float",
+        "arousal_sigma": "float",
+        "quality": "float",
+        "baseline": "float",
     }
 
 

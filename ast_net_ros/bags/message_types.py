@@ -40,6 +40,10 @@ uint8 DISGUST=5
 uint8 FEAR=6
 uint8 CONTEMPT=7
 float32 state_age
+float32 valence_sigma
+float32 arousal_sigma
+float32 quality
+float32 baseline
 """,
     AFFECT_ARRAY: """\
 std_msgs/Header header

@@ -65,7 +65,8 @@ class AffectBag:
         self._writer.write(self._connection, stamp_ns, typestore().serialize_cdr(message, AFFECT_ARRAY))
 
     def _face(self, header: Any, face: FaceAffect) -> Any:
-        numbers = (*face.box, face.valence, face.arousal, face.confidence, face.state_age, *face.emotions)
+        trust = (face.valence_sigma, face.arousal_sigma, face.quality, face.baseline)
+        numbers = (*face.box, face.valence, face.arousal, face.confidence, face.state_age, *face.emotions, *trust)
         if not all(map(math.isfinite, numbers)):
             raise BagWritingError(f"face {face.face_id}: its estimate has a value that is not finite: {numbers}")
         # Rounded to whole pixels; the box lies inside the image already.
@@ -80,6 +81,10 @@ class AffectBag:
             confidence=min(max(face.confidence, 0.0), 1.0),
             emotions=np.asarray(face.emotions, np.float32),
             state_age=face.state_age,
+            valence_sigma=face.valence_sigma,
+            arousal_sigma=face.arousal_sigma,
+            quality=min(max(face.quality, 0.0), 1.0),
+            baseline=min(max(face.baseline, -1.0), 1.0),
         )
 
 

@@ -17,10 +17,15 @@ from ast_net_ros.model.config import EMOTIONS
 _BOX_COLUMNS = ("box_x", "box_y", "box_width", "box_height")
 _AFFECT_COLUMNS = ("valence", "arousal", "confidence", "state_age")
 _SIGMA_COLUMNS = ("valence_sigma", "arousal_sigma")
-ESTIMATE_COLUMNS = ("frame", "time", "face_id", *_BOX_COLUMNS, *_AFFECT_COLUMNS, *EMOTIONS, *_SIGMA_COLUMNS)
+_TRUST_COLUMNS = ("detection_score", "quality", "baseline")
+ESTIMATE_COLUMNS = (
+    *("frame", "time", "face_id"),
+    *(*_BOX_COLUMNS, *_AFFECT_COLUMNS, *EMOTIONS),
+    *(*_SIGMA_COLUMNS, *_TRUST_COLUMNS),
+)
 """The header. frame: from 0; time: seconds since the first frame; box: pixels; the rest as in FaceAffect."""
 
-_COLUMNS_WITHOUT_SIGMA = ESTIMATE_COLUMNS[: -len(_SIGMA_COLUMNS)]  # of version 0.1
+_FORMER_COLUMNS = tuple(ESTIMATE_COLUMNS[:-count] for count in (3, 5))  # without trust, and without sigma either
 
 
 class EstimatesError(ValueError):
@@ -44,14 +49,14 @@ class EstimateRow:
 
 def format_row(frame: int, time: float, face: FaceAffect) -> list[str]:
     """Format one row, in the order of ESTIMATE_COLUMNS."""
-    sigmas = (face.valence_sigma, face.arousal_sigma)
+    others = (face.valence_sigma, face.arousal_sigma, face.detection_score, face.quality, face.baseline)
     return [
         str(frame),
         f"{time:.6f}",
         face.face_id,
         *(f"{value:.2f}" for value in face.box),
         *(f"{value:.6f}" for value in (face.valence, face.arousal, face.confidence, face.state_age)),
-        *(f"{value:.6f}" for value in (*face.emotions, *sigmas)),
+        *(f"{value:.6f}" for value in (*face.emotions, *others)),
     ]
 
 
@@ -95,7 +100,7 @@ def iterate_estimates(path: Path) -> Iterator[EstimateRow]:
         rows = csv.reader(file)
         try:
             header = tuple(next(rows, ()))
-            if header not in (ESTIMATE_COLUMNS, _COLUMNS_WITHOUT_SIGMA):
+            if header not in (ESTIMATE_COLUMNS, *_FORMER_COLUMNS):
                 raise EstimatesError(
                     f"estimates {path}: the header is {','.join(header)[:200]!r}; "
                     f"it must be {','.join(ESTIMATE_COLUMNS)}"
@@ -119,6 +124,6 @@ def _parse_row(path: Path, line: int, row: Sequence[str], columns: int) -> Estim
     except ValueError as error:
         raise EstimatesError(f"estimates {path}, line {line}: {error}") from error
     x, y, width, height, valence, arousal, confidence, state_age, *others = numbers
-    emotions, sigmas = tuple(others[: len(EMOTIONS)]), others[len(EMOTIONS) :]
-    face = FaceAffect(row[2], (x, y, width, height), valence, arousal, confidence, emotions, state_age, *sigmas)
+    emotions, others = tuple(others[: len(EMOTIONS)]), others[len(EMOTIONS) :]
+    face = FaceAffect(row[2], (x, y, width, height), valence, arousal, confidence, emotions, state_age, *others)
     return EstimateRow(frame, time, face)

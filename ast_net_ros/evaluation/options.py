@@ -74,6 +74,11 @@ _OPTIONS: dict[str, tuple[click.ParamType, str | None, str]] = {
         "S",
         "Time constant of an exponential filter over valence and arousal; 0 leaves them unfiltered.",
     ),
+    "personal_baseline": (
+        click.FloatRange(0, 0.5),
+        "V",
+        "Subtract each person's resting valence, at most V; 0 does not.",
+    ),
 }
 
 

@@ -84,6 +84,10 @@ def affect_message(header: Header, face: FaceAffect, image_size: tuple[int, int]
         confidence=_clamp(face.confidence, 0.0),
         emotions=np.asarray(face.emotions, np.float32),
         state_age=float(face.state_age),
+        valence_sigma=float(face.valence_sigma),
+        arousal_sigma=float(face.arousal_sigma),
+        quality=_clamp(face.quality, 0.0),
+        baseline=_clamp(face.baseline, -1.0),
     )
 
 
@@ -114,6 +118,10 @@ def face_affect(message: ValenceArousal) -> FaceAffect:
         confidence=message.confidence,
         emotions=tuple(float(value) for value in message.emotions),
         state_age=message.state_age,
+        valence_sigma=message.valence_sigma,
+        arousal_sigma=message.arousal_sigma,
+        quality=message.quality,
+        baseline=message.baseline,
     )
 
 

@@ -246,6 +246,14 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         high=60.0,
     ),
     ParameterSpec(
+        "personal_baseline",
+        _PIPELINE.personal_baseline,
+        "Largest correction of a person's resting valence, which is learned while the face is at rest; 0 is off.",
+        Change.LIVE,
+        low=0.0,
+        high=0.5,
+    ),
+    ParameterSpec(
         "debug_image", True, "Publish `~/debug_image` and its compressed form while they have subscribers.", Change.LIVE
     ),
     ParameterSpec(

@@ -18,7 +18,10 @@ from ast_net_ros.evaluation.estimates import (
 from ast_net_ros.face_affect import FaceAffect
 from ast_net_ros.model import EMOTIONS
 
-FACE = FaceAffect("face_1", (10.126, 20.0, 30.5, 40.25), -0.5, 0.25, 0.875, (0.125,) * 8, 1.5, 0.1, 0.2)
+EVEN = (0.125,) * 8
+FACE = FaceAffect(
+    "face_1", (10.126, 20.0, 30.5, 40.25), -0.5, 0.25, 0.875, (0.125,) * 8, 1.5, 0.1, 0.2, 0.9, 0.75, -0.0625
+)
 
 
 def written(path, frames):
@@ -31,18 +34,22 @@ def written(path, frames):
 def test_the_columns_are_the_documented_ones():
     assert ",".join(ESTIMATE_COLUMNS) == (
         "frame,time,face_id,box_x,box_y,box_width,box_height,valence,arousal,confidence,state_age,"
-        "neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,valence_sigma,arousal_sigma"
+        "neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,valence_sigma,arousal_sigma,"
+        "detection_score,quality,baseline"
     )
     assert ESTIMATE_COLUMNS[11:19] == EMOTIONS
     assert len(format_row(0, 0.0, FACE)) == len(ESTIMATE_COLUMNS)
 
 
-def test_files_without_sigma_columns_are_read(tmp_path):
+@pytest.mark.parametrize("missing", [3, 5])
+def test_files_of_former_versions_are_read(tmp_path, missing):
     path = written(tmp_path / "e.csv", [(0.0, [FACE])])
     lines = path.read_text().splitlines()
-    path.write_text("".join(",".join(line.split(",")[:-2]) + "\n" for line in lines))
+    path.write_text("".join(",".join(line.split(",")[:-missing]) + "\n" for line in lines))
     (row,) = read_estimates(path)
-    assert row.face == replace(FACE, box=(10.13, 20.0, 30.5, 40.25), valence_sigma=0.0, arousal_sigma=0.0)
+    sigmas = (0.1, 0.2) if missing == 3 else (0.0, 0.0)
+    assert (row.face.valence_sigma, row.face.arousal_sigma) == sigmas
+    assert (row.face.emotions, row.face.quality, row.face.baseline) == (FACE.emotions, 1.0, 0.0)
 
 
 def test_rows_read_back_as_written(tmp_path):
@@ -71,7 +78,7 @@ def test_a_file_without_rows_is_empty_not_wrong(tmp_path):
     [
         (lambda text: "", ["the header is ''", "it must be frame,time"]),
         (lambda text: text.replace("valence", "mood"), ["mood"]),
-        (lambda text: text[:-30], ["line 3", "fields instead of 21"]),
+        (lambda text: text[:-30], ["line 3", "fields instead of 24"]),
         (lambda text: text.replace("-0.500000", "nan", 1), ["line 2", "not finite"]),
         (lambda text: text.replace("0.875000", "much", 1), ["line 2", "much"]),
         (lambda text: "\udcff" + text, ["not a CSV file"]),

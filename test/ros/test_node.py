@@ -82,9 +82,7 @@ def test_a_stamp_jump_resets_the_state_and_is_logged(
     assert f"stamps jumped by {jump:+.3f} s" in node.log
 
 
-def test_images_without_stamps_work_with_one_warning(
-    client: Any, node: Any, face_frames: list[np.ndarray]
-) -> None:
+def test_images_without_stamps_work_with_one_warning(client: Any, node: Any, face_frames: list[np.ndarray]) -> None:
     for image in face_frames[:3]:
         answer = client.answer_to(image_message(Header(frame_id="unstamped"), image))
         assert nanoseconds(answer.header.stamp) == 0 and len(answer.faces) == 1
