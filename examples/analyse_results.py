@@ -57,6 +57,7 @@ def summary(seconds: np.ndarray, values: dict[str, np.ndarray]) -> dict[str, flo
 
 
 def main() -> None:
+    """Print a table and write a plot."""
     parser = argparse.ArgumentParser(description="A table and a picture from a folder of ast_net evaluate.")
     parser.add_argument("folder", type=Path, help="what was given to ast_net evaluate as --output")
     folder = parser.parse_args().folder

@@ -56,6 +56,7 @@ class Companion(Node):
 
 
 def main() -> None:
+    """Run the node until it is interrupted."""
     rclpy.init()
     node = Companion()
     try:

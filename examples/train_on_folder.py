@@ -37,6 +37,7 @@ def write_manifest(folder: Path) -> Path:
 
 
 def main() -> None:
+    """Train on the folder named on the command line."""
     parser = argparse.ArgumentParser(description="Train the recurrent part on a folder of labelled videos.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--cnn", type=Path, required=True, help="cnn.safetensors of ast_net train-attributes")

@@ -37,6 +37,7 @@ def watch(source: str, seconds: float | None) -> None:
 
 
 def main() -> None:
+    """Print the estimates for a webcam or a video."""
     parser = argparse.ArgumentParser(description="Valence and arousal before a webcam or in a video.")
     parser.add_argument("source", help="number of a webcam, or path of a video")
     parser.add_argument("--seconds", type=float, help="stop after this much video")

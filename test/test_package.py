@@ -41,9 +41,9 @@ ROS_LIBRARIES = {
     *("lifecycle_msgs", "rcl_interfaces", "rclpy", "sensor_msgs", "std_msgs", "std_srvs"),
 }
 RESERVED = {
-    "torch": {"model", "training", "temporal_evaluation", "evaluation", "pipeline"},
+    "torch": {"model.encoders", "model.network", "model.torch_encoder", "training", "temporal_evaluation"},
     "cv2": {"vision", "training", "evaluation", "ros"},
-    "onnx": {"model"},
+    "onnx": set(),
     "onnxruntime": {"model.ort_session"},
     **{library: {"ros"} for library in ROS_LIBRARIES},
 }

@@ -1,4 +1,6 @@
-"""Run an evaluation: recordings to results.json and report.html. Output folder:
+"""Run an evaluation: recordings to results.json and report.html.
+
+Output folder:
 
     DIR/recordings/NAME/        estimates.csv, frames.csv and recording.json of each recording (recording_result.py)
     DIR/recordings/NAME.live/   likewise for the live run, if requested

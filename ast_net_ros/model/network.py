@@ -35,6 +35,7 @@ class SqueezeExcitation(nn.Module):
         self.excite = nn.Conv2d(channels // reduction, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Scale each channel by its weight in [0, 1]."""
         weights = functional.relu(self.squeeze(x.mean(dim=(2, 3), keepdim=True)))
         return x * torch.sigmoid(self.excite(weights))
 
@@ -58,6 +59,7 @@ class ResidualBlock(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
+        """N x channels_in x H x W -> N x channels x H/stride x W/stride."""
         y = functional.relu(self.first_norm(self.first(x)))
         y = self.attention(self.second_norm(self.second(y)))
         return functional.relu(y + self.shortcut(x))

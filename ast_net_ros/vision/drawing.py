@@ -1,6 +1,6 @@
 """Drawing affect estimates into a picture: boxes with their values, and a valence-arousal plane with trails.
 
-In: a BGR image, H x W x 3 uint8, contiguous and writable, and faces: anything with the fields of :class:`DrawableFace`.
+In: a BGR image, H x W x 3 uint8, contiguous and writable, and faces.
 Out: the same image, drawn over in place. Sizes follow the image; a face id has the same colour everywhere.
 OpenCV only.
 """
@@ -12,16 +12,14 @@ import re
 import zlib
 from collections import deque
 from collections.abc import Sequence
-from typing import Protocol
 
 import cv2
 import numpy as np
 
+from ast_net_ros.face_affect import Box, FaceAffect
+
 Color = tuple[int, int, int]
 """Blue, green, red, each 0 to 255."""
-
-Box = tuple[float, float, float, float]
-"""Left, top, width, height in pixels."""
 
 # Bright enough on the dark label, strong enough on white paper; neighbours differ in hue and in lightness.
 _FACE_COLORS: tuple[Color, ...] = (
@@ -45,21 +43,6 @@ _SUBPIXEL_BITS = 4
 _SMALLEST_UNIT = 0.8
 
 
-class DrawableFace(Protocol):
-    """What is drawn of a face; pipeline.FaceAffect has it, and so has a row of an estimates file."""
-
-    @property
-    def face_id(self) -> str: ...
-    @property
-    def box(self) -> Box: ...
-    @property
-    def valence(self) -> float: ...
-    @property
-    def arousal(self) -> float: ...
-    @property
-    def confidence(self) -> float: ...
-
-
 def face_color(face_id: str) -> Color:
     """The colour of a face, the same for the same id in every run: by the number it ends in, else by its text."""
     number = re.search(r"(\d{1,9})$", face_id)
@@ -67,7 +50,7 @@ def face_color(face_id: str) -> Color:
     return _FACE_COLORS[index % len(_FACE_COLORS)]
 
 
-def draw_faces(image: np.ndarray, faces: Sequence[DrawableFace], magnification: float = 1.0) -> None:
+def draw_faces(image: np.ndarray, faces: Sequence[FaceAffect], magnification: float = 1.0) -> None:
     """Draws every face's box and a label with its id, valence, arousal and confidence (in percent).
 
     magnification: enlarges lines and text beyond what the image's size gives, for pictures that will be shown small.
@@ -110,7 +93,7 @@ class AffectPlane:
         self._boxes: list[Box] = []
         self._at_right = True
 
-    def update(self, faces: Sequence[DrawableFace], stamp: float) -> None:
+    def update(self, faces: Sequence[FaceAffect], stamp: float) -> None:
         """Adds one frame's estimates, `stamp` in seconds. A stamp before the last one starts all trails afresh."""
         if stamp < self._newest:
             self._trails.clear()
@@ -174,7 +157,7 @@ def _unit(image: np.ndarray) -> float:
     return max(_SMALLEST_UNIT, min(image.shape[:2]) / 360)
 
 
-def _draw_box(image: np.ndarray, face: DrawableFace, unit: float) -> None:
+def _draw_box(image: np.ndarray, face: FaceAffect, unit: float) -> None:
     """A thin rectangle with strong corners."""
     x, y, width, height = face.box
     color = face_color(face.face_id)
@@ -189,9 +172,7 @@ def _draw_box(image: np.ndarray, face: DrawableFace, unit: float) -> None:
             cv2.line(image, corner, (corner_x, corner_y + towards_y * arm), color, thick, cv2.LINE_AA)
 
 
-def _draw_label(
-    image: np.ndarray, face: DrawableFace, faces: Sequence[DrawableFace], taken: list[Box], unit: float
-) -> Box:
+def _draw_label(image: np.ndarray, face: FaceAffect, faces: Sequence[FaceAffect], taken: list[Box], unit: float) -> Box:
     """Two lines near the box: id and confidence, then the values. Returns the label's place."""
     # Text shrinks with the face, so that the labels of a group do not hide each other.
     unit = max(min(unit, _SMALLEST_UNIT), min(unit, face.box[2] / 90))

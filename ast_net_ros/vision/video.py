@@ -30,9 +30,14 @@ class VideoError(ValueError):
 class Capture(Protocol):
     """What is asked of an opened cv2.VideoCapture."""
 
-    def read(self) -> tuple[bool, Any]: ...
-    def get(self, propId: int) -> float: ...  # noqa: N803 - OpenCV's name
-    def release(self) -> None: ...
+    def read(self) -> tuple[bool, Any]:
+        """Return whether there was a frame, and the frame."""
+
+    def get(self, propId: int) -> float:  # noqa: N803 - OpenCV's name
+        """Return a property."""
+
+    def release(self) -> None:
+        """Close the video."""
 
 
 class Video:

@@ -89,12 +89,12 @@ def test_one_person_alone_cannot_be_trained_on(tmp_path: Path) -> None:
 def test_the_analysis_computes_the_concordance_that_the_package_does() -> None:
     import numpy as np
 
-    from ast_net_ros.evaluation.metrics.accuracy import agreement
+    from ast_net_ros.evaluation.metrics.accuracy import accuracy
 
     analysis, random = module("analyse_results"), np.random.default_rng(3)
     truth = random.uniform(-1, 1, 200)
     predicted = 0.6 * truth + random.normal(0, 0.2, 200)
-    assert analysis.concordance(predicted, truth) == pytest.approx(agreement(predicted, truth)["ccc"])
+    assert analysis.concordance(predicted, truth) == pytest.approx(accuracy(predicted, truth)["ccc"])
     assert np.isnan(analysis.concordance(np.array([0.1]), np.array([0.2])))
 
 

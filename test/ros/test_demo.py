@@ -49,7 +49,7 @@ def test_demo_writes_estimates_plots_and_metrics(runs: dict[str, tuple[Any, Path
     # Each row belongs to its frame: 30 frames per second, in order, without duplicates.
     assert all(row.time == pytest.approx(row.frame / 30, abs=2e-3) for row in estimates)
     assert [row.frame for row in estimates] == sorted({row.frame for row in estimates})
-    assert estimates[-1].valence > estimates[0].valence, "neutral to a grin"
+    assert estimates[-1].face.valence > estimates[0].face.valence, "neutral to a grin"
     for name in ("plot.png", "overlay.png"):
         image = cv2.imread(str(out / name))
         assert image is not None and image.std() > 10

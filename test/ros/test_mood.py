@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ast_net_ros.face_affect import FaceAffect
 from ast_net_ros.pipeline import AffectPipeline
 from ast_net_ros.ros.examples.mood import MoodEvent, MoodMachine, MoodSettings
 from ast_net_ros.vision.video import open_video
@@ -17,21 +17,18 @@ from ast_net_ros.vision.video import open_video
 RATE = 20
 
 
-@dataclass(frozen=True)
-class Face:
-    valence: float
-    arousal: float = 0.0
-    face_id: str = "a"
-    confidence: float = 0.6
-    state_age: float = 10.0
+def make_face(
+    valence: float, arousal: float = 0.0, face_id: str = "a", confidence: float = 0.6, state_age: float = 10.0
+) -> FaceAffect:
+    return FaceAffect(face_id, (0.0, 0.0, 90.0, 90.0), valence, arousal, confidence, (0.125,) * 8, state_age)
 
 
-def second_of(face: Face | None, seconds: float = 1.0) -> list[list[Face]]:
+def second_of(face: FaceAffect | None, seconds: float = 1.0) -> list[list[FaceAffect]]:
     """Images that show `face`, or nobody, for a while."""
     return [[face] if face else []] * round(seconds * RATE)
 
 
-def play(machine: MoodMachine, *parts: Iterable[list[Face]]) -> list[MoodEvent]:
+def play(machine: MoodMachine, *parts: Iterable[list[FaceAffect]]) -> list[MoodEvent]:
     """The events of images at RATE, one part after the other."""
     events = []
     for number, faces in enumerate(itertools.chain(*parts)):
@@ -54,12 +51,12 @@ def told(events: Iterable[MoodEvent]) -> list[str]:
     ],
 )
 def test_valence_has_the_first_word_and_arousal_the_second(valence: float, arousal: float, mood: str) -> None:
-    events = play(MoodMachine(), second_of(Face(valence, arousal)))
+    events = play(MoodMachine(), second_of(make_face(valence, arousal)))
     assert told(events) == [f"mood_changed >{mood}"]
 
 
 def test_a_person_becomes_upset_cheers_up_and_leaves() -> None:
-    parts = [Face(0.0), Face(-0.5), Face(0.0), Face(0.5), None]
+    parts = [make_face(0.0), make_face(-0.5), make_face(0.0), make_face(0.5), None]
     events = play(MoodMachine(), *(second_of(face, 3.0) for face in parts))
     assert told(events) == [
         "mood_changed >calm",
@@ -74,41 +71,41 @@ def test_a_person_becomes_upset_cheers_up_and_leaves() -> None:
 
 
 def test_a_good_mood_long_after_a_bad_one_is_no_cheering_up() -> None:
-    calm = second_of(Face(0.0), 21.0)
-    events = play(MoodMachine(), second_of(Face(-0.5)), calm, second_of(Face(0.5)))
+    calm = second_of(make_face(0.0), 21.0)
+    events = play(MoodMachine(), second_of(make_face(-0.5)), calm, second_of(make_face(0.5)))
     assert "cheered_up" not in [event.event for event in events] and events[-1].mood == "positive"
 
 
 def test_values_between_the_thresholds_change_nothing() -> None:
-    fluctuation = [[Face(0.22 + 0.05 * (-1) ** number)] for number in range(100)]
-    assert told(play(MoodMachine(), second_of(Face(0.4)), fluctuation)) == ["mood_changed >positive"]
-    assert told(play(MoodMachine(), second_of(Face(0.0)), fluctuation)) == ["mood_changed >calm"]
+    fluctuation = [[make_face(0.22 + 0.05 * (-1) ** number)] for number in range(100)]
+    assert told(play(MoodMachine(), second_of(make_face(0.4)), fluctuation)) == ["mood_changed >positive"]
+    assert told(play(MoodMachine(), second_of(make_face(0.0)), fluctuation)) == ["mood_changed >calm"]
 
 
 def test_a_mood_that_does_not_last_is_not_believed() -> None:
-    flashes = itertools.chain.from_iterable([second_of(Face(-0.8), 0.4), second_of(Face(0.0), 0.4)] * 5)
-    assert told(play(MoodMachine(), second_of(Face(0.0)), flashes)) == ["mood_changed >calm"]
+    flashes = itertools.chain.from_iterable([second_of(make_face(-0.8), 0.4), second_of(make_face(0.0), 0.4)] * 5)
+    assert told(play(MoodMachine(), second_of(make_face(0.0)), flashes)) == ["mood_changed >calm"]
 
 
-@pytest.mark.parametrize("doubtful", [Face(-0.8, confidence=0.2), Face(-0.8, state_age=0.5)])
-def test_doubtful_estimates_change_nothing_yet_show_that_somebody_is_there(doubtful: Face) -> None:
+@pytest.mark.parametrize("doubtful", [make_face(-0.8, confidence=0.2), make_face(-0.8, state_age=0.5)])
+def test_doubtful_estimates_change_nothing_yet_show_that_somebody_is_there(doubtful: FaceAffect) -> None:
     machine = MoodMachine()
-    assert told(play(machine, second_of(Face(0.0)), second_of(doubtful, 5.0))) == ["mood_changed >calm"]
+    assert told(play(machine, second_of(make_face(0.0)), second_of(doubtful, 5.0))) == ["mood_changed >calm"]
     assert machine.people == {"a": "calm"}
 
 
 def test_short_absences_lose_nobody_and_who_was_never_known_is_not_reported_lost() -> None:
-    assert told(play(MoodMachine(), second_of(Face(0.0)), second_of(None, 1.5), second_of(Face(0.0)))) == [
+    assert told(play(MoodMachine(), second_of(make_face(0.0)), second_of(None, 1.5), second_of(make_face(0.0)))) == [
         "mood_changed >calm"
     ]
     machine = MoodMachine()
-    assert play(machine, second_of(Face(0.0, state_age=0.1)), second_of(None, 5.0)) == []
+    assert play(machine, second_of(make_face(0.0, state_age=0.1)), second_of(None, 5.0)) == []
     assert machine.people == {}
 
 
 def test_without_images_time_itself_loses_people() -> None:
     machine = MoodMachine()
-    play(machine, second_of(Face(0.0)))
+    play(machine, second_of(make_face(0.0)))
     assert machine.expire(2.9) == []
     assert told(machine.expire(3.0)) == ["engagement_lost calm>"]
     assert machine.expire(4.0) == []
@@ -116,13 +113,13 @@ def test_without_images_time_itself_loses_people() -> None:
 
 def test_stamps_that_go_backward_end_what_was_known() -> None:
     machine = MoodMachine()
-    play(machine, second_of(Face(0.5), 10.0))
-    events = machine.update(0.0, [Face(-0.5, face_id="b")])
+    play(machine, second_of(make_face(0.5), 10.0))
+    events = machine.update(0.0, [make_face(-0.5, face_id="b")])
     assert told(events) == ["engagement_lost positive>"] and machine.people == {"b": ""}
 
 
 def test_people_have_moods_of_their_own() -> None:
-    both = [[Face(0.5), Face(-0.5, face_id="b")]] * RATE
+    both = [[make_face(0.5), make_face(-0.5, face_id="b")]] * RATE
     machine = MoodMachine()
     play(machine, both)
     assert machine.people == {"a": "positive", "b": "negative"}

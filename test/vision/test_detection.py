@@ -23,6 +23,7 @@ def site_packages(tmp_path, monkeypatch):
 
 def test_every_face_of_a_group_is_found(media):
     image = cv2.imread(str(media / "multi_face.jpg"))
+    assert image is not None
     faces = make_detector(1).detect(image)
     assert len(faces) >= 3
     assert [face.score for face in faces] == sorted((face.score for face in faces), reverse=True)
@@ -34,6 +35,7 @@ def test_every_face_of_a_group_is_found(media):
 
 def test_a_higher_threshold_leaves_out_uncertain_faces(media):
     image = cv2.imread(str(media / "multi_face.jpg"))
+    assert image is not None
     detector = make_detector(1)
     assert all(face.score > 0.95 for face in detector.detect(image, score_threshold=0.95))
     assert len(detector.detect(image, 0.1)) >= len(detector.detect(image, 0.95))

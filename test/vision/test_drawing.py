@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 import pytest
 
+from ast_net_ros.face_affect import FaceAffect
 from ast_net_ros.vision import drawing
 from ast_net_ros.vision.drawing import AffectPlane, draw_faces, face_color
 
 
-@dataclass(frozen=True)
-class Face:
-    face_id: str = "face_1"
-    box: tuple[float, float, float, float] = (200.0, 120.0, 120.0, 150.0)
-    valence: float = 0.5
-    arousal: float = -0.25
-    confidence: float = 0.8
+def make_face(face_id="face_1", box=(200.0, 120.0, 120.0, 150.0), valence=0.5, arousal=-0.25, confidence=0.8):
+    return FaceAffect(face_id, box, valence, arousal, confidence, (0.125,) * 8, state_age=1.0)
 
 
 def grey(height=360, width=640):
@@ -46,9 +40,9 @@ def test_colours_are_stable_for_an_id_and_differ_among_the_first_ten():
 @pytest.mark.parametrize("scale", [0.5, 1, 2, 3])
 def test_a_box_is_drawn_at_its_place_and_its_lines_grow_with_the_image(scale):
     image = grey(int(360 * scale), int(640 * scale))
-    draw_faces(image, [Face(box=tuple(v * scale for v in Face.box))])
+    draw_faces(image, [make_face(box=tuple(v * scale for v in make_face().box))])
     drawn = near(image, face_color("face_1"))
-    x, y, width, height = (v * scale for v in Face.box)
+    x, y, width, height = (v * scale for v in make_face().box)
     middle = int(y + height / 2)
     left_line = np.flatnonzero(drawn[middle, : int(x + width / 2)])
     right_line = np.flatnonzero(drawn[middle, int(x + width / 2) :]) + int(x + width / 2)
@@ -59,7 +53,7 @@ def test_a_box_is_drawn_at_its_place_and_its_lines_grow_with_the_image(scale):
 def test_the_label_states_id_confidence_and_signed_values(monkeypatch):
     written: list[str] = []
     monkeypatch.setattr(cv2, "putText", lambda image, text, *style: written.append(text))
-    draw_faces(grey(), [Face()])
+    draw_faces(grey(), [make_face()])
     assert written == ["face_1", "80%", "V +0.50  A -0.25"]
 
 
@@ -69,7 +63,7 @@ def test_the_label_states_id_confidence_and_signed_values(monkeypatch):
 @pytest.mark.parametrize("size", [(360, 640), (1, 1), (8, 300), (40, 20)])
 def test_any_box_in_any_image_is_drawn_without_error(box, size):
     image = grey(*size)
-    face = Face(box=box)
+    face = make_face(box=box)
     draw_faces(image, [face])
     plane = AffectPlane()
     plane.update([face], 0.0)
@@ -80,7 +74,8 @@ def test_any_box_in_any_image_is_drawn_without_error(box, size):
 def test_labels_hide_neither_faces_nor_each_other_while_there_is_room():
     places: list[drawing.Box] = []
     faces = [
-        Face(f"face_{i}", (x, y, 60.0, 70.0)) for i, (x, y) in enumerate([(120, 0), (220, 20), (220, 150), (500, 290)])
+        make_face(f"face_{i}", (x, y, 60.0, 70.0))
+        for i, (x, y) in enumerate([(120, 0), (220, 20), (220, 150), (500, 290)])
     ]
     for face in faces:
         size = (110, 40)
@@ -98,7 +93,7 @@ def test_labels_hide_neither_faces_nor_each_other_while_there_is_room():
 
 def test_the_plane_shows_each_faces_value_in_its_colour():
     plane = AffectPlane()
-    plane.update([Face("face_1", valence=0.8, arousal=0.8), Face("face_2", valence=-0.8, arousal=-0.8)], 0.0)
+    plane.update([make_face("face_1", valence=0.8, arousal=0.8), make_face("face_2", valence=-0.8, arousal=-0.8)], 0.0)
     image = grey()
     plane.draw(image)
     left, top, right, bottom = changed_area(image)
@@ -124,20 +119,20 @@ def pixels_of(plane, face_id):
 
 
 def test_a_trail_grows_fades_and_ends_with_its_time():
-    walk = [(i * 0.1, [Face(valence=i / 20 - 0.5)]) for i in range(20)]
+    walk = [(i * 0.1, [make_face(valence=i / 20 - 0.5)]) for i in range(20)]
     assert pixels_of(plane_after(walk), "face_1") > pixels_of(plane_after(walk[-1:]), "face_1")
     gone = [*walk, (3.0, []), (4.2, [])]
     assert pixels_of(plane_after(gone), "face_1") == 0
 
 
 def test_a_step_backward_in_time_starts_trails_afresh():
-    walk = [(i * 0.1, [Face(valence=i / 20 - 0.5)]) for i in range(20)]
-    looped = plane_after([*walk, (0.0, [Face(valence=0.45)])])
-    assert pixels_of(looped, "face_1") == pixels_of(plane_after([(0.0, [Face(valence=0.45)])]), "face_1")
+    walk = [(i * 0.1, [make_face(valence=i / 20 - 0.5)]) for i in range(20)]
+    looped = plane_after([*walk, (0.0, [make_face(valence=0.45)])])
+    assert pixels_of(looped, "face_1") == pixels_of(plane_after([(0.0, [make_face(valence=0.45)])]), "face_1")
 
 
 def test_the_plane_leaves_a_corner_that_a_face_fills_and_stays_otherwise():
-    in_right_corner, small_move = Face(box=(480.0, 200.0, 150.0, 160.0)), Face(box=(250.0, 200.0, 90.0, 90.0))
+    in_right_corner, small_move = make_face(box=(480.0, 200.0, 150.0, 160.0)), make_face(box=(250.0, 200.0, 90.0, 90.0))
     plane = AffectPlane()
     lefts = []
     for stamp, face in enumerate([small_move, in_right_corner, small_move]):

@@ -17,7 +17,9 @@ def detector():
 def crop(media, detector) -> np.ndarray:
     """A face with a quarter of its size around it."""
     frame = cv2.VideoCapture(str(media / "WolfgangLanger_Pexels.mp4")).read()[1]
-    x, y, w, h = largest_detection(detector.detect(frame)).box
+    found = largest_detection(detector.detect(frame))
+    assert found is not None
+    x, y, w, h = found.box
     return frame[max(0, int(y - h / 8)) : int(y + h * 9 / 8), max(0, int(x - w / 8)) : int(x + w * 9 / 8)]
 
 

@@ -89,6 +89,7 @@ class EmoNetShaped(nn.Module):
         )
 
     def forward(self, faces: Tensor) -> Tensor:
+        """N x 3 x 256 x 256 -> N x 10."""
         x = self.trunk(self.stem(faces))
         first = self.tops[0](self.hourglasses[0](x))
         carried = self.features_back(first)

@@ -1,4 +1,6 @@
-"""Choose the face in each frame whose estimates are compared with the labels. The rules:
+"""Choose the face in each frame whose estimates are compared with the labels.
+
+The rules:
 
 largest   the largest face of each frame, which the node publishes as its primary face
 id:NAME   the face with this id in estimates.csv, or several (id:face_1,face_4) that belong to one person who was

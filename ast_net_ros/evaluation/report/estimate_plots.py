@@ -101,6 +101,7 @@ def _style(axes: Axes) -> None:
 def draw_curve(
     axes: Axes, rows: Sequence[EstimateRow], dimension: str, color: str, label: str, style: str = "-"
 ) -> None:
+    """Draw one dimension of the estimates over time."""
     times, values = _curve(rows, dimension)
     axes.plot(times, values, style, color=color, linewidth=1.8, label=label, zorder=3)
 
@@ -204,5 +205,6 @@ def pixels(figure: Figure) -> np.ndarray:
 
 
 def write_png(path: Path, image: np.ndarray) -> None:
+    """Write a BGR image; raises OSError if the file cannot be written."""
     # OpenCV's own writer fails without a reason.
     path.write_bytes(cv2.imencode(".png", image)[1].tobytes())

@@ -49,9 +49,7 @@ def check_file(name: str, path: str) -> None:
         LaunchArgumentError: There is no such file or folder.
     """
     if not Path(path).exists():
-        raise LaunchArgumentError(
-            f"{name}:={path}: no such file (working directory: {Path.cwd()})"
-        )
+        raise LaunchArgumentError(f"{name}:={path}: no such file (working directory: {Path.cwd()})")
 
 
 def parse_flag(name: str, text: str) -> bool:
