@@ -10,7 +10,7 @@ import numpy as np
 from ast_net_ros.bags.message_types import AFFECT_ARRAY, AFFECT_TYPES, MessageError, parse_message
 from ast_net_ros.bags.paths import RecordingError, is_recorded_bag
 from ast_net_ros.bags.storage import ReadingProblems
-from ast_net_ros.bags.topics import check_readable, choose_topic, open_recorded_bag, stamp_of, topics_of_types
+from ast_net_ros.bags.topics import check_readable, choose_topic, open_recorded_bag, stamp_of
 
 
 def affect_topics(path: Path) -> dict[str, str]:
@@ -19,7 +19,10 @@ def affect_topics(path: Path) -> dict[str, str]:
     Raises:
         RecordingError: Nothing in the bag can be read.
     """
-    return topics_of_types(path, AFFECT_TYPES)
+    if not is_recorded_bag(path):
+        return {}
+    bag = open_recorded_bag(path, ReadingProblems())
+    return {topic.name: topic.type for topic in bag.topics if topic.type in AFFECT_TYPES}
 
 
 @dataclass(frozen=True)

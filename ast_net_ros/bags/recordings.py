@@ -28,7 +28,6 @@ from ast_net_ros.bags.topics import (
     open_recorded_bag,
     seconds_text,
     stamp_of,
-    topics_of_types,
 )
 from ast_net_ros.vision.image_decoding import ImageError, decode_image
 from ast_net_ros.vision.video import Video, VideoError, open_video
@@ -48,14 +47,12 @@ class RecordedFrame:
         stamp_ns: Stamp of its header in nanoseconds.
         image: H x W x 3 uint8 BGR, read-only where it is the bag's own memory.
         frame_id: frame_id of its header; empty for a video.
-        received_ns: When it was recorded, in nanoseconds; the stamp itself for a video.
     """
 
     index: int
     stamp_ns: int
     image: np.ndarray
     frame_id: str = ""
-    received_ns: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,6 @@ class _EncodedFrame:
     """A frame that has not been decoded yet."""
 
     stamp_ns: int
-    received_ns: int
     frame_id: str
     decode: Callable[[], np.ndarray]
 
@@ -106,13 +102,10 @@ class Recording:
         """Whether part of the recording is missing, as far as it has been read."""
         return self._opening_problems.partial or self._reading_problems.partial
 
-    def frames(
-        self, start_ns: int | None = None, stop_ns: int | None = None, stamps: Collection[int] | None = None
-    ) -> Iterator[RecordedFrame]:
+    def frames(self, stop_ns: int | None = None, stamps: Collection[int] | None = None) -> Iterator[RecordedFrame]:
         """Yield the frames in order; may be called again. Memory use does not grow with the recording's length.
 
         Args:
-            start_ns: Skip frames with earlier stamps.
             stop_ns: Stop at the first frame with this stamp or a later one.
             stamps: Decode and yield only frames with these stamps.
 
@@ -124,8 +117,6 @@ class Recording:
         for frame in _in_order(self._read(problems), problems):
             if stop_ns is not None and frame.stamp_ns >= stop_ns:
                 return
-            if start_ns is not None and frame.stamp_ns < start_ns:
-                continue
             if stamps is not None and frame.stamp_ns not in stamps:
                 continue
             try:
@@ -135,21 +126,12 @@ class Recording:
                     f"an image cannot be decoded, at stamp {seconds_text(frame.stamp_ns)}: {error}", kind="image"
                 )
                 continue
-            yield RecordedFrame(index, frame.stamp_ns, image, frame.frame_id, frame.received_ns)
+            yield RecordedFrame(index, frame.stamp_ns, image, frame.frame_id)
             index += 1
-        if index == 0 and start_ns is None and stop_ns is None and stamps is None:
+        if index == 0 and stop_ns is None and stamps is None:
             raise RecordingError(
                 f"recording {self.path}: no image in it can be read: {'; '.join(self.problems) or 'it has none'}"
             )
-
-
-def image_topics(path: Path) -> dict[str, str]:
-    """Return the image topics of a bag with their types; none for a video.
-
-    Raises:
-        RecordingError: Nothing in the bag can be read.
-    """
-    return topics_of_types(path, IMAGE_TYPES)
 
 
 def open_recording(path: Path, topic: str | None = None) -> Recording:
@@ -222,7 +204,7 @@ def _bag_frames(bag: Bag, topic: StoredTopic, problems: ReadingProblems) -> Iter
         if stamp_ns is None:
             problems.note(f"topic {topic.name}: images without a header stamp get their receive time", lost=False)
             stamp_ns = received_ns
-        yield _EncodedFrame(stamp_ns, received_ns, message.header.frame_id, functools.partial(decode_image, message))
+        yield _EncodedFrame(stamp_ns, message.header.frame_id, functools.partial(decode_image, message))
 
 
 def _video_frames(path: Path, problems: ReadingProblems) -> Iterator[_EncodedFrame]:
@@ -232,7 +214,7 @@ def _video_frames(path: Path, problems: ReadingProblems) -> Iterator[_EncodedFra
             for seconds, image in video:
                 frames += 1
                 stamp_ns = round(seconds * NANOSECONDS)
-                yield _EncodedFrame(stamp_ns, stamp_ns, "", functools.partial(_unchanged, image))
+                yield _EncodedFrame(stamp_ns, "", functools.partial(_unchanged, image))
         except VideoError as error:
             problems.note(str(error))
         if declared is not None and frames < _COMPLETE_SHARE * declared:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ast_net_ros.bags.message_types import MessageError, definition_fault
-from ast_net_ros.bags.paths import RecordingError, is_recorded_bag
+from ast_net_ros.bags.paths import RecordingError
 from ast_net_ros.bags.reader import Bag, open_bag
 from ast_net_ros.bags.storage import ReadingProblems, StorageError, StoredTopic
 
@@ -24,14 +24,6 @@ def open_recorded_bag(path: Path, problems: ReadingProblems) -> Bag:
         return open_bag(path, problems)
     except StorageError as error:
         raise RecordingError(str(error)) from error
-
-
-def topics_of_types(path: Path, types: Sequence[str]) -> dict[str, str]:
-    """Return the topics of a bag that have one of these types, with their types; none for a video."""
-    if not is_recorded_bag(path):
-        return {}
-    bag = open_recorded_bag(path, ReadingProblems())
-    return {topic.name: topic.type for topic in bag.topics if topic.type in types}
 
 
 def choose_topic(bag: Bag, wanted: str | None, types: Sequence[str], what: str, type_names: str) -> StoredTopic:

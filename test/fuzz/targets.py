@@ -337,13 +337,13 @@ def _run_bag(data: bytes) -> bool:
 
 def read_bag(path: Path) -> bool:
     """Reads all that is read of a bag; False where it is refused."""
-    from ast_net_ros.bags.affect_messages import read_affect_labels
+    from ast_net_ros.bags.affect_messages import affect_topics, read_affect_labels
     from ast_net_ros.bags.paths import RecordingError
-    from ast_net_ros.bags.recordings import image_topics, open_recording
+    from ast_net_ros.bags.recordings import open_recording
 
     count = 0
     try:
-        image_topics(path)
+        affect_topics(path)
         with open_recording(path, None) as recording:
             for frame in recording.frames():
                 assert frame.image.dtype == np.uint8 and frame.image.shape[2] == 3

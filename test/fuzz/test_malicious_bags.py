@@ -15,9 +15,9 @@ import pytest
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
 from ast_net_ros.bags import reader as bag_files
-from ast_net_ros.bags.affect_messages import read_affect_labels
+from ast_net_ros.bags.affect_messages import affect_topics, read_affect_labels
 from ast_net_ros.bags.paths import RecordingError
-from ast_net_ros.bags.recordings import image_topics, open_recording
+from ast_net_ros.bags.recordings import open_recording
 
 Read = Callable[[Path], list[str]]
 
@@ -91,7 +91,7 @@ def test_a_database_that_computes_is_refused(
     with pytest.raises(RecordingError, match="computed, not recorded"):
         read(path)
     with pytest.raises(RecordingError, match="computed, not recorded"):
-        image_topics(path)
+        affect_topics(path)
 
 
 @pytest.mark.parametrize("column", ["name", "type", "serialization_format"])
