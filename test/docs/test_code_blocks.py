@@ -128,7 +128,7 @@ def test_python_block_runs(block: Block, workplace: Path, media: Path) -> None:
     (workplace / "block.py").write_text(block.text)
     command = f"{shlex.quote(sys.executable)} block.py"
     if "until-stopped" in block.wants:
-        command = f"timeout --foreground --signal INT --preserve-status {RUN_SECONDS} {command}"
+        command = f"timeout --signal INT --preserve-status {RUN_SECONDS} {command}"
     run(command, workplace)
 
 
@@ -138,7 +138,7 @@ def test_marked_bash_block_runs(block: Block, workplace: Path, media: Path) -> N
     *lines, last = block.text.strip().splitlines()
     endless = "ros-until-stopped" in block.wants
     if endless:
-        last = f"timeout --foreground --signal INT --preserve-status {RUN_SECONDS} {last}"
+        last = f"timeout --signal INT --preserve-status {RUN_SECONDS} {last}"
     began = time.monotonic()
     output = run("\n".join([*lines, last]), workplace)
     if endless:

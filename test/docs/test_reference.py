@@ -12,7 +12,9 @@ from pages import PAGES, ROOT, docs_tool
 from ast_net_ros.ros import diagnostics_keys
 from ast_net_ros.ros.parameters import PARAMETERS
 
-reference, links, figures, readme = (docs_tool(name) for name in ("reference", "links", "figures", "readme"))
+reference, links, figures, readme, launch_arguments = (
+    docs_tool(name) for name in ("reference", "links", "figures", "readme", "launch_arguments")
+)
 
 
 def rows_of(markdown: str) -> dict[str, list[str]]:
@@ -51,10 +53,10 @@ def test_readme_table_equals_the_parameters_of_the_node() -> None:
 
 
 def test_launch_arguments_are_read_with_their_defaults() -> None:
-    arguments = reference.launch_arguments(ROOT / "launch" / "camera.launch.py")
-    assert arguments["video_device"][0] == "/dev/video0"
-    assert arguments["driver"][0] == "usb_cam"
-    assert reference.launch_arguments(ROOT / "launch" / "demo.launch.py")["video"][0] == "required"
+    read = launch_arguments.launch_arguments
+    assert read(ROOT / "launch" / "camera.launch.py")["video_device"][0] == "/dev/video0"
+    assert read(ROOT / "launch" / "demo.launch.py")["video"][0] == "required"
+    assert {"image", "namespace", "detection_interval"} <= set(read(ROOT / "launch" / "ast_net.launch.py"))
 
 
 def test_every_name_on_the_python_page_exists_with_docstring() -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import click
 from figures import FIGURES
+from launch_arguments import launch_arguments
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -190,30 +191,6 @@ def _help(name: str) -> str:
 
 def _wide_environment() -> dict[str, str]:
     return {**os.environ, "COLUMNS": "100"}
-
-
-def launch_arguments(path: Path) -> dict[str, tuple[str, str]]:
-    """Return a launch file's arguments, read without the launch library: name -> (default, meaning)."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    found: dict[str, tuple[str, str]] = {}
-    for node in tree.body:  # tables from which arguments are declared in a loop
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in ("PARAMETERS", "ARGUMENTS"):
-            for name, about in ast.literal_eval(node.value).items():
-                found[name] = about if isinstance(about, tuple) else ("", about)
-    for call in ast.walk(tree):
-        if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "DeclareLaunchArgument":
-            if not isinstance(call.args[0], ast.Constant):
-                continue
-            given = {k.arg: k.value for k in call.keywords}
-            default, meaning = given.get("default_value"), given.get("description")
-            shown = (
-                default.value if isinstance(default, ast.Constant) else "the packaged one" if default else "required"
-            )
-            found[str(call.args[0].value)] = (
-                str(shown),
-                str(meaning.value) if isinstance(meaning, ast.Constant) else "",
-            )
-    return found
 
 
 def launch_files() -> str:
