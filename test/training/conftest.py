@@ -13,6 +13,12 @@ from ast_net_ros.training.data.samplers import ClipBatch, ClipSampler
 from ast_net_ros.vision.video import open_video
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """The networks here are small: more threads only wait for each other."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def face_image(media: Path) -> np.ndarray:
     """H x W x 3 BGR: the first frame of a video of one face."""

@@ -39,7 +39,6 @@ def _clips(count: int, seed: int) -> list[StepClip]:
 @pytest.fixture
 def cnn():
     torch.manual_seed(3)
-    torch.set_num_threads(1)
     return DiscreteEmotionCNN(SMALL).eval()
 
 

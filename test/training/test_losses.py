@@ -97,7 +97,6 @@ def test_missed_steps_repeat_earlier_features():
 
 
 def test_training_learns_and_is_repeatable():
-    torch.set_num_threads(1)
     training = TemporalTraining(iterations=60, batch=16, clip_steps=40, largest_shift=10, learning_rate=1e-2)
     model = train_temporal(_recordings().sample, SMALL, training)
     metrics = temporal_metrics(model, _recordings(7).sample, count=40, steps=60)

@@ -46,7 +46,6 @@ def test_a_run_writes_its_log_and_checkpoint(tmp_path):
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, interrupted):
-    torch.set_num_threads(1)
     whole = train_temporal(_sample, SMALL, SHORT, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):  # between two checkpoints
         train_temporal(interrupted(_sample, 11), SMALL, SHORT, tmp_path / "cut")
@@ -122,7 +121,6 @@ def test_sampled_features_keep_their_labels():
 
 
 def test_training_learns_from_partly_labelled_recordings():
-    torch.set_num_threads(1)
     sampler = recorded_clip_sampler(_clips())
     training = TemporalTraining(iterations=80, batch=8, clip_steps=40, largest_shift=10, learning_rate=1e-2)
     metrics = temporal_metrics(train_temporal(sampler, SMALL, training), sampler, count=50, steps=40)
@@ -175,7 +173,7 @@ def sample(count, steps, generator):
 
 torch.set_num_threads(1)
 out = Path(sys.argv[1])
-engine = start_engine(devices=int(sys.argv[2]))
+engine = start_engine(devices=2)
 training = TemporalTraining(iterations=12, batch=4, clip_steps=20, largest_shift=6, check_every=4)
 model = train_temporal(sample, NetworkConfig(attributes=6, hidden=8, layers=2), training, out, engine=engine)
 assert engine.processes == 2
@@ -183,15 +181,32 @@ save_file(model.state_dict(), out / f"rank{engine.rank}.safetensors")
 """
 
 
-@pytest.mark.parametrize("launcher", ["fabric", "torchrun"])
-def test_two_processes_end_with_one_model(tmp_path, launcher):
+def test_torchrun_decides_how_many_processes_there_are(monkeypatch):
+    lightning_fabric = pytest.importorskip("lightning_fabric")
+    started = {}
+
+    class Fabric:
+        global_rank, world_size, device = 3, 4, torch.device("cpu")
+
+        def __init__(self, **options):
+            started.update(options)
+
+        def launch(self):
+            started["launched"] = True
+
+    monkeypatch.setattr(lightning_fabric, "Fabric", Fabric)
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    engine = start_engine()
+    assert (engine.rank, engine.processes) == (3, 4)
+    assert (started["devices"], started["num_nodes"], started["launched"]) == (2, 2, True)
+
+
+def test_two_processes_end_with_one_model(tmp_path):
     pytest.importorskip("lightning_fabric")
     script = tmp_path / "two.py"
     script.write_text(_TWO_PROCESSES)
-    command = [sys.executable]
-    if launcher == "torchrun":
-        command += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += [str(script), str(tmp_path), "2" if launcher == "fabric" else "1"]
+    command = [sys.executable, str(script), str(tmp_path)]
     built = str(Path(ast_net_ros.__path__[0]).parent)
     path = os.pathsep.join([built, os.environ.get("PYTHONPATH", "")])
     ended = subprocess.run(
