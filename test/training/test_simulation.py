@@ -132,9 +132,10 @@ def test_smile_pairs_are_split_by_person(tmp_path, face_image):
 def test_a_smile_and_its_label_rise_together():
     stages = torch.linspace(0, 1, 9).view(1, 9, 1, 1).expand(4, 9, 2, 6).contiguous()
     batch = SmileRecordings(stages, Simulation(miss_rate=0)).sample(30, 100, torch.Generator().manual_seed(0))
-    valence = batch.labels[..., 0]
-    assert float(valence.min()) >= 0 and 0.4 < float(valence.max()) < 0.5
-    torch.testing.assert_close(valence / 0.486, batch.inputs[..., 0], atol=1e-3, rtol=0)
+    valence, smile = batch.labels[..., 0], batch.inputs[..., 0]
+    rest, broadest = float(valence[smile == 0].mean()), float(valence[smile == 1].mean())
+    assert -0.1 < rest < 0.1 and 0.3 < broadest - rest < 0.6
+    torch.testing.assert_close((valence - rest) / (broadest - rest), smile, atol=1e-3, rtol=0)
 
 
 def test_cached_features_are_reused_until_something_changes(tmp_path):
