@@ -27,6 +27,11 @@ _COMMANDS = {
         "evaluate",
         "Evaluate rosbag2 recordings and videos: metrics and a report.",
     ),
+    "evaluate-affect": (
+        "ast_net_ros.evaluation.affect_command",
+        "evaluate_affect",
+        "Accuracy of valence and arousal on rated still faces.",
+    ),
     "train-attributes": (
         "ast_net_ros.training.commands",
         "train_attributes_command",

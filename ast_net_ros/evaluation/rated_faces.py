@@ -1,0 +1,149 @@
+"""Still faces with ratings of valence and arousal: reading an archive, estimating the faces, and the metrics.
+
+Format: an .npz with `images` (N x H x W uint8, a grey face that fills each), `valence` and `arousal` (N, in [-1, 1]),
+and if wanted `group` (N strings), for metrics of each group.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS, MEASURES, accuracy
+from ast_net_ros.evaluation.metrics.intervals import Resampling, intervals_of_joined
+from ast_net_ros.model.inference import AffectModel
+from ast_net_ros.rating_files import DataError
+from ast_net_ros.vision.detection import make_detector
+from ast_net_ros.vision.face_crops import crop_chip
+
+STILL_SECONDS = 3.0
+"""How long each face is shown to the model."""
+
+_BATCH = 256
+_FEWEST = 3  # faces of a group
+
+
+@dataclass(frozen=True, eq=False)
+class RatedFaces:
+    """N rated faces.
+
+    Attributes:
+        images: N x H x W uint8.
+        ratings: N x 2 valence and arousal in [-1, 1].
+        groups: N names, or None where the archive has none.
+    """
+
+    images: np.ndarray
+    ratings: np.ndarray
+    groups: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class StillEstimates:
+    """Estimates of N still faces.
+
+    Attributes:
+        affect: N x 2 valence and arousal.
+        sigma: N x 2, their predicted standard deviations.
+        found: N bool, whether the detector found the face; otherwise the whole image was used.
+    """
+
+    affect: np.ndarray
+    sigma: np.ndarray
+    found: np.ndarray
+
+
+def load_rated_faces(path: Path) -> RatedFaces:
+    """Read an archive of rated faces.
+
+    Raises:
+        DataError: The file is no such archive, or a rating is missing or out of range.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in ("images", *DIMENSIONS, "group") if name in archive.files}
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise DataError(f"{path}: not a readable .npz archive ({error})") from error
+    missing = [name for name in ("images", *DIMENSIONS) if name not in arrays]
+    if missing:
+        raise DataError(f"{path}: no array {', '.join(missing)}; it must have images, valence and arousal")
+    images = arrays["images"]
+    if images.ndim != 3 or images.dtype != np.uint8 or 0 in images.shape:
+        raise DataError(f"{path}: 'images' is {images.dtype} {images.shape}; expected uint8 N x height x width")
+    for name in arrays.keys() - {"images"}:
+        if arrays[name].shape != (len(images),):
+            raise DataError(
+                f"{path}: '{name}' is {arrays[name].shape}; expected one value for each of {len(images)} images"
+            )
+    for name in DIMENSIONS:
+        values = arrays[name]
+        if values.dtype.kind not in "fiu":
+            raise DataError(f"{path}: '{name}' is {values.dtype}; expected numbers in [-1, 1]")
+        wrong = np.flatnonzero(~(np.abs(values.astype(np.float64)) <= 1))  # also true for NaN
+        if len(wrong):
+            raise DataError(f"{path}: '{name}' of face {wrong[0]} is {values[wrong[0]]}; expected a number in [-1, 1]")
+    ratings = np.stack([arrays[name].astype(np.float64) for name in DIMENSIONS], axis=1)
+    return RatedFaces(images, ratings, arrays.get("group"))
+
+
+def estimate_stills(model: AffectModel, images: np.ndarray, seconds: float = STILL_SECONDS) -> StillEstimates:
+    """Show each face to the model for a while and take its last estimate.
+
+    Args:
+        model: The model.
+        images: N x H x W uint8, a face that fills each.
+        seconds: For how long.
+    """
+    detector = make_detector()
+    cut = [crop_chip(detector, image, model.config.chip_side) for image in images]
+    parts = []
+    for begin in range(0, len(cut), _BATCH):
+        attributes, _ = model.encode(np.stack([chip for chip, _ in cut[begin : begin + _BATCH]]))
+        state = model.initial_state(len(attributes))
+        for _ in range(max(1, math.ceil(seconds / model.config.step_seconds))):
+            output, state = model.step(attributes, state)
+        parts.append(output)
+    affect, sigma = (np.concatenate(arrays).astype(np.float64) for arrays in zip(*parts))
+    return StillEstimates(affect, sigma, np.array([found for _, found in cut], bool))
+
+
+def rated_metrics(faces: RatedFaces, estimates: StillEstimates, resampling: Resampling) -> dict:
+    """Compare estimates with ratings.
+
+    Returns:
+        For valence and arousal `MEASURES`, their bootstrap intervals and the share of errors within one sigma; the
+        correlation of valence with arousal, estimated and rated; the same for each group of at least three faces.
+    """
+    everyone = np.ones(len(faces.images), bool)
+    metrics = _subset_metrics(faces, estimates, everyone, resampling)
+    if faces.groups is not None:
+        metrics["groups"] = {
+            str(group): _subset_metrics(faces, estimates, faces.groups == group, resampling)
+            for group in np.unique(faces.groups)
+            if (faces.groups == group).sum() >= _FEWEST
+        }
+    return metrics
+
+
+def _subset_metrics(faces: RatedFaces, estimates: StillEstimates, chosen: np.ndarray, resampling: Resampling) -> dict:
+    affect, ratings, sigma = estimates.affect[chosen], faces.ratings[chosen], estimates.sigma[chosen]
+    metrics: dict = {"faces": int(chosen.sum()), "faces_found": int(estimates.found[chosen].sum())}
+    for index, dimension in enumerate(DIMENSIONS):
+        predicted, truth = affect[:, index], ratings[:, index]
+        values = accuracy(predicted, truth)
+        intervals = intervals_of_joined(list(zip(predicted[:, None], truth[:, None])), resampling)
+        metrics[dimension] = {measure: values[measure] for measure in MEASURES}
+        metrics[dimension] |= {
+            "intervals": intervals,
+            "within_one_sigma": float((np.abs(predicted - truth) <= sigma[:, index]).mean()),
+            "remarks": values["remarks"],
+        }
+    metrics["valence_arousal_r"] = {
+        "estimated": accuracy(affect[:, 0], affect[:, 1])["r"],
+        "rated": accuracy(ratings[:, 0], ratings[:, 1])["r"],
+    }
+    return metrics
