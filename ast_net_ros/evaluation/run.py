@@ -56,12 +56,7 @@ class EvaluationError(ValueError):
 
 @dataclass(frozen=True)
 class LiveRun:
-    """How recordings are played to a node.
-
-    Attributes:
-        rate: Playback speed; 2 plays twice as fast.
-        loops: Number of times that a recording is played.
-    """
+    """How recordings are played to a node: speed (2 is twice as fast) and number of repetitions."""
 
     rate: float = 1.0
     loops: int = 1
@@ -109,14 +104,7 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class FailedRecording:
-    """A recording without results.
-
-    Attributes:
-        name: Name of the recording.
-        path: Its path.
-        mode: "offline" or "live".
-        reason: Why it failed.
-    """
+    """A recording without results, in which mode ("offline" or "live"), and why."""
 
     name: str
     path: str

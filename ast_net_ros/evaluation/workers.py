@@ -64,12 +64,7 @@ class DiskFullError(ValueError):
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a job failed.
-
-    Attributes:
-        reason: Message for the user.
-        disk_full: Whether the disk is full.
-    """
+    """Why a job failed, for the user, and whether it was a full disk."""
 
     reason: str
     disk_full: bool = False
@@ -94,14 +89,7 @@ def disk_full(reason: str, job: RecordingJob | None = None) -> DiskFullError:
 
 
 def run_here(jobs: Sequence[RecordingJob], work: Work, report: Progress) -> list[str | None]:
-    """Process the jobs one after the other in this process.
-
-    Returns:
-        For each job None, or why it failed.
-
-    Raises:
-        DiskFullError: The disk is full.
-    """
+    """Process the jobs one after the other in this process; otherwise as `run_in_processes`."""
     outcomes: list[str | None] = []
     for job in jobs:
         reason = None
@@ -185,11 +173,7 @@ class _AttemptProgress:
 
 @dataclass
 class _Worker:
-    """A worker process and its current job.
-
-    Attributes:
-        working_directory: Of the process.
-    """
+    """A worker process and its current job."""
 
     work: Work
     report: Progress

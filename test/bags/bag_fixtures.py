@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,10 @@ def affect_message(stamp_ns: int, valence: float, arousal: float, face_id: str =
     """ast_net_ros/ValenceArousal, as an annotation tool would write it."""
     roi = STORE.types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
     emotions = np.full(8, 0.125, np.float32)
-    return STORE.types[AFFECT](header(stamp_ns), face_id, roi, valence, arousal, 1.0, emotions, 0.0)
+    values = (header(stamp_ns), face_id, roi, valence, arousal, 1.0, emotions, 0.0)
+    kind = STORE.types[AFFECT]
+    required = sum(field.default is MISSING for field in fields(kind))
+    return kind(*values, *[0.0] * (required - len(values)))
 
 
 def affect_array_message(stamp_ns: int, faces: Sequence[Any]) -> Any:

@@ -290,14 +290,7 @@ def fit_problems(
 
 @dataclass(frozen=True, eq=False)
 class DelayTrajectory:
-    """A recording in the search for the annotation delay.
-
-    Attributes:
-        moments: N times of its frames in seconds.
-        predicted: N x 2 estimates.
-        label_moments: M times of its labels without delay, in seconds.
-        labels: M x 2 labels.
-    """
+    """N x 2 estimates of a recording at N times, and its M x 2 labels at M times without delay, in seconds."""
 
     moments: np.ndarray
     predicted: np.ndarray

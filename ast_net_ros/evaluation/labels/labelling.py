@@ -45,20 +45,12 @@ PROBLEM_PREFIX = "labels: "
 
 @dataclass(frozen=True)
 class _Choice:
-    """The chosen face and its labels.
+    """The chosen face and its labels."""
 
-    Attributes:
-        rows: N rows of the face table, one for each frame; -1 for none.
-        truth: N x 2 labels.
-        label_face: The labels of the chosen person.
-        faces: The face ids that the rule selects, if it selects by id.
-        problems: Why labels could not be used.
-    """
-
-    rows: np.ndarray
-    truth: np.ndarray
+    rows: np.ndarray  # N rows of the face table, one for each frame; -1 for none
+    truth: np.ndarray  # N x 2
     label_face: LabelRows | None
-    faces: tuple[str, ...]
+    faces: tuple[str, ...]  # face ids, if the rule selects by id
     problems: tuple[str, ...] = ()
 
 

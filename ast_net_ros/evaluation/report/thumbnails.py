@@ -32,14 +32,7 @@ _JPEG_QUALITY = 80
 class Moment:
     """A frame shown in the report.
 
-    Attributes:
-        frame: Number of the frame.
-        stamp_ns: Its stamp in nanoseconds.
-        seconds: Seconds since the first frame.
-        predicted: (valence, arousal).
-        truth: (valence, arousal) of the label; None if there is none.
-        distance: Distance of the two in the valence-arousal plane, 0 to 2.83.
-        confidence: Stated confidence; None if unknown.
+    Estimate and label are (valence, arousal), `distance` is theirs in the plane, 0 to 2.83. None for what is unknown.
     """
 
     frame: int
@@ -52,12 +45,7 @@ class Moment:
 
 
 def thumbnails_wanted(result: RecordingResult, asked: bool | None) -> bool:
-    """Return whether thumbnails of a recording are made.
-
-    Args:
-        result: The recording.
-        asked: The option; None makes them for offline recordings only.
-    """
+    """Return whether thumbnails of a recording are made; without an option, of offline recordings only."""
     return result.mode == "offline" if asked is None else asked
 
 
