@@ -1,8 +1,11 @@
-"""`viewer` as a process: what a real node publishes about a real video is found again in the recording."""
+"""`viewer` as a process: its recording contains what a real node publishes about a real video."""
 
 from __future__ import annotations
 
+import json
 import signal
+import socket
+import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -10,12 +13,14 @@ from typing import Any
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 
-from ast_net_ros.pipeline import FaceAffect
+from ast_net_ros.face_affect import FaceAffect
 from ast_net_ros.ros.conversions import nanoseconds
-from ast_net_ros.ros.viewer.rerun_log import TIMELINE, RerunLog, ViewerError, load_rerun
-from ast_net_ros.ros.viewer.viewer import main, reduced
+from ast_net_ros.ros.viewer.rerun_log import TIMELINE, RerunLog, load_rerun
+from ast_net_ros.ros.viewer.rerun_process import ViewerError, rerun_executable
+from ast_net_ros.ros.viewer.viewer import main, scaled_down
 
 pytest.importorskip("rerun", reason="rerun-sdk is not installed: tools/setup/setup.sh viewer")
 
@@ -43,15 +48,15 @@ def face(face_id: str, valence: float) -> FaceAffect:
     return FaceAffect(face_id, (10.0, 20.0, 40.0, 50.0), valence, -0.25, 0.5, (0.125,) * 8, 1.0)
 
 
-def test_a_session_is_recorded_with_pictures_boxes_curves_plane_and_rates(
+def test_a_session_is_recorded_with_all_views(
     client: Any, start: Any, media: Path, tmp_path: Path, wait_until: Any
 ) -> None:
     recording = tmp_path / "session.rrd"
     start("ast_net_node").said("waiting for images")
     viewer = start("viewer", "--record", str(recording), "--longest-side", "160")
-    viewer.said(f"shows /ast_net/faces in {recording}")
-    without = start("viewer", "--record", str(tmp_path / "without.rrd"), "--no-pictures")
-    without.said("shows")
+    viewer.said(f"showing /ast_net/faces in {recording}")
+    without = start("viewer", "--record", str(tmp_path / "without.rrd"), "--no-images")
+    without.said("showing")
     wait_until(lambda: client.count_subscribers("/ast_net/faces") >= 3, "both viewers at the node's topic")
     seen = len(client.faces)
     replay = ("--wait-for-subscriber", "--size", "320x180", "--frames", "60")
@@ -88,7 +93,7 @@ def test_a_session_is_recorded_with_pictures_boxes_curves_plane_and_rates(
     assert not [path for path, components in blind.items() if "EncodedImage:blob" in components]
 
 
-def test_a_face_leaves_the_plane_a_second_after_its_last_sight_and_when_stamps_go_back(tmp_path: Path) -> None:
+def test_a_face_leaves_the_plane_when_it_is_not_seen(tmp_path: Path) -> None:
     log = RerunLog(tmp_path / "plane.rrd")
     for stamp, faces in (
         (10.0, [face("face_1", 0.5)]),
@@ -106,21 +111,52 @@ def test_a_face_leaves_the_plane_a_second_after_its_last_sight_and_when_stamps_g
     assert where == pytest.approx([0.5, 0.25]), "arousal goes upward, which is negative here"
 
 
-def test_a_machine_without_the_library_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def listening_addresses(process_id: int) -> set[str]:
+    """Addresses on which a process and its children listen."""
+    process = psutil.Process(process_id)
+    family = [process, *process.children(recursive=True)]
+    sockets = [connection for one in family for connection in one.net_connections("tcp")]
+    return {connection.laddr.ip for connection in sockets if connection.status == psutil.CONN_LISTEN}
+
+
+def test_the_page_is_served_on_loopback_only(start: Any, monkeypatch: Any, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    viewer = start("viewer", "--serve", "--port", str(port))
+    viewer.said(f"in http://127.0.0.1:{port}")
+    assert listening_addresses(viewer.process.pid) == {"127.0.0.1"}
+    children = psutil.Process(viewer.process.pid).children(recursive=True)
+    assert viewer.end() == 0 and "Traceback" not in viewer.log
+    assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
+
+
+def test_usage_analytics_are_off_and_the_users_settings_kept(monkeypatch: Any, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    RerunLog(tmp_path / "plane.rrd").close()
+    command = [str(rerun_executable()), "analytics", "config"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert json.loads(shown[shown.index("{") :])["analytics_enabled"] is False
+    assert not (tmp_path / "config").exists()
+
+
+def test_the_library_to_install_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rerun", None)
     with pytest.raises(ViewerError, match='pip install "rerun-sdk'):
         load_rerun()
 
 
-def test_pictures_are_reduced_but_never_enlarged() -> None:
-    picture, scale = reduced(np.zeros((480, 640, 3), np.uint8), 320)
+def test_images_are_scaled_down_but_never_up() -> None:
+    picture, scale = scaled_down(np.zeros((480, 640, 3), np.uint8), 320)
     assert picture.shape == (240, 320, 3) and scale == 0.5
     small = np.zeros((48, 64, 3), np.uint8)
-    assert reduced(small, 320) == (small, 1.0)
+    assert scaled_down(small, 320) == (small, 1.0)
 
 
 @pytest.mark.parametrize("wrong", [("--rate", "0"), ("--longest-side", "3"), ("--serve", "--record", "x.rrd")])
-def test_options_that_cannot_be_are_refused(wrong: tuple[str, ...]) -> None:
+def test_invalid_options_are_rejected(wrong: tuple[str, ...]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(wrong)
     assert ended.value.code == 2

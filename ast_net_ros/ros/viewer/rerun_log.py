@@ -1,7 +1,6 @@
-"""What the viewer shows, as Rerun understands it; the only module that calls `rerun`, which is an optional library.
+"""Log images, faces and rates to Rerun; the only module that imports `rerun`, which is optional.
 
-In: pictures, faces and rates with their stamps. Out: entities of a Rerun recording, in a window, in the browser or in a
-file. Works with rerun-sdk 0.22 (the last for NumPy 1) to 0.41, whose names for a few things differ.
+Works with rerun-sdk 0.22 (the last for NumPy 1) to 0.41, in which a few names differ.
 """
 
 from __future__ import annotations
@@ -11,58 +10,84 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import quote
 
 import cv2
 import numpy as np
 
 from ast_net_ros.face_affect import FaceAffect
+from ast_net_ros.ros.viewer import rerun_process
+from ast_net_ros.ros.viewer.rerun_process import INSTALL, LOOPBACK, RerunProcess, ViewerError, disable_analytics
 from ast_net_ros.vision.drawing import face_color
 
 TIMELINE = "stamp"
 TRAIL_SECONDS = 5.0
 _JPEG_QUALITY = 80
-_MEND = 'pip install "rerun-sdk>=0.22,<0.42"'
-
-
-class ViewerError(RuntimeError):
-    """Rerun is not there or cannot do what is asked; the message says the mend."""
 
 
 def load_rerun() -> ModuleType:
-    """The library. Raises ViewerError where it is not installed."""
+    """Import the library.
+
+    Raises:
+        ViewerError: It is not installed.
+    """
     try:
         import rerun
         import rerun.blueprint
     except ImportError as error:
-        raise ViewerError(f"viewer: the library rerun does not load ({error}); {_MEND}") from error
+        raise ViewerError(f"viewer: the library rerun cannot be imported ({error}); {INSTALL}") from error
     return rerun
 
 
 class RerunLog:
     """One recording. Not thread-safe.
 
-    destination: "window"; "serve" (a page in the browser on `port`); or the path of the .rrd file to write.
+    Args:
+        destination: "window"; "serve" for a page in the browser; or the path of the .rrd file to write.
+        port: Port of the page.
+        bind: Address that the page and its data are served on.
+
+    Attributes:
+        address: Where the recording can be seen.
+
+    Raises:
+        ViewerError: Rerun is missing or does not start.
     """
 
-    def __init__(self, destination: str | Path, port: int = 9090):
+    def __init__(self, destination: str | Path, port: int = 9090, bind: str = LOOPBACK):
         self._rr = load_rerun()
+        disable_analytics()
+        self._process: RerunProcess | None = None
         self._cameras: list[str] = []
         self._trails: dict[str, deque[tuple[float, float, float]]] = {}
         self._curves: set[str] = set()
         self._seen: dict[str, tuple[str, float]] = {}  # face_id -> its camera and last stamp
         self._rr.init("ast_net_ros")
-        self.address = self._open(destination, port)
+        self.address = self._open(destination, port, bind)
         self._draw_plane()
         self._arrange()
 
-    def picture(self, topic: str, stamp: float, image_bgr: np.ndarray) -> None:
-        """A camera's picture (H x W x 3 uint8)."""
+    def image(self, topic: str, stamp: float, image_bgr: np.ndarray) -> None:
+        """Log a camera's image.
+
+        Args:
+            topic: The camera's topic.
+            stamp: Its stamp in seconds.
+            image_bgr: H x W x 3 uint8.
+        """
         self._enter(topic, stamp)
         _, jpeg = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
         self._rr.log(_camera(topic), self._rr.EncodedImage(contents=jpeg.tobytes(), media_type="image/jpeg"))
 
     def faces(self, topic: str, stamp: float, faces: Sequence[FaceAffect], scale: float) -> None:
-        """The faces of one image, which may be none. scale: of the shown picture to the camera's own."""
+        """Log the faces of one image.
+
+        Args:
+            topic: The camera's topic.
+            stamp: Stamp of the image in seconds.
+            faces: Its faces; may be empty.
+            scale: Size of the logged image relative to the camera's.
+        """
         self._enter(topic, stamp)
         rr = self._rr
         boxes = [[value * scale for value in face.box] for face in faces]
@@ -82,15 +107,24 @@ class RerunLog:
         self._forget(topic, stamp)
 
     def rate(self, topic: str, stamp: float, received: float, processed: float) -> None:
-        """Images a second of a camera, as the diagnostics have them."""
+        """Log the rates of a camera.
+
+        Args:
+            topic: The camera's topic.
+            stamp: Time in seconds.
+            received: Images per second.
+            processed: Images per second.
+        """
         self._set_time(stamp)
         path = f"rates{_name(topic)}"
         self._scalar(f"{path}/received", received)
         self._scalar(f"{path}/processed", processed)
 
     def close(self) -> None:
-        """Everything that was logged is where it belongs when this returns."""
+        """Flush the recording and end the web server."""
         self._rr.disconnect()
+        if self._process is not None and self._process.child is not None:
+            self._process.child.end()
 
     # Into the recording
 
@@ -107,7 +141,7 @@ class RerunLog:
         self._scalar(path, value)
 
     def _move_in_plane(self, face: FaceAffect, stamp: float) -> None:
-        """The dot at the newest value and the trail behind it; upward is negative in Rerun's pictures."""
+        """Log the present value as a dot with a trail; the y axis of Rerun points down."""
         trail = self._trails.setdefault(face.face_id, deque())
         if trail and stamp < trail[-1][0]:
             trail.clear()
@@ -122,7 +156,7 @@ class RerunLog:
             self._rr.log(f"{path}/trail", self._rr.LineStrips2D([points], radii=0.008, colors=[color]))
 
     def _forget(self, topic: str, stamp: float) -> None:
-        """Takes faces out of the plane that their camera has not shown for a second, or that lie in its future."""
+        """Remove faces that their camera has not shown for a second, or whose stamps lie in its future."""
         gone = [i for i, (of, seen) in self._seen.items() if of == topic and not 0 <= stamp - seen <= 1.0]
         for face_id in gone:
             del self._seen[face_id]
@@ -134,40 +168,40 @@ class RerunLog:
         axes = [[(-1, 0), (1, 0)], [(0, -1), (0, 1)], [(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)]]
         rr.log("plane/axes", rr.LineStrips2D(axes, radii=0.004, colors=[grey] * 3), static=True)
         corners = [(-0.98, -0.06), (0.98, -0.06), (0, -1.06), (0, 1.06)]
-        words = ["unpleasant", "pleasant", "excited", "calm"]
-        named = rr.Points2D(corners, radii=0.001, labels=words, colors=[grey] * 4, show_labels=True)
-        rr.log("plane/words", named, static=True)
+        labels = ["unpleasant", "pleasant", "excited", "calm"]
+        corner_labels = rr.Points2D(corners, radii=0.001, labels=labels, colors=[grey] * 4, show_labels=True)
+        rr.log("plane/labels", corner_labels, static=True)
 
     def _arrange(self) -> None:
-        """Pictures left; curves, plane and rates right."""
+        """Arrange the views: images on the left; curves, plane and rates on the right."""
         rrb: Any = self._rr.blueprint
-        pictures = [rrb.Spatial2DView(origin=_camera(topic), name=topic) for topic in self._cameras]
+        images = [rrb.Spatial2DView(origin=_camera(topic), name=topic) for topic in self._cameras]
         curves = [rrb.TimeSeriesView(origin=f"people/{n}", name=n.capitalize()) for n in ("valence", "arousal")]
         below = rrb.Horizontal(
             rrb.Spatial2DView(origin="plane", name="Valence-arousal plane"),
-            rrb.TimeSeriesView(origin="rates", name="Images a second"),
+            rrb.TimeSeriesView(origin="rates", name="Images per second"),
         )
-        left = rrb.Grid(*pictures) if pictures else rrb.Spatial2DView(origin="cameras", name="Cameras")
+        left = rrb.Grid(*images) if images else rrb.Spatial2DView(origin="cameras", name="Cameras")
         whole = rrb.Horizontal(left, rrb.Vertical(*curves, below), column_shares=[1, 1])
         self._rr.send_blueprint(rrb.Blueprint(whole, collapse_panels=True))
 
-    # What differs from version to version
+    # What differs between versions
 
-    def _open(self, destination: str | Path, port: int) -> str:
-        """Where it is to be seen."""
+    def _open(self, destination: str | Path, port: int, bind: str) -> str:
+        """Open the destination; return where it can be seen."""
         rr = self._rr
         if isinstance(destination, Path):
             destination.parent.mkdir(parents=True, exist_ok=True)
             rr.save(str(destination))
             return str(destination)
-        if destination == "window":
-            rr.spawn(memory_limit="1GB")
-            return "a window"
-        if hasattr(rr, "serve_grpc"):
-            rr.serve_web_viewer(web_port=port, open_browser=False, connect_to=rr.serve_grpc())
+        self._process = rerun_process.start(destination == "window", bind, port)
+        if hasattr(rr, "connect_tcp"):  # 0.22
+            rr.connect_tcp(self._process.url.removeprefix("rerun+http://").removesuffix("/proxy"))
         else:
-            rr.serve_web(web_port=port, open_browser=False)
-        return f"http://localhost:{port}"
+            rr.connect_grpc(self._process.url)
+        if destination == "window":
+            return "a window"
+        return f"http://{bind}:{port}?url={quote(self._process.url, safe='')}"
 
     def _set_time(self, stamp: float) -> None:
         if hasattr(self._rr, "set_time"):

@@ -1,14 +1,13 @@
-"""`viewer`: what the node sees and thinks, live, on Rerun.
+"""`viewer`: show the node's images and estimates live in Rerun.
 
-In: `faces` (ast_net/faces unless it is remapped), the image topics that its messages name, and /diagnostics. Out: a
-window, a page in the browser, or an .rrd file with pictures, boxes, curves, the valence-arousal plane, and rates.
-Needs rerun-sdk, which nothing else in this package does.
+Subscribes: `faces` (remapped to `ast_net/faces` by default), the image topics that its messages name, /diagnostics.
+Shows images, boxes, curves, the valence-arousal plane and rates in a window or in the browser, or writes an .rrd file.
+Requires rerun-sdk.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import time
 from collections.abc import Sequence
@@ -21,37 +20,45 @@ from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 
 from ast_net_ros.msg import ValenceArousalArray
+from ast_net_ros.ros import diagnostics_keys as keys
 from ast_net_ros.ros.camera import Camera, ImageMessage, image_qos
 from ast_net_ros.ros.conversions import face_affect, seconds
 from ast_net_ros.ros.runtime.arguments import positive_number
 from ast_net_ros.ros.runtime.spinning import StartError, run_node
-from ast_net_ros.ros.viewer.rerun_log import RerunLog, ViewerError
+from ast_net_ros.ros.viewer.rerun_log import RerunLog
+from ast_net_ros.ros.viewer.rerun_process import LOOPBACK, ViewerError
 from ast_net_ros.vision.image_decoding import ImageError, decode_image
-
-_CAMERA_STATUS = re.compile(r".+: camera (\S+)")
 
 
 class Viewer(Node):
-    """Hands on what comes in. Raises StartError where Rerun cannot be used."""
+    """Forwards messages to Rerun.
+
+    Args:
+        options: Of the command line.
+
+    Raises:
+        StartError: Rerun is missing or does not start.
+    """
 
     def __init__(self, options: argparse.Namespace):
         super().__init__("viewer", start_parameter_services=False)
         try:
-            self.log = RerunLog(options.record or ("serve" if options.serve else "window"), options.port)
+            destination = options.record or ("serve" if options.serve else "window")
+            self.log = RerunLog(destination, options.port, options.bind)
         except (ViewerError, RuntimeError, OSError) as error:
             raise StartError(str(error)) from error
         self._options = options
         self._cameras: dict[str, Camera] = {}
-        self._scales: dict[str, float] = {}  # of the shown picture to the camera's own
+        self._scales: dict[str, float] = {}  # of the logged image, relative to the camera's
         self._shown_at: dict[str, float] = {}
         faces = self.create_subscription(ValenceArousalArray, "faces", self._on_faces, 100)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self.create_timer(1.0, self._on_tick)
-        self.get_logger().info(f"shows {faces.topic_name} in {self.log.address}")
+        self.get_logger().info(f"showing {faces.topic_name} in {self.log.address}")
 
     def _on_faces(self, message: ValenceArousalArray) -> None:
         topic = message.source
-        if topic not in self._cameras and not self._options.no_pictures:
+        if topic not in self._cameras and not self._options.no_images:
             self._cameras[topic] = Camera(topic)
             self._subscribe(self._cameras[topic])
         faces = [face_affect(face) for face in message.faces]
@@ -67,19 +74,19 @@ class Viewer(Node):
         except ImageError as error:
             camera.warn_throttled(f"cannot be shown: {error}", self.get_logger())
             return
-        image, self._scales[camera.topic] = reduced(image, self._options.longest_side)
-        self.log.picture(camera.topic, seconds(message.header.stamp), image)
+        image, self._scales[camera.topic] = scaled_down(image, self._options.longest_side)
+        self.log.image(camera.topic, seconds(message.header.stamp), image)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            match = _CAMERA_STATUS.fullmatch(status.name)
+            topic = keys.camera_topic(status.name)
             values = {pair.key: pair.value for pair in status.values}
-            rates = [values.get(f"{way} rate (1/s)", "") for way in ("input", "output")]
-            if match and all(rates):
-                self.log.rate(match[1], seconds(message.header.stamp), *map(float, rates))
+            rates = [values.get(key, "") for key in (keys.INPUT_RATE, keys.OUTPUT_RATE)]
+            if topic is not None and all(rates):
+                self.log.rate(topic, seconds(message.header.stamp), *map(float, rates))
 
     def _on_tick(self) -> None:
-        """A publisher that came late may send the other kind of image."""
+        """Subscribe again if a publisher that was discovered later sends the other type of image."""
         for camera in self._cameras.values():
             if camera.needs_other_type(self):
                 camera.unsubscribe(self)
@@ -89,12 +96,16 @@ class Viewer(Node):
         camera.subscribe(self, image_qos("best_effort", 1), self._on_image, lambda _: None)
 
     def end(self) -> None:
-        """Everything is written when this returns."""
+        """Write everything and end the web server."""
         self.log.close()
 
 
-def reduced(image_bgr: np.ndarray, longest_side: int) -> tuple[np.ndarray, float]:
-    """The picture with at most `longest_side` pixels on its longer side, and by how much it was scaled."""
+def scaled_down(image_bgr: np.ndarray, longest_side: int) -> tuple[np.ndarray, float]:
+    """Scale an image down until its longer side has at most `longest_side` pixels.
+
+    Returns:
+        The image, and its size relative to the original.
+    """
     height, width = image_bgr.shape[:2]
     scale = min(1.0, longest_side / max(height, width))
     if scale == 1.0:
@@ -104,27 +115,33 @@ def reduced(image_bgr: np.ndarray, longest_side: int) -> tuple[np.ndarray, float
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The executable `viewer`. Returns its exit code."""
+    """Run the executable `viewer`; return its exit code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = _parse(remove_ros_args(["viewer", *given])[1:])
-    # Of several rules for one name the first holds, so the user's own comes before this one.
+    # The first of several remapping rules for a name applies, so the user's own takes precedence.
     ros_arguments = [*given, "--ros-args", "-r", "faces:=ast_net/faces"]
     return run_node(lambda: Viewer(options), Viewer.end, ros_arguments)
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="viewer", description="Shows what ast_net_node sees and thinks, on Rerun.")
+    parser = argparse.ArgumentParser(prog="viewer", description="Show ast_net_node live in Rerun.")
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--serve", action="store_true", help="a page in the browser in place of a window")
-    where.add_argument("--record", type=Path, metavar="FILE.rrd", help="write a recording in place of a window")
-    parser.add_argument("--port", type=int, default=9090, help="of the page in the browser (default: %(default)s)")
+    where.add_argument("--serve", action="store_true", help="serve a page for the browser instead of a window")
+    where.add_argument("--record", type=Path, metavar="FILE.rrd", help="write a recording instead of showing a window")
+    parser.add_argument("--port", type=int, default=9090, help="port of the page (default: %(default)s)")
     parser.add_argument(
-        "--rate", type=positive_number, default=10.0, help="most pictures a second (default: %(default)s)"
+        "--bind",
+        default=LOOPBACK,
+        metavar="ADDRESS",
+        help="address to serve on; others than the default show the faces to the network (default: %(default)s)",
     )
     parser.add_argument(
-        "--longest-side", type=int, default=640, help="pixels to which pictures are reduced (default: %(default)s)"
+        "--rate", type=positive_number, default=10.0, help="maximum images per second (default: %(default)s)"
     )
-    parser.add_argument("--no-pictures", action="store_true", help="leave the pictures out, keep everything else")
+    parser.add_argument(
+        "--longest-side", type=int, default=640, help="pixels to which images are scaled down (default: %(default)s)"
+    )
+    parser.add_argument("--no-images", "--no-pictures", action="store_true", help="show everything but the images")
     options = parser.parse_args(arguments)
     if options.longest_side < 16:
         parser.error(f"--longest-side {options.longest_side}: use 16 or more")
