@@ -123,7 +123,7 @@ def test_real_and_simulated_recordings_are_mixed(folder, tmp_path):
     [
         ([], "nothing to train on"),
         (["--train", "train.npz"], "both --train and --valid"),
-        (["--data", "list.csv"], "wanted NAME:PATH"),
+        (["--data", "list.csv"], "expected NAME:PATH"),
         (["--data", "manifest:list.csv", "--clip-steps", "4", "--largest-shift", "9"], "lengthen clip_steps"),
     ],
 )
