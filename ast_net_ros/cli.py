@@ -70,6 +70,7 @@ _EXTRAS = {
     "rerun": "viewer",
     "rosbags": "evaluate",
     "ruamel": "evaluate",
+    "torch": "torch",
     "zstandard": "evaluate",
 }
 

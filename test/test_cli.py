@@ -61,7 +61,9 @@ def test_commands_that_moved_name_their_replacement():
     assert run.returncode == 2 and "make bench" in run.stderr
 
 
-@pytest.mark.parametrize(("module", "extra"), [("rosbags.rosbag2", "evaluate"), ("ray", "ray"), ("rerun", "viewer")])
+@pytest.mark.parametrize(
+    ("module", "extra"), [("rosbags.rosbag2", "evaluate"), ("ray", "ray"), ("rerun", "viewer"), ("torch", "torch")]
+)
 def test_a_missing_library_names_the_pip_extra(module, extra):
     message = cli.user_message(ModuleNotFoundError(f"No module named {module!r}", name=module))
     assert message is not None and f"pip install 'ast_net_ros[{extra}]'" in message
