@@ -1,8 +1,7 @@
-"""Drawing affect estimates into a picture: boxes with their values, and a valence-arousal plane with trails.
+"""Draws affect estimates into an image: boxes with their values, and a valence-arousal plane with trails.
 
-In: a BGR image, H x W x 3 uint8, contiguous and writable, and faces.
-Out: the same image, drawn over in place. Sizes follow the image; a face id has the same colour everywhere.
-OpenCV only.
+Images are H x W x 3 uint8 BGR, contiguous and writable, and are drawn into in place. Sizes follow the image; a face id
+has the same colour everywhere.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from ast_net_ros.face_affect import Box, FaceAffect
 Color = tuple[int, int, int]
 """Blue, green, red, each 0 to 255."""
 
-# Bright enough on the dark label, strong enough on white paper; neighbours differ in hue and in lightness.
+# Legible on the dark label and on white paper; neighbours differ in hue and in lightness.
 _FACE_COLORS: tuple[Color, ...] = (
     (255, 176, 66),
     (64, 160, 255),
@@ -44,19 +43,25 @@ _SMALLEST_UNIT = 0.8
 
 
 def face_color(face_id: str) -> Color:
-    """The colour of a face, the same for the same id in every run: by the number it ends in, else by its text."""
+    """Return the colour of a face: the same for the same id in every run.
+
+    It depends on the number at the end of the id, or on the whole id where there is none.
+    """
     number = re.search(r"(\d{1,9})$", face_id)
     index = int(number.group(1)) - 1 if number else zlib.crc32(face_id.encode())
     return _FACE_COLORS[index % len(_FACE_COLORS)]
 
 
 def draw_faces(image: np.ndarray, faces: Sequence[FaceAffect], magnification: float = 1.0) -> None:
-    """Draws every face's box and a label with its id, valence, arousal and confidence (in percent).
+    """Draw the box of every face and a label with its id, valence, arousal and confidence (in percent).
 
-    magnification: enlarges lines and text beyond what the image's size gives, for pictures that will be shown small.
+    Args:
+        image: Is drawn into.
+        faces: In pixels of `image`.
+        magnification: Scales lines and text, for images that will be shown smaller than they are.
     """
     unit = _unit(image) * magnification
-    # Labels come after all boxes so that no box cuts through a label.
+    # Labels last, so that no box crosses a label.
     for face in faces:
         _draw_box(image, face, unit)
     taken: list[Box] = []
@@ -65,7 +70,13 @@ def draw_faces(image: np.ndarray, faces: Sequence[FaceAffect], magnification: fl
 
 
 def draw_caption(image: np.ndarray, text: str, magnification: float = 1.0) -> None:
-    """Writes a short ASCII text into the lower left corner."""
+    """Write a short ASCII text into the lower left corner.
+
+    Args:
+        image: Is drawn into.
+        text: One line.
+        magnification: Scales the text, for images that will be shown smaller than they are.
+    """
     unit = _unit(image) * magnification
     scale, thickness = 0.42 * unit, max(1, round(1.1 * unit))
     padding, margin = round(5 * unit), round(6 * unit)
@@ -79,14 +90,18 @@ def draw_caption(image: np.ndarray, text: str, magnification: float = 1.0) -> No
 class AffectPlane:
     """A small valence-arousal plane in a lower corner, with the recent path of every face.
 
-    trail_seconds: how much of the past a trail shows.
+    Call `update` for every frame, also for those that are not drawn, and `draw` for those that are.
 
-    Call :meth:`update` for every estimate, also where nothing is drawn, and :meth:`draw` when a picture is wanted.
+    Args:
+        trail_seconds: How much of the past a trail shows.
+
+    Raises:
+        ValueError: `trail_seconds` is not above 0.
     """
 
     def __init__(self, trail_seconds: float = 5.0):
         if not trail_seconds > 0:
-            raise ValueError(f"trail_seconds is {trail_seconds}: must be above 0")
+            raise ValueError(f"trail_seconds is {trail_seconds}; use a value above 0")
         self.trail_seconds = trail_seconds
         self._trails: dict[str, deque[tuple[float, float, float]]] = {}
         self._newest = -math.inf
@@ -94,7 +109,12 @@ class AffectPlane:
         self._at_right = True
 
     def update(self, faces: Sequence[FaceAffect], stamp: float) -> None:
-        """Adds one frame's estimates, `stamp` in seconds. A stamp before the last one starts all trails afresh."""
+        """Add the estimates of one frame.
+
+        Args:
+            faces: All faces of the frame.
+            stamp: In seconds. A stamp before the last one clears all trails.
+        """
         if stamp < self._newest:
             self._trails.clear()
         self._newest = stamp
@@ -108,7 +128,7 @@ class AffectPlane:
                 del self._trails[face_id]
 
     def draw(self, image: np.ndarray) -> None:
-        """Draws the plane into `image`, unless that is too small for it."""
+        """Draw the plane into `image`, unless the image is too small for it."""
         height, width = image.shape[:2]
         unit = _unit(image)
         side = round(min(110 * unit, 0.4 * min(height, width)))
@@ -123,7 +143,7 @@ class AffectPlane:
             self._draw_trail(inset, face_id, trail, unit)
 
     def _left_edge(self, width: int, height: int, side: int, margin: int) -> int:
-        """Stays in its corner until faces cover much of it and the other is clearly freer, so as not to flicker."""
+        """Keep the corner until faces cover much of it and the other is clearly freer: no flicker."""
         edges = {True: width - margin - side, False: margin}
         covered = {
             at_right: sum(_overlap((left, height - margin - side, side, side), box) for box in self._boxes)
@@ -139,7 +159,7 @@ class AffectPlane:
         color = face_color(face_id)
         points = [_plane_point(inset, valence, arousal, unit) for _, valence, arousal in trail]
         fixed = np.array([_fixed(point) for point in points], np.int32)
-        # A dozen shades look like a gradient and cost a tenth of as many lines as there are frames.
+        # A dozen shades pass for a gradient and need a tenth of the lines that one for each frame would.
         length = max(1, math.ceil(len(points) / 12))
         for start in range(0, len(points) - 1, length):
             age = (self._newest - trail[start][0]) / self.trail_seconds
@@ -153,12 +173,12 @@ class AffectPlane:
 
 
 def _unit(image: np.ndarray) -> float:
-    """Pixels per drawing unit: 1 for a picture 360 pixels high, never so small that text cannot be read."""
+    """Pixels per drawing unit: 1 for an image 360 pixels high, never so small that text is illegible."""
     return max(_SMALLEST_UNIT, min(image.shape[:2]) / 360)
 
 
 def _draw_box(image: np.ndarray, face: FaceAffect, unit: float) -> None:
-    """A thin rectangle with strong corners."""
+    """Draw a thin rectangle with thick corners."""
     x, y, width, height = face.box
     color = face_color(face.face_id)
     left, top, right, bottom = (round(v) for v in (x, y, x + width, y + height))
@@ -173,7 +193,7 @@ def _draw_box(image: np.ndarray, face: FaceAffect, unit: float) -> None:
 
 
 def _draw_label(image: np.ndarray, face: FaceAffect, faces: Sequence[FaceAffect], taken: list[Box], unit: float) -> Box:
-    """Two lines near the box: id and confidence, then the values. Returns the label's place."""
+    """Draw two lines near the box, id and confidence, then the values. Returns the label's box."""
     # Text shrinks with the face, so that the labels of a group do not hide each other.
     unit = max(min(unit, _SMALLEST_UNIT), min(unit, face.box[2] / 90))
     values = f"V {face.valence:+.2f}  A {face.arousal:+.2f}"
@@ -201,7 +221,7 @@ def _draw_label(image: np.ndarray, face: FaceAffect, faces: Sequence[FaceAffect]
 def _label_place(
     image_shape: tuple[int, ...], box: Box, size: tuple[int, int], gap: int, occupied: Sequence[Box]
 ) -> tuple[int, int]:
-    """The left top corner of a label of `size`: above the face, below it or beside it, where it hides least."""
+    """Choose the top left corner of a label: above, below or beside the face, where it hides least."""
     x, y, box_width, box_height = (round(v) for v in box)
     width, height = size
     wanted = [
@@ -215,15 +235,15 @@ def _label_place(
 
     def hidden(place: tuple[int, int]) -> float:
         label = (*place, *size)
-        # A little of its own face may be covered: better than a label that hops about with every move of the head.
+        # A little of its own face may be covered: better than a label that jumps with every movement of the head.
         own = max(0.0, _overlap(label, box) - 0.3 * width * height)
         return own + sum(_overlap(label, other) for other in occupied)
 
-    return min(places, key=hidden)  # the first of equals, so above the face where that hides nothing
+    return min(places, key=hidden)  # the first of equals: above the face where that hides nothing
 
 
 def _overlap(one: Box, other: Box) -> float:
-    """The area in pixels that two boxes share."""
+    """Compute the area in pixels that two boxes share."""
     width = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
     height = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
     return max(0.0, width) * max(0.0, height)
@@ -249,14 +269,14 @@ def _draw_axes(inset: np.ndarray, unit: float) -> None:
 
 
 def _plane_point(inset: np.ndarray, valence: float, arousal: float, unit: float) -> tuple[float, float]:
-    """Where a valence and an arousal in [-1, 1] lie in the plane's picture; arousal points up."""
+    """Map valence and arousal in [-1, 1] to pixels of the plane; arousal points up."""
     half = inset.shape[0] / 2
     reach = half - 7 * unit
     return half + max(-1.0, min(1.0, valence)) * reach, half - max(-1.0, min(1.0, arousal)) * reach
 
 
 def _shade(image: np.ndarray, left: int, top: int, width: int, height: int, radius: int) -> None:
-    """Darkens a rounded rectangle so that what is written there can be read on any background."""
+    """Darken a rounded rectangle, so that text on it is legible on any background."""
     region = image[max(0, top) : top + height, max(0, left) : left + width]
     if region.size == 0:
         return
@@ -274,7 +294,7 @@ def _shade(image: np.ndarray, left: int, top: int, width: int, height: int, radi
 
 
 def _text_size(text: str, scale: float, thickness: int) -> tuple[int, int]:
-    """Width and height above the baseline, in pixels."""
+    """Measure a text: width and height above the baseline, in pixels."""
     (width, height), _ = cv2.getTextSize(text, _FONT, scale, thickness)
     return width, height
 
@@ -297,12 +317,12 @@ def _disc(image: np.ndarray, centre: tuple[float, float], radius: float, color: 
 
 
 def _fixed(point: tuple[float, float]) -> tuple[int, int]:
-    """A point in OpenCV's fixed-point notation, so that a slow trail moves smoothly."""
+    """Convert a point to OpenCV's fixed-point format, so that a slow trail moves smoothly."""
     scale = 1 << _SUBPIXEL_BITS
     return round(point[0] * scale), round(point[1] * scale)
 
 
 def _mix(color: Color, other: Color, share: float) -> Color:
-    """`color` with `share` of `other` in it."""
+    """Mix `color` with a `share` of `other`."""
     blue, green, red = (round(a + (b - a) * min(1.0, max(0.0, share))) for a, b in zip(color, other))
     return blue, green, red

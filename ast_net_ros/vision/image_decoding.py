@@ -1,11 +1,8 @@
-"""Pictures out of image messages: sensor_msgs/Image and sensor_msgs/CompressedImage, without ROS.
+"""Decodes sensor_msgs/Image and sensor_msgs/CompressedImage without ROS.
 
-In: anything with the fields of one of the two messages, from rclpy or from a bag reader.
-Out: an H x W x 3 uint8 BGR array, C-contiguous. Bad messages raise :class:`ImageError`, nothing else.
-
-cv_bridge is not used: it is absent where bags are read without ROS, its PyPI port ignores `step`, and
-its binary is tied to one NumPy. Sizes are checked before any memory is allocated for them, of compressed
-pictures too, so that a few bytes cannot claim a few gigabytes.
+Messages may come from rclpy or from a bag reader. Sizes are checked before memory is allocated, those of compressed
+images too, so that a few bytes cannot claim gigabytes. cv_bridge does not serve here: it is absent where bags are read
+without ROS, its PyPI port ignores `step`, and its binary is tied to one NumPy version.
 """
 
 from __future__ import annotations
@@ -18,11 +15,11 @@ import cv2
 import numpy as np
 
 MAX_PIXELS = 64_000_000
-"""Largest width x height accepted unless the caller says otherwise: twice an 8K picture, 192 MB as BGR."""
+"""Largest width x height accepted by default: twice an 8K image, 192 MB as BGR."""
 
 
 class ImageError(ValueError):
-    """An image message that cannot be turned into a picture; the text names thing, value and mend."""
+    """An image message that cannot be decoded. The message names the field, its value and the fix."""
 
 
 class RawImage(Protocol):
@@ -45,7 +42,7 @@ class CompressedImage(Protocol):
 
 @dataclass(frozen=True)
 class _Layout:
-    """How one encoding lies in memory, and the OpenCV conversion that makes BGR of it (None: it is BGR)."""
+    """How an encoding is stored, and the OpenCV conversion to BGR (None: it is BGR)."""
 
     channels: int
     conversion: int | None
@@ -75,17 +72,26 @@ _LAYOUTS = {
 }
 
 ENCODINGS = tuple(_LAYOUTS)
-"""The encodings of sensor_msgs/Image that :func:`decode_image` reads."""
+"""The encodings of sensor_msgs/Image that `decode_image` reads."""
 
 
 def decode_image(message: RawImage | CompressedImage, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """The picture in `message`: H x W x 3 uint8 BGR, C-contiguous.
+    """Decode an image message.
 
-    An unpadded bgr8 picture is a view of the message's own memory, which may be read-only: copy before drawing.
-    16-bit grey is scaled from its full range (65535 is white). Compressed pictures are JPEG or PNG; an
-    orientation in their metadata is ignored, as image_transport does.
-    Raises ImageError for an unknown encoding, a zero size, more than `max_pixels` pixels, a `step` shorter
-    than a row, data shorter than the picture, and a JPEG or PNG that is damaged or cut off.
+    16-bit grey is scaled from its full range (65535 is white). Compressed images are JPEG or PNG; an orientation in
+    their metadata is ignored, as by image_transport.
+
+    Args:
+        message: A sensor_msgs/Image or CompressedImage, or an object with the same fields.
+        max_pixels: Largest accepted width x height.
+
+    Returns:
+        H x W x 3 uint8 BGR, C-contiguous. An unpadded bgr8 image is a view of the message's memory, which may be
+        read-only: copy it before drawing.
+
+    Raises:
+        ImageError: Unknown encoding, zero size, too many pixels, a `step` shorter than a row, data shorter than the
+            image, or a JPEG or PNG that is damaged or cut off.
     """
     if hasattr(message, "encoding"):
         return _decode_raw(cast(RawImage, message), max_pixels)
@@ -131,16 +137,16 @@ def _decode_raw(message: RawImage, max_pixels: int) -> np.ndarray:
         return np.ascontiguousarray(pixels)
     if message.encoding.startswith("bayer_"):
         return _demosaic(pixels, layout.conversion)
-    if pixels.shape == (1, 1, 3):  # which OpenCV 4.5 takes for something else than one pixel
+    if pixels.shape == (1, 1, 3):  # OpenCV 4.5 does not take this shape for one pixel
         return np.ascontiguousarray(pixels[:, :, ::-1])
     return cv2.cvtColor(pixels, layout.conversion)
 
 
 def _demosaic(mosaic: np.ndarray, conversion: int) -> np.ndarray:
-    """BGR from a Bayer mosaic, any size.
+    """Convert a Bayer mosaic of any size to BGR.
 
-    OpenCV fills the outermost pixels by repetition and leaves pictures of up to two pixels black. Reflecting the
-    mosaic about its border pixels keeps the pattern's phase and gives the border what it lacks.
+    OpenCV fills the outermost pixels by repetition and leaves images of up to two pixels black. Reflecting the
+    mosaic about its border pixels keeps the pattern's phase and gives the border the neighbours it lacks.
     """
     border = 2
     padded = cv2.copyMakeBorder(mosaic, border, border, border, border, cv2.BORDER_REFLECT_101)
@@ -150,9 +156,7 @@ def _demosaic(mosaic: np.ndarray, conversion: int) -> np.ndarray:
 def _decode_compressed(message: CompressedImage, max_pixels: int) -> np.ndarray:
     format_name = message.format[:80]
     if "compressedDepth" in format_name:
-        raise ImageError(
-            f"format {format_name!r}: a depth picture has no face to read; subscribe to the colour or grey topic"
-        )
+        raise ImageError(f"format {format_name!r}: a depth image shows no face; subscribe to the colour or grey topic")
     data = _bytes_of(message.data)
     stored = data.tobytes()
     size = _declared_size(stored, format_name)
@@ -172,7 +176,7 @@ def _decode_compressed(message: CompressedImage, max_pixels: int) -> np.ndarray:
 
 
 _DAMAGED = "the JPEG or PNG is damaged; check the sender and the connection"
-_CUT_OFF = "the picture is cut off; check the sender and the connection"
+_CUT_OFF = "the image is cut off; check the sender and the connection"
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _JPEG_SCAN = 0xDA
@@ -182,14 +186,14 @@ _JPEG_HUFFMAN = frozenset((0xC0, 0xC1, 0xC2))  # baseline, extended, progressive
 # Markers without a length. A decoder reads on right behind one, and would find another size there than a reader that
 # takes what follows for a length.
 _JPEG_BARE = frozenset((0x00, 0x01, *range(0xD0, 0xDA)))
-_JPEG_MOST_SCANS = 64  # encoders make about ten; every further one costs a pass over the whole picture
+_JPEG_MOST_SCANS = 64  # encoders make about ten; every further one costs a pass over the whole image
 _JPEG_PIXELS_PER_BYTE = 512  # at least a bit for each block of 8 x 8: no Huffman code is shorter
 
 
 def _declared_size(data: bytes, format_name: str) -> tuple[int, int]:
-    """(width, height) that a JPEG or PNG declares, read from its header without decoding.
+    """Read width and height from the header of a JPEG or PNG, without decoding it.
 
-    Refuses data whose end is missing: OpenCV 4.5 hands out a cut-off JPEG with whatever memory held in its place.
+    Refuses data whose end is missing: OpenCV 4.5 fills the rest of a cut-off JPEG with whatever memory held.
     """
     if data.startswith(_PNG_START):
         if data[12:16] != b"IHDR" or len(data) < 24:
@@ -199,13 +203,13 @@ def _declared_size(data: bytes, format_name: str) -> tuple[int, int]:
     if data.startswith(_JPEG_START):
         return _declared_jpeg_size(data, format_name)
     raise ImageError(
-        f"format {format_name!r}, data starting {data[:4].hex() or 'nowhere'}: neither JPEG nor PNG; "
+        f"format {format_name!r}, data starting {data[:4].hex() or 'with nothing'}: neither JPEG nor PNG; "
         "set the sender's compression to jpeg or png"
     )
 
 
 def _check_png_chunks(data: bytes, format_name: str) -> None:
-    """Refuses a PNG that lacks a part or its end: OpenCV takes memory for the length of a chunk before it reads it."""
+    """Refuse a PNG that lacks a part or its end: OpenCV allocates the length of a chunk before it reads it."""
     position = len(_PNG_START)
     while position + 12 <= len(data):
         length, name = struct.unpack_from(">I4s", data, position)
@@ -216,7 +220,7 @@ def _check_png_chunks(data: bytes, format_name: str) -> None:
 
 
 def _declared_jpeg_size(data: bytes, format_name: str) -> tuple[int, int]:
-    """(width, height) from the start-of-frame segment (ITU-T T.81, B.2.2), checking that the picture ends."""
+    """Read width and height from the start-of-frame segment (ITU-T T.81, B.2.2); check that the image ends."""
     size = None
     position = 2
     while position + 4 <= len(data):
@@ -250,12 +254,12 @@ def _declared_jpeg_size(data: bytes, format_name: str) -> tuple[int, int]:
 
 
 def _check_jpeg_effort(data: bytes, size: tuple[int, int], format_name: str) -> None:
-    """Refuses a JPEG that asks for far more memory or time than a picture of so few bytes can need."""
+    """Refuse a JPEG that asks for far more memory or time than an image of so few bytes can need."""
     if size[0] * size[1] > len(data) * _JPEG_PIXELS_PER_BYTE:
         raise ImageError(
             f"format {format_name!r}: {len(data)} bytes cannot hold {size[0]}x{size[1]} pixels; {_DAMAGED}"
         )
-    # In picture data a byte FF is always followed by 00, so that this counts none of it.
+    # In image data a byte FF is always followed by 00, so that none of it is counted.
     scans = data.count(bytes((0xFF, _JPEG_SCAN)))
     if scans > _JPEG_MOST_SCANS:
         raise ImageError(
@@ -275,7 +279,7 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
 
 
 def _bytes_of(data: Any) -> np.ndarray:
-    """`data` (bytes, array.array, NumPy array, ...) as flat uint8, without a copy."""
+    """View `data` (bytes, array.array, NumPy array, ...) as flat uint8 without a copy."""
     try:
         return np.frombuffer(data, np.uint8)
     except (TypeError, ValueError, BufferError) as error:

@@ -1,8 +1,4 @@
-"""Reading frames with their times from a video file or a webcam.
-
-In: a path, or the number of a webcam. Out: a :class:`Video` that yields (seconds since its first frame,
-H x W x 3 uint8 BGR). A file that is no video raises :class:`VideoError`.
-"""
+"""Reads frames with their times from a video file or a webcam."""
 
 from __future__ import annotations
 
@@ -17,18 +13,18 @@ import cv2
 import numpy as np
 
 _DEFAULT_RATE = 30.0
-"""Frames per second taken for a source that states none."""
+"""Frames per second assumed for a source that states none."""
 
 _TEXT_CONTROLS = b"\t\n\r\f\b\x1b"
 """Control bytes that occur in text; every video container has others in its first kilobytes."""
 
 
 class VideoError(ValueError):
-    """A video that cannot be opened or read; the text names thing, value and mend."""
+    """A video that cannot be opened or read. The message names the file, the problem and the fix."""
 
 
 class Capture(Protocol):
-    """What is asked of an opened cv2.VideoCapture."""
+    """The part of cv2.VideoCapture that is used."""
 
     def read(self) -> tuple[bool, Any]:
         """Return whether there was a frame, and the frame."""
@@ -43,15 +39,19 @@ class Capture(Protocol):
 class Video:
     """An opened video, read once from start to end: `for seconds, frame in video`.
 
-    source: the path or webcam number it was opened with, as text.
-    fps: frames per second as the container states it; 30 where it states nothing believable.
-    frame_count: frames as the container states it, which can be a few off; None for a webcam or where unknown.
-    size: (width, height) of the first frame in pixels, upright.
-    live: whether it is a webcam, which has no end.
+    Times start at 0 and increase strictly. They are those of the container, so that a variable frame rate is kept;
+    where these stand still or run backward, a frame comes one frame period after the one before. A webcam's frames
+    carry the time at which they were read.
 
-    Seconds are strictly increasing and start at 0: the container's own times, so that a varying frame rate is
-    kept; where these stand still or run backward, one frame period after the frame before. A webcam's frames
-    carry the time at which they were taken out of it.
+    Attributes:
+        source: The path or webcam number it was opened with, as text.
+        fps: Frames per second as the container states them; 30 where it states nothing plausible.
+        frame_count: Frames as the container states them, which can be a few off; None for a webcam or where unknown.
+        size: Width and height of the first frame in pixels, upright.
+        live: Whether it is a webcam, which has no end.
+
+    Raises:
+        VideoError: No frame can be decoded.
     """
 
     def __init__(self, source: str, capture: Capture, live: bool):
@@ -76,7 +76,7 @@ class Video:
         self.close()
 
     def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
-        """(seconds, frame) one after the other. Frames are the caller's own to change."""
+        """Yield (seconds, frame H x W x 3 uint8 BGR). The caller may change the frames."""
         current, self._first = self._first, None
         if current is None:
             return
@@ -89,11 +89,11 @@ class Video:
             yield seconds, current[1]
 
     def close(self) -> None:
-        """Lets go of the file or webcam; doing so twice is harmless."""
+        """Release the file or webcam. May be called twice."""
         self._capture.release()
 
     def _read(self) -> tuple[float, np.ndarray] | None:
-        """(stated time in seconds, frame), or None at the end."""
+        """Read the stated time in seconds and the frame; None at the end."""
         try:
             read, frame = self._capture.read()
         except cv2.error as error:
@@ -107,9 +107,13 @@ class Video:
 
 
 def open_video(source: str | os.PathLike[str] | int) -> Video:
-    """Opens a video file, or a webcam by its number (0 is the first; up to three digits as text count as a number).
+    """Open a video file or a webcam.
 
-    Raises VideoError when there is no such file or webcam, or when it holds no video.
+    Args:
+        source: A path, or the number of a webcam; up to three digits as text are a number. 0 is the first webcam.
+
+    Raises:
+        VideoError: There is no such file or webcam, or it holds no video.
     """
     if isinstance(source, int) or (isinstance(source, str) and source.isdecimal() and len(source) < 4):
         return _open_webcam(int(source))
@@ -125,16 +129,16 @@ def _open_webcam(index: int) -> Video:
     capture = cv2.VideoCapture(index)
     if not capture.isOpened():
         raise VideoError(f"webcam {index}: cannot be opened; is it connected, free and readable by this user?")
-    # One frame of buffer, where the driver has it: an estimate of an old frame is of no use.
+    # One frame of buffer where the driver supports it: an estimate of an old frame is of no use.
     capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
     return Video(f"webcam {index}", capture, live=True)
 
 
 def _check_file(path: Path) -> None:
-    """Refuses what OpenCV would refuse without a reason, and what it would wrongly take for a video.
+    """Refuse what OpenCV would refuse without a reason, and what it would mistake for a video.
 
     FFmpeg renders text files as terminal screens and follows playlists to other files and addresses; OpenCV
-    reads a numbered picture together with its neighbours.
+    reads a numbered image together with its neighbours.
     """
     if path.is_dir():
         raise VideoError(f"video {path}: is a folder; name the video file in it")
@@ -150,4 +154,4 @@ def _check_file(path: Path) -> None:
     if not any(byte < 32 and byte not in _TEXT_CONTROLS for byte in start):
         raise VideoError(f"video {path}: is a text file, not a video")
     if path.suffix.lower() != ".gif" and cv2.haveImageReader(str(path)):
-        raise VideoError(f"video {path}: is a still picture; affect is estimated over time, a video is needed")
+        raise VideoError(f"video {path}: is a still image; affect is estimated over time, a video is needed")

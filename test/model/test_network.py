@@ -16,7 +16,7 @@ def network() -> ASTNet:
 
 
 @torch.inference_mode()
-def test_shapes_and_bounds_hold_for_any_picture(network):
+def test_shapes_and_bounds_hold_for_any_image(network):
     clips = torch.randint(0, 256, (2, 5, 1, 24, 24), dtype=torch.uint8)
     clips[0, 0], clips[0, 1] = 0, 255
     with torch.no_grad():
@@ -49,7 +49,7 @@ def test_brightness_and_contrast_do_not_reach_the_network():
     torch.testing.assert_close(standardise(chips), standardise(chips * 1.4 + 12), atol=0.03, rtol=0)
 
 
-def test_confidence_falls_as_sigma_grows_and_stays_a_probability():
+def test_confidence_is_a_probability_that_falls_with_sigma():
     sigma = torch.tensor([[0.02, 0.02], [0.2, 0.2], [0.2, 0.5], [2.0, 2.0]])
     values = confidence(sigma.numpy())
     assert values.tolist() == sorted(values.tolist(), reverse=True)

@@ -52,7 +52,7 @@ def test_trajectory_survives_random_loss_of_frames(model):
 
 
 def test_an_estimate_between_steps_commits_nothing(model):
-    """Many looks within one step must equal one look with their mean."""
+    """Many frames within one step must equal one with their mean."""
     once, often = FaceState(0.0), FaceState(0.0)
     features = np.random.default_rng(0).standard_normal((4, 8)).astype(np.float32)
     advance(model, [once], features.mean(axis=0, keepdims=True), [0.1])
@@ -93,7 +93,7 @@ def test_large_epoch_stamps_give_the_trajectory_of_small_ones(model):
     assert face.age == pytest.approx(stamps[-1], abs=1e-5)
 
 
-def test_a_stamp_seen_twice_or_late_counts_into_the_current_step(model):
+def test_repeated_and_late_stamps_count_into_the_current_step(model):
     face = FaceState(0.0)
     for stamp in (0.0, 0.45, 0.45, 0.41, 0.1):
         output = advance(model, [face], _signal(stamp)[None], [stamp])

@@ -1,8 +1,8 @@
-"""The state of one face never reaches another, whatever the order, the comings and goings, and the errors.
+"""The state of one face never reaches another, whatever the order, whoever comes and goes, and whatever fails.
 
-People are textures in a picture, their places are scripted in place of the detector; tracker, alignment, network and
-states are the real ones (the network is small and untrained). What a face's id got is compared with what the same
-chips give when they are the only ones in the world.
+People are textures in an image, and a script takes the detector's place; tracker, alignment, network and states are the
+real ones (the network is small and untrained). The estimates of a face are compared with those that its chips give on
+their own.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ MODEL = _network()
 
 
 def _texture(person: int) -> np.ndarray:
-    """What a person looks like: coarse random patches, so that edges differ from person to person."""
+    """The appearance of a person: coarse random patches, so that edges differ from person to person."""
     random = np.random.default_rng(100 + person)
     coarse = random.integers(0, 256, (6, 6), dtype=np.uint8)
     return np.kron(coarse, np.ones((SIDE // 6 + 1, SIDE // 6 + 1), np.uint8))[:SIDE, :SIDE]
@@ -90,7 +90,7 @@ def _detection(place: int) -> Detection:
     return Detection(box, (CANONICAL * SIDE + np.array([x, y], np.float32)).astype(np.float32), 0.99)
 
 
-def _picture(seen: list[tuple[int, int, int]]) -> np.ndarray:
+def _image(seen: list[tuple[int, int, int]]) -> np.ndarray:
     image = np.full((340, 480, 3), 90, np.uint8)
     for person, place, light in seen:
         x, y = (round(c - SIDE / 2) for c in PLACES[place])
@@ -129,7 +129,7 @@ class Alone:
 
 @settings(max_examples=60, deadline=None)
 @given(script=st.lists(moments, min_size=3, max_size=14), batched=st.booleans())
-def test_what_a_face_is_given_depends_on_its_own_pictures_only(script: list[Moment], batched: bool) -> None:
+def test_an_estimate_depends_on_the_faces_own_frames_only(script: list[Moment], batched: bool) -> None:
     detector = ScriptedDetector()
     pipeline = AffectPipeline(MODEL, detector, PipelineSettings(detection_interval=0))
     alone: dict[str, Alone] = {}
@@ -138,7 +138,7 @@ def test_what_a_face_is_given_depends_on_its_own_pictures_only(script: list[Mome
     for moment in script:
         clock[moment.source] += moment.step
         stamp, seen = clock[moment.source], _seen(moment)
-        image = _picture(seen)
+        image = _image(seen)
         detector.found = [_detection(place) for _, place, _ in seen]
         chips = [align_face(image, d.landmarks, MODEL.config.chip_side) for d in detector.found]
         faces = _process(pipeline, Frame(image, stamp, moment.source), moment.fails)
@@ -184,7 +184,7 @@ def _ids(pipeline: AffectPipeline, source: str, found: list[Detection]) -> dict[
     }
 
 
-def test_two_cameras_in_one_batch_in_any_order_give_the_same_faces() -> None:
+def test_the_order_of_cameras_in_a_batch_does_not_matter() -> None:
     results = []
     for order in ((0, 1), (1, 0)):
         detector = ScriptedDetector()
@@ -193,7 +193,7 @@ def test_two_cameras_in_one_batch_in_any_order_give_the_same_faces() -> None:
         for index in range(12):
             seen = [(0, 0, index * 4), (1, 4, 60 - index * 4)]
             detector.found = [_detection(place) for _, place, _ in seen]
-            frames = [Frame(_picture(seen), 5.0 + index / 10, SOURCES[number]) for number in order]
+            frames = [Frame(_image(seen), 5.0 + index / 10, SOURCES[number]) for number in order]
             for frame, faces in zip(frames, pipeline.process_batch(frames)):
                 run[frame.source] += sorted((face.valence, face.arousal) for face in faces)
         results.append(run)
@@ -201,11 +201,11 @@ def test_two_cameras_in_one_batch_in_any_order_give_the_same_faces() -> None:
         assert np.allclose(results[0][source], results[1][source], atol=1e-5)
 
 
-def test_a_face_whose_first_pictures_were_lost_to_errors_is_estimated_once_they_end() -> None:
+def test_a_face_is_estimated_once_errors_end() -> None:
     detector = ScriptedDetector()
     pipeline = AffectPipeline(MODEL, detector, PipelineSettings(detection_interval=0))
     detector.found = [_detection(0)]
-    image = _picture([(0, 0, 30)])
+    image = _image([(0, 0, 30)])
     for stamp in (1.0, 1.3, 1.6):
         assert _process(pipeline, Frame(image, stamp), fails=True) is None
     face = pipeline.process(image, 1.9)[0]

@@ -89,11 +89,11 @@ def test_a_face_that_left_ends_its_track(pipeline, media):
     assert pipeline.track_count() == 0
 
 
-def test_every_person_of_a_group_has_an_id_of_their_own(pipeline, media):
-    picture = cv2.imread(str(media / "multi_face.jpg"))
-    faces = pipeline.process(picture, 0.0)
+def test_every_person_of_a_group_has_an_id(pipeline, media):
+    image = cv2.imread(str(media / "multi_face.jpg"))
+    faces = pipeline.process(image, 0.0)
     assert len(faces) >= 3
-    again = pipeline.process(picture, 0.1)
+    again = pipeline.process(image, 0.1)
     assert [face.face_id for face in again] == [face.face_id for face in faces]
     assert len({face.face_id for face in faces}) == len(faces)
     sizes = [face.box[2] * face.box[3] for face in faces]
@@ -115,7 +115,7 @@ def test_sources_in_one_batch_equal_sources_on_their_own(pipeline, distress_to_s
 
 
 @pytest.mark.parametrize("jump", [-3.0, 60.0])
-def test_a_jump_of_stamps_begins_anew_and_says_so(pipeline, distress_to_smile, caplog, jump):
+def test_a_jump_of_stamps_resets_and_is_logged(pipeline, distress_to_smile, caplog, jump):
     for stamp, image in distress_to_smile[:5]:
         before = pipeline.process(image, stamp + 100, "/camera")[0]
         pipeline.process(image, stamp + 100, "/other")
@@ -126,7 +126,7 @@ def test_a_jump_of_stamps_begins_anew_and_says_so(pipeline, distress_to_smile, c
     assert pipeline.process(image, stamp + 100.05, "/other")[0].state_age > 0
 
 
-def test_a_reset_gives_the_same_trajectory_again_with_new_ids(pipeline, distress_to_smile):
+def test_a_reset_repeats_the_trajectory_under_new_ids(pipeline, distress_to_smile):
     runs = []
     for _ in range(2):
         runs.append([pipeline.process(image, stamp)[0] for stamp, image in distress_to_smile[:20]])
@@ -136,12 +136,12 @@ def test_a_reset_gives_the_same_trajectory_again_with_new_ids(pipeline, distress
 
 
 def test_settings_take_effect_on_the_next_frame(pipeline, media):
-    picture = cv2.imread(str(media / "multi_face.jpg"))
-    everyone = pipeline.process(picture, 0.0)
+    image = cv2.imread(str(media / "multi_face.jpg"))
+    everyone = pipeline.process(image, 0.0)
     pipeline.settings = PipelineSettings(max_faces=1)
-    assert len(pipeline.process(picture, 0.1)) == 1
+    assert len(pipeline.process(image, 0.1)) == 1
     pipeline.settings = PipelineSettings(min_face_pixels=max(face.box[2] for face in everyone) + 10)
-    assert pipeline.process(picture, 0.2) == []
+    assert pipeline.process(image, 0.2) == []
 
 
 def test_smoothing_steadies_without_moving_the_mean(pipeline, distress_to_smile):
@@ -156,7 +156,7 @@ def test_smoothing_steadies_without_moving_the_mean(pipeline, distress_to_smile)
     assert runs[1.0].mean() == pytest.approx(runs[0.0].mean(), abs=0.1)
 
 
-def test_following_between_detections_gives_nearly_the_same_curve_for_less(pipeline, distress_to_smile, monkeypatch):
+def test_optical_flow_saves_detections(pipeline, distress_to_smile, monkeypatch):
     calls: list[tuple] = []
     real = pipeline.detector.detect
 
@@ -194,12 +194,12 @@ def test_stages_are_timed(pipeline, distress_to_smile):
         (None, 0.0, "NoneType"),
     ],
 )
-def test_a_frame_that_is_none_is_refused_by_name_and_value(pipeline, image, stamp, complaint):
+def test_an_invalid_frame_is_refused_by_name_and_value(pipeline, image, stamp, complaint):
     with pytest.raises(ValueError, match=complaint):
         pipeline.process(image, stamp, "/camera")
 
 
-def test_a_tiny_picture_is_no_error(pipeline):
+def test_a_tiny_frame_is_no_error(pipeline):
     assert pipeline.process(np.zeros((1, 1, 3), np.uint8), 0.0) == []
     assert pipeline.process(np.zeros((3, 1000, 3), np.uint8), 0.1) == []
 
@@ -212,7 +212,7 @@ def test_one_source_twice_in_a_batch_is_refused(pipeline):
 
 @pytest.mark.parametrize("name", ["WolfgangLanger_Pexels.mp4", "single_face.mp4"])
 @pytest.mark.parametrize("interval", [0.1, 0.2])
-def test_detection_at_intervals_stays_close_to_detection_in_every_frame(pipeline, media, name, interval):
+def test_detection_at_intervals_changes_estimates_little(pipeline, media, name, interval):
     """Measured: at most 0.011 in the root of the mean square, 0.050 at worst, at full rate."""
     frames = _frames(media / name)[:96]
     runs = []
@@ -237,7 +237,7 @@ def test_a_new_face_is_found_within_one_interval(pipeline, media):
     assert first[0] <= first[1] <= first[0] + 0.2 + 1 / 26
 
 
-def test_new_settings_show_faces_that_the_old_ones_left_out_in_the_very_next_frame(pipeline, media):
+def test_new_settings_apply_between_two_detections(pipeline, media):
     image = _frames(media / "single_face.mp4")[0][1]
     pipeline.settings = PipelineSettings(detection_interval=5.0, min_face_pixels=5000.0)
     assert pipeline.process(image, 0.0) == [] and pipeline.process(image, 0.1) == []

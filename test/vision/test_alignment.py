@@ -7,8 +7,8 @@ import pytest
 from ast_net_ros.vision.alignment import CHIP_SIDE, LANDMARK_TEMPLATE, align_face, similarity_transform
 
 
-def _picture(side: int = 400) -> np.ndarray:
-    """A smooth picture with structure at every place, so that a wrong cut shows."""
+def _image(side: int = 400) -> np.ndarray:
+    """A smooth image with structure everywhere, so that a wrong cut shows."""
     generator = np.random.default_rng(3)
     coarse = generator.integers(0, 255, (12, 12), dtype=np.uint8)
     return cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
@@ -35,23 +35,23 @@ def test_similarity_transform_never_mirrors():
 
 def test_landmarks_that_coincide_are_refused_by_value():
     with pytest.raises(ValueError, match="coincide"):
-        align_face(_picture(), np.full((5, 2), 10.0))
+        align_face(_image(), np.full((5, 2), 10.0))
 
 
 def test_landmarks_that_are_not_finite_are_refused():
     with pytest.raises(ValueError, match="finite"):
-        align_face(_picture(), np.full((5, 2), np.nan))
+        align_face(_image(), np.full((5, 2), np.nan))
 
 
 def test_a_face_at_chip_size_is_cut_pixel_for_pixel():
-    picture = _picture(CHIP_SIDE)
-    chip = align_face(picture, LANDMARK_TEMPLATE * CHIP_SIDE - 0.5)
-    np.testing.assert_array_equal(chip, picture)
+    image = _image(CHIP_SIDE)
+    chip = align_face(image, LANDMARK_TEMPLATE * CHIP_SIDE - 0.5)
+    np.testing.assert_array_equal(chip, image)
 
 
 @pytest.mark.parametrize("size", [60, 100, 200, 300])
 def test_chip_is_the_same_at_every_size(size):
-    face = _picture(300)
+    face = _image(300)
     reference = align_face(face, _landmarks((149.5, 149.5), 300))
     scaled = cv2.resize(face, (size, size), interpolation=cv2.INTER_AREA)
     chip = align_face(scaled, _landmarks(((size - 1) / 2, (size - 1) / 2), size))
@@ -60,7 +60,7 @@ def test_chip_is_the_same_at_every_size(size):
 
 @pytest.mark.parametrize("degrees", [-30, 15, 90])
 def test_chip_is_upright_however_the_face_is_turned(degrees):
-    face = _picture(400)
+    face = _image(400)
     reference = align_face(face, _landmarks((199.5, 199.5), 200))
     turned = cv2.warpAffine(face, cv2.getRotationMatrix2D((199.5, 199.5), -degrees, 1), (400, 400))
     chip = align_face(turned, _landmarks((199.5, 199.5), 200, degrees))
@@ -68,9 +68,9 @@ def test_chip_is_upright_however_the_face_is_turned(degrees):
 
 
 def test_a_face_over_the_edge_repeats_the_border():
-    picture = np.full((100, 100, 3), 50, np.uint8)
+    image = np.full((100, 100, 3), 50, np.uint8)
     for size in (60, 400):
-        chip = align_face(picture, _landmarks((0, 0), size))
+        chip = align_face(image, _landmarks((0, 0), size))
         assert chip.shape == (CHIP_SIDE, CHIP_SIDE)
         assert (chip == 50).all()
 
@@ -83,8 +83,8 @@ def test_a_large_face_is_averaged_not_sampled():
     assert abs(float(chip.mean()) - 127.5) < 3
 
 
-def test_colour_and_grey_pictures_give_the_same_chip():
-    grey = _picture(300)
+def test_colour_and_grey_images_give_the_same_chip():
+    grey = _image(300)
     landmarks = _landmarks((150, 140), 160, 10)
     difference = align_face(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), landmarks).astype(int) - align_face(grey, landmarks)
     assert np.abs(difference).max() <= 1

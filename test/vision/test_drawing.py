@@ -29,7 +29,7 @@ def changed_area(image):
     return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
 
 
-def test_colours_are_stable_for_an_id_and_differ_among_the_first_ten():
+def test_colours_are_stable_and_differ_among_ten_faces():
     assert face_color("face_3") == face_color("face_3") == face_color("cam_7f_3")
     assert len({face_color(f"face_{number}") for number in range(1, 11)}) == 10
     assert face_color("anna") == face_color("anna")
@@ -38,7 +38,7 @@ def test_colours_are_stable_for_an_id_and_differ_among_the_first_ten():
 
 
 @pytest.mark.parametrize("scale", [0.5, 1, 2, 3])
-def test_a_box_is_drawn_at_its_place_and_its_lines_grow_with_the_image(scale):
+def test_a_box_is_in_its_place_and_scales_with_the_image(scale):
     image = grey(int(360 * scale), int(640 * scale))
     draw_faces(image, [make_face(box=tuple(v * scale for v in make_face().box))])
     drawn = near(image, face_color("face_1"))
@@ -71,7 +71,7 @@ def test_any_box_in_any_image_is_drawn_without_error(box, size):
     assert image.shape == (*size, 3)
 
 
-def test_labels_hide_neither_faces_nor_each_other_while_there_is_room():
+def test_labels_hide_neither_faces_nor_each_other():
     places: list[drawing.Box] = []
     faces = [
         make_face(f"face_{i}", (x, y, 60.0, 70.0))
@@ -125,13 +125,13 @@ def test_a_trail_grows_fades_and_ends_with_its_time():
     assert pixels_of(plane_after(gone), "face_1") == 0
 
 
-def test_a_step_backward_in_time_starts_trails_afresh():
+def test_a_step_backward_in_time_clears_the_trails():
     walk = [(i * 0.1, [make_face(valence=i / 20 - 0.5)]) for i in range(20)]
     looped = plane_after([*walk, (0.0, [make_face(valence=0.45)])])
     assert pixels_of(looped, "face_1") == pixels_of(plane_after([(0.0, [make_face(valence=0.45)])]), "face_1")
 
 
-def test_the_plane_leaves_a_corner_that_a_face_fills_and_stays_otherwise():
+def test_the_plane_leaves_a_corner_that_a_face_fills():
     in_right_corner, small_move = make_face(box=(480.0, 200.0, 150.0, 160.0)), make_face(box=(250.0, 200.0, 90.0, 90.0))
     plane = AffectPlane()
     lefts = []

@@ -44,7 +44,7 @@ def test_a_varying_frame_rate_keeps_the_containers_times(media):
     assert seconds[-1] == pytest.approx(6.35, abs=0.05)
 
 
-def test_the_distress_to_smile_video_has_the_published_length_and_rate(media):
+def test_length_and_rate_are_those_of_the_video(media):
     with open_video(str(media / "WolfgangLanger_Pexels.mp4")) as video:
         assert (video.frame_count, video.size) == (472, (640, 360))
         assert video.fps == pytest.approx(24000 / 1001)
@@ -103,21 +103,21 @@ def refusal(path):
     return str(raised.value)
 
 
-def test_what_is_no_video_is_refused_by_name_and_reason(tmp_path, capfd):
+def test_other_files_are_refused_by_name_and_reason(tmp_path, capfd):
     def file(name, content):
         path = tmp_path / name
         path.write_bytes(content)
         return path
 
     noise = np.random.default_rng(0).bytes(5000)
-    picture = cv2.imencode(".png", np.zeros((9, 9, 3), np.uint8))[1].tobytes()
+    image = cv2.imencode(".png", np.zeros((9, 9, 3), np.uint8))[1].tobytes()
     assert "nowhere.mp4: no such file" in refusal(tmp_path / "nowhere.mp4")
     assert "is a folder" in refusal(tmp_path)
     assert "empty" in refusal(file("empty.mp4", b""))
     assert "noise.mp4: not a video" in refusal(file("noise.mp4", noise))
     assert "text file" in refusal(file("notes.txt", b"Nothing to see here.\n" * 50))
     assert "text file" in refusal(file("list.mp4", b"#EXTM3U\n#EXTINF:1,\nhttp://localhost/a.ts\n"))
-    assert "still picture" in refusal(file("picture_01.png", picture))
+    assert "still image" in refusal(file("picture_01.png", image))
 
 
 def test_a_video_cut_off_is_read_as_far_as_it_goes_or_refused(numbered_video, tmp_path, capfd):

@@ -1,4 +1,4 @@
-"""Between detections, faces move with the picture; what cannot be followed is said to be lost."""
+"""Between detections, faces move with the image; a face that cannot be followed is reported as lost."""
 
 import cv2
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 
 from ast_net_ros.vision.alignment import LANDMARK_TEMPLATE
 from ast_net_ros.vision.detection import Detection
-from ast_net_ros.vision.optical_flow import MotionReference, follow_faces
+from ast_net_ros.vision.optical_flow import follow_faces, make_reference
 
 
 def _scene() -> np.ndarray:
@@ -19,12 +19,12 @@ def _face(x: float, y: float, size: float) -> Detection:
 
 
 @pytest.mark.parametrize("size", [40.0, 90.0, 200.0])
-def test_a_shifted_turned_and_grown_picture_carries_its_face(size):
+def test_a_shifted_rotated_and_scaled_face_is_followed(size):
     scene = _scene()
     motion = cv2.getRotationMatrix2D((320, 240), 4, 1.03)
     motion[:, 2] += (5, -3)
     face = _face(280, 200, size)
-    followed = follow_faces(MotionReference(scene, [face]), cv2.warpAffine(scene, motion, (640, 480)))
+    followed = follow_faces(make_reference(scene, [face]), cv2.warpAffine(scene, motion, (640, 480)))
     assert followed is not None
     wanted = face.landmarks @ motion[:, :2].T + motion[:, 2]
     assert np.abs(followed.faces[0].landmarks - wanted).max() < 0.02 * size
@@ -35,15 +35,15 @@ def test_faces_that_move_apart_are_followed_each_on_its_own():
     scene = _scene()
     moved = np.roll(scene, 4, axis=1)
     moved[:, 320:] = np.roll(scene, -4, axis=1)[:, 320:]
-    followed = follow_faces(MotionReference(scene, [_face(80, 200, 80), _face(450, 200, 80)]), moved)
+    followed = follow_faces(make_reference(scene, [_face(80, 200, 80), _face(450, 200, 80)]), moved)
     assert followed is not None
     left, right = followed.faces
     assert left.box[0] == pytest.approx(84, abs=1)
     assert right.box[0] == pytest.approx(446, abs=1)
 
 
-def test_another_picture_loses_the_face():
-    reference = MotionReference(_scene(), [_face(200, 200, 100)])
+def test_another_image_loses_the_face():
+    reference = make_reference(_scene(), [_face(200, 200, 100)])
     assert follow_faces(reference, np.ascontiguousarray(_scene()[::-1, ::-1])) is None
     assert follow_faces(reference, np.full((480, 640, 3), 128, np.uint8)) is None
     assert follow_faces(reference, np.zeros((240, 320, 3), np.uint8)) is None

@@ -1,4 +1,4 @@
-"""Image messages become the right BGR picture or an ImageError, for every encoding and for any bytes."""
+"""Image messages become the right BGR image or an ImageError, for every encoding and for any bytes."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_missing_padding_of_the_last_row_is_accepted():
         ({"encoding": "yuyv", "width": 5, "step": 10}, ["width 5", "even"]),
     ],
 )
-def test_a_bad_message_is_refused_by_thing_value_and_mend(change, words):
+def test_a_bad_message_is_refused_with_the_fix(change, words):
     message = image_message("bgr8", random_rows(6, 8, "bgr8"), 8)
     for name, value in change.items():
         setattr(message, name, value)
@@ -213,41 +213,41 @@ def test_something_that_is_no_image_message_is_refused():
         decode_image(SimpleNamespace(data=b""))
 
 
-def smooth_picture(height=60, width=80):
+def smooth_image(height=60, width=80):
     noise = np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
     return cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 6), None, 0, 255, cv2.NORM_MINMAX)
 
 
-def compressed(picture, extension=".jpg", format_name="jpeg", **changes):
-    data = cv2.imencode(extension, picture)[1].tobytes()
+def compressed(image, extension=".jpg", format_name="jpeg", **changes):
+    data = cv2.imencode(extension, image)[1].tobytes()
     return SimpleNamespace(**{"format": format_name, "data": array.array("B", data), **changes})
 
 
 def test_png_is_read_without_loss_and_jpeg_nearly_so():
-    picture = smooth_picture()
-    assert np.array_equal(decode_image(compressed(picture, ".png", "png")), picture)
-    assert np.abs(decode_image(compressed(picture)).astype(int) - picture).mean() < 4
+    image = smooth_image()
+    assert np.array_equal(decode_image(compressed(image, ".png", "png")), image)
+    assert np.abs(decode_image(compressed(image)).astype(int) - image).mean() < 4
 
 
 @pytest.mark.parametrize("extension", [".jpg", ".png"])
-def test_grey_and_16_bit_compressed_pictures_become_bgr(extension):
-    grey = cv2.cvtColor(smooth_picture(), cv2.COLOR_BGR2GRAY)
+def test_grey_and_16_bit_compressed_images_become_bgr(extension):
+    grey = cv2.cvtColor(smooth_image(), cv2.COLOR_BGR2GRAY)
     image = decode_image(compressed(grey, extension, "mono8; compressed"))
     assert image.shape == (60, 80, 3) and np.abs(image.astype(int) - grey[..., None]).max() < 8
     deep = decode_image(compressed(grey.astype(np.uint16) * 257, ".png", "mono16; png compressed "))
     assert np.abs(deep.astype(int) - grey[..., None]).max() <= 1
 
 
-def test_jpeg_made_from_rgb_by_an_old_publisher_has_its_colours_restored():
-    picture = smooth_picture()
-    swapped = np.ascontiguousarray(picture[..., ::-1])
+def test_jpeg_from_rgb_has_its_colours_restored():
+    image = smooth_image()
+    swapped = np.ascontiguousarray(image[..., ::-1])
     image = decode_image(compressed(swapped, ".png", "rgb8; png compressed rgb8"))
-    assert np.array_equal(image, picture)
-    assert np.array_equal(decode_image(compressed(picture, ".png", "rgb8; png compressed bgr8")), picture)
+    assert np.array_equal(image, image)
+    assert np.array_equal(decode_image(compressed(image, ".png", "rgb8; png compressed bgr8")), image)
 
 
-def test_an_orientation_in_the_metadata_does_not_turn_the_picture():
-    jpeg = cv2.imencode(".jpg", smooth_picture())[1].tobytes()
+def test_an_orientation_in_the_metadata_is_ignored():
+    jpeg = cv2.imencode(".jpg", smooth_image())[1].tobytes()
     exif = b"Exif\0\0MM\0*\0\0\0\x08" + struct.pack(">HHHIHH", 1, 0x0112, 3, 1, 6, 0) + b"\0\0\0\0"
     turned = jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:]
     by_default = cv2.imdecode(np.frombuffer(turned, np.uint8), cv2.IMREAD_COLOR)
@@ -256,8 +256,8 @@ def test_an_orientation_in_the_metadata_does_not_turn_the_picture():
 
 
 @pytest.mark.parametrize("progressive", [0, 1])
-def test_a_jpeg_cut_off_anywhere_is_refused_before_it_is_decoded(progressive, monkeypatch):
-    data = cv2.imencode(".jpg", smooth_picture(), [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive])[1].tobytes()
+def test_a_jpeg_cut_off_anywhere_is_not_decoded(progressive, monkeypatch):
+    data = cv2.imencode(".jpg", smooth_image(), [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive])[1].tobytes()
     assert decode_image(SimpleNamespace(format="jpeg", data=data)).shape == (60, 80, 3)
     # Older OpenCV would hand out the missing part as arbitrary memory.
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
@@ -267,7 +267,7 @@ def test_a_jpeg_cut_off_anywhere_is_refused_before_it_is_decoded(progressive, mo
 
 
 def test_a_png_cut_off_anywhere_is_refused(capfd):
-    data = cv2.imencode(".png", smooth_picture(20, 30))[1].tobytes()
+    data = cv2.imencode(".png", smooth_image(20, 30))[1].tobytes()
     for length in range(len(data) - 8):  # the last eight bytes are the end marker's name and checksum
         with pytest.raises(ImageError):
             decode_image(SimpleNamespace(format="png", data=data[:length]))
@@ -290,7 +290,7 @@ def png_bomb(side):
 
 def resized_jpeg(side):
     """A small JPEG whose frame header claims side x side."""
-    data = bytearray(cv2.imencode(".jpg", smooth_picture())[1].tobytes())
+    data = bytearray(cv2.imencode(".jpg", smooth_image())[1].tobytes())
     position = data.find(b"\xff\xc0")
     data[position + 5 : position + 9] = struct.pack(">HH", side, side)
     return bytes(data)
@@ -306,8 +306,8 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(data, monkeypatch)
 @pytest.mark.parametrize(
     ("format_name", "data", "words"),
     [
-        ("16UC1; compressedDepth png", b"\x00" * 12 + png_bomb(4), "depth picture has no face"),
-        ("jpeg", b"", "starting nowhere: neither JPEG nor PNG"),
+        ("16UC1; compressedDepth png", b"\x00" * 12 + png_bomb(4), "depth image shows no face"),
+        ("jpeg", b"", "starting with nothing: neither JPEG nor PNG"),
         ("tiff", b"II*\x00" + b"\x00" * 40, "49492a00: neither JPEG nor PNG"),
         ("jpeg", b"\xff\xd8\xff\xd9", "cut off"),
         ("jpeg", b"\xff\xd8garbage", "damaged"),
@@ -320,7 +320,7 @@ def test_bad_compressed_data_is_refused(format_name, data, words):
         decode_image(SimpleNamespace(format=format_name, data=data))
 
 
-def assert_picture_or_image_error(message, max_pixels):
+def assert_image_or_image_error(message, max_pixels):
     try:
         image = decode_image(message, max_pixels=max_pixels)
     except ImageError as error:
@@ -342,11 +342,11 @@ numbers = st.one_of(st.integers(0, 40), st.integers(0, 2**32 - 1))
     big_endian=st.integers(0, 255),
     data=st.binary(max_size=4000),
 )
-def test_any_raw_message_gives_a_picture_or_an_image_error(encoding, height, width, step, big_endian, data):
+def test_any_raw_message_gives_an_image_or_an_image_error(encoding, height, width, step, big_endian, data):
     message = SimpleNamespace(
         encoding=encoding, height=height, width=width, step=step, is_bigendian=big_endian, data=data
     )
-    assert_picture_or_image_error(message, max_pixels=10_000)
+    assert_image_or_image_error(message, max_pixels=10_000)
 
 
 @settings(max_examples=200, deadline=None)
@@ -369,9 +369,9 @@ def test_any_whole_raw_message_equals_its_reference(encoding, height, width, pad
 
 
 WHOLE = [
-    cv2.imencode(".jpg", smooth_picture(24, 32))[1].tobytes(),
-    cv2.imencode(".jpg", smooth_picture(24, 32), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes(),
-    cv2.imencode(".png", smooth_picture(24, 32))[1].tobytes(),
+    cv2.imencode(".jpg", smooth_image(24, 32))[1].tobytes(),
+    cv2.imencode(".jpg", smooth_image(24, 32), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes(),
+    cv2.imencode(".png", smooth_image(24, 32))[1].tobytes(),
 ]
 
 
@@ -382,13 +382,13 @@ WHOLE = [
     kept=st.floats(0, 1),
     format_name=st.sampled_from(["jpeg", "png", "", "bgr8; jpeg compressed bgr8", "rgb8; jpeg compressed rgb8"]),
 )
-def test_any_damaged_compressed_message_gives_a_picture_or_an_image_error(whole, damage, kept, format_name):
+def test_damaged_compressed_data_gives_an_image_or_an_error(whole, damage, kept, format_name):
     data = bytearray(whole)
     for place, patch in damage:
         start = int(place * len(data))
         data[start : start + len(patch)] = patch
     message = SimpleNamespace(format=format_name, data=bytes(data[: int(kept * len(data)) + 1]))
-    assert_picture_or_image_error(message, max_pixels=10_000)
+    assert_image_or_image_error(message, max_pixels=10_000)
 
 
 @settings(max_examples=300, deadline=None)
@@ -396,5 +396,5 @@ def test_any_damaged_compressed_message_gives_a_picture_or_an_image_error(whole,
     start=st.sampled_from([b"", b"\xff\xd8", b"\xff\xd8\xff\xc0\x00\x0b\x08\x00\x10\x00\x10", b"\x89PNG\r\n\x1a\n"]),
     data=st.binary(max_size=600),
 )
-def test_any_bytes_as_compressed_message_give_a_picture_or_an_image_error(start, data):
-    assert_picture_or_image_error(SimpleNamespace(format="jpeg", data=start + data), max_pixels=10_000)
+def test_any_bytes_give_an_image_or_an_image_error(start, data):
+    assert_image_or_image_error(SimpleNamespace(format="jpeg", data=start + data), max_pixels=10_000)

@@ -1,0 +1,156 @@
+"""Finds the faces of each frame and cuts their chips: by detection at intervals, by optical flow in between."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ast_net_ros.settings import PipelineSettings
+from ast_net_ros.vision.alignment import align_face
+from ast_net_ros.vision.detection import Detection, Detector
+from ast_net_ros.vision.optical_flow import FlowReference, follow_faces, make_reference
+
+_STAMP_TOLERANCE = 1e-4  # seconds; cameras do not stamp to the microsecond
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What the pipeline takes in.
+
+    Attributes:
+        image: H x W x 3 uint8, BGR.
+        stamp: When it was taken, in seconds.
+        source: Name of the camera or file.
+        detections: The faces in it where they are known already; None leaves finding them to the pipeline.
+    """
+
+    image: np.ndarray
+    stamp: float
+    source: str = ""
+    detections: Sequence[Detection] | None = None
+
+    def check(self) -> None:
+        """Check the frame.
+
+        Raises:
+            ValueError: The image has another shape or type, or no pixels, or the stamp is not finite.
+        """
+        image = self.image
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            what = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+            raise ValueError(f"frame of '{self.source}' is {what}; wanted height x width x 3 uint8 in BGR order")
+        if 0 in image.shape:
+            raise ValueError(f"frame of '{self.source}' is {image.shape}: it has no pixels")
+        if not math.isfinite(self.stamp):
+            raise ValueError(f"frame of '{self.source}' has the stamp {self.stamp}; wanted seconds")
+
+
+@dataclass(frozen=True)
+class FoundFaces:
+    """The faces of one frame, largest first.
+
+    Attributes:
+        frame: The frame they are in.
+        detections: One for each face.
+        chips: One for each face, S x S uint8.
+        timings: Seconds that each stage took: detect, align.
+    """
+
+    frame: Frame
+    detections: list[Detection]
+    chips: list[np.ndarray]
+    timings: dict[str, float]
+
+
+@dataclass
+class _Source:
+    """What is remembered of one camera."""
+
+    stamp: float = -math.inf
+    detected: float = -math.inf  # stamp of the last detection
+    settings: PipelineSettings | None = None  # of the last detection
+    faces: list[Detection] = field(default_factory=list)  # in the last frame
+    reference: FlowReference | None = None  # None when there was no face
+
+
+class FaceFinder:
+    """Finds the faces of frames of several sources. One thread at a time may call it.
+
+    Args:
+        detector: Finds the faces of a frame.
+        chip_side: Pixels of a chip's side.
+    """
+
+    def __init__(self, detector: Detector, chip_side: int):
+        self.detector = detector
+        self._chip_side = chip_side
+        self._sources: dict[str, _Source] = {}
+
+    def find(self, frame: Frame, settings: PipelineSettings) -> FoundFaces:
+        """Find the faces of a frame.
+
+        Args:
+            frame: Its detections are used where it has any; else its faces are detected when the detection interval
+                has passed, when the settings have changed or when a face was lost, and followed otherwise.
+            settings: Apply to this frame.
+
+        Raises:
+            ValueError: See `Frame.check`.
+        """
+        frame.check()
+        began = time.perf_counter()
+        detections = self._locate(frame, settings)
+        located = time.perf_counter()
+        chips = [align_face(frame.image, face.landmarks, self._chip_side) for face in detections]
+        timings = {"detect": located - began, "align": time.perf_counter() - located}
+        return FoundFaces(frame, detections, chips, timings)
+
+    def reset(self, source: str | None = None) -> None:
+        """Forget the last frame of `source`, or of all sources."""
+        for name in list(self._sources) if source is None else [source]:
+            self._sources.pop(name, None)
+
+    def _locate(self, frame: Frame, settings: PipelineSettings) -> list[Detection]:
+        source = self._sources.setdefault(frame.source, _Source())
+        if not 0 <= frame.stamp - source.stamp <= settings.max_time_gap:
+            source = self._sources[frame.source] = _Source()
+        source.stamp = frame.stamp
+        if frame.detections is None and _may_follow(source, frame, settings) and _follow(source, frame):
+            return source.faces
+        source.detected, source.settings = frame.stamp, settings
+        found = frame.detections
+        if found is None:
+            found = self.detector.detect(frame.image, settings.score_threshold, settings.detector_input_size)
+        source.faces = _select(found, settings)
+        follow = settings.detection_interval > 0 and source.faces
+        source.reference = make_reference(frame.image, source.faces) if follow else None
+        return source.faces
+
+
+def _may_follow(source: _Source, frame: Frame, settings: PipelineSettings) -> bool:
+    """Whether no detection is due. New settings apply at once: they may show faces that the old ones left out."""
+    due = source.detected + settings.detection_interval - _STAMP_TOLERANCE
+    return source.settings == settings and frame.stamp < due
+
+
+def _follow(source: _Source, frame: Frame) -> bool:
+    """Follow the faces of the last frame to this one; False when one is lost."""
+    if not source.faces:
+        return True
+    followed = follow_faces(source.reference, frame.image) if source.reference else None
+    if followed is None:
+        return False
+    assert source.settings is not None
+    source.faces = _select(followed.faces, source.settings)
+    source.reference = replace(followed, faces=source.faces)
+    return True
+
+
+def _select(faces: Sequence[Detection], settings: PipelineSettings) -> list[Detection]:
+    """Keep faces that are large enough, the largest first."""
+    wide = [face for face in faces if face.box[2] >= settings.min_face_pixels]
+    return sorted(wide, key=lambda face: -face.box[2] * face.box[3])[: settings.max_faces]
