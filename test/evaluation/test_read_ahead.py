@@ -13,19 +13,7 @@ from ast_net_ros.evaluation.recording_result import seconds_since
 from ast_net_ros.model import load_model
 from ast_net_ros.pipeline import AffectPipeline
 from ast_net_ros.settings import PipelineSettings
-from ast_net_ros.vision.detection import Detection
 from ast_net_ros.vision.video import open_video
-
-
-class ScriptedDetector:
-    """Reports the shade of a frame as a detection; records the calling threads."""
-
-    def __init__(self) -> None:
-        self.threads: list[str] = []
-
-    def detect(self, image_bgr: np.ndarray) -> list[Detection]:
-        self.threads.append(threading.current_thread().name)
-        return [Detection((float(image_bgr[0, 0, 0]), 0, 1, 1), np.zeros((5, 2), np.float32), 0.9)]
 
 
 def make_frames(count, fail_at=None):
@@ -35,18 +23,18 @@ def make_frames(count, fail_at=None):
         yield RecordedFrame(index, index, np.full((4, 4, 3), index, np.uint8))
 
 
-def test_frames_come_in_order_with_their_own_detections():
-    detector = ScriptedDetector()
-    for index, ahead in enumerate(read_ahead(make_frames(50), detector.detect)):
-        assert ahead.frame.index == index
-        assert ahead.detections is not None and ahead.detections[0].box[0] == index
-    assert detector.threads == ["read ahead"] * 50
+def test_items_come_in_order_from_one_other_thread():
+    def work():
+        for index in range(50):
+            yield index, threading.current_thread().name
+
+    assert list(read_ahead(work())) == [(index, "read ahead") for index in range(50)]
 
 
 def test_reading_errors_arrive_after_the_frames_before():
     seen: list[int] = []
     with pytest.raises(OSError, match="the disk is gone"):
-        seen.extend(ahead.frame.index for ahead in read_ahead(make_frames(9, fail_at=5), None))
+        seen.extend(frame.index for frame in read_ahead(make_frames(9, fail_at=5)))
     assert threading.active_count() == 1 or not any(t.name == "read ahead" for t in threading.enumerate())
 
 
@@ -61,7 +49,7 @@ def test_few_frames_are_held_and_the_thread_ends():
                 third.set()
             yield frame
 
-    frames = read_ahead(endless(), None)
+    frames = read_ahead(endless())
     next(frames)
     assert third.wait(10)  # the thread works while nothing is taken
     frames.close()
