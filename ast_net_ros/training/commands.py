@@ -130,6 +130,7 @@ def evaluate_attributes_command(
     from ast_net_ros.model import load_model
     from ast_net_ros.training.attribute_metrics import face_metrics, invariance_metrics, smile_pair_metrics
     from ast_net_ros.training.data.face_sources import open_faces
+    from ast_net_ros.training.smile_metrics import smile_grading_metrics
 
     model = load_model(weights, device)
     faces = open_faces(data, part, log=click.echo)
@@ -137,7 +138,7 @@ def evaluate_attributes_command(
     if invariance:
         metrics["invariance"] = invariance_metrics(model, faces)
     if smile_pairs:
-        metrics["smile_pairs"] = smile_pair_metrics(model, smile_pairs)
+        metrics["smile_pairs"] = smile_pair_metrics(model, smile_pairs) | smile_grading_metrics(model, smile_pairs)
     _write_json(output, metrics)
     for name in ("with_duplicates", "without_duplicates"):
         m = metrics[name]
@@ -148,7 +149,10 @@ def evaluate_attributes_command(
             )
     if smile_pairs:
         m = metrics["smile_pairs"]
-        click.echo(f"smile above neutral: {m['smile_above_neutral']} of {m['people']}")
+        click.echo(
+            f"smile above neutral: {m['smile_above_neutral']} of {m['people']}, valence rises with every step of the "
+            f"smile in {m['graded']['rising_share']:.0%} of them"
+        )
     click.echo(f"written: {output}")
 
 

@@ -36,7 +36,7 @@ faces find the neutral face the least aroused of all. Sadness: -0.25 instead of 
 
 BOUNDS = np.array(
     [
-        [[-0.05, 0.05], [-0.30, 0.05]],  # neutral
+        [[-0.05, 0.05], [-0.30, 0.00]],  # neutral
         [[0.70, 0.90], [0.30, 0.65]],  # happiness
         [[0.20, 0.50], [0.50, 0.80]],  # surprise
         [[-0.80, -0.40], [-0.60, -0.25]],  # sadness

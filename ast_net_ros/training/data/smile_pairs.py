@@ -34,7 +34,7 @@ SMILE_INTENSITY = 0.6
 quarters of the way from neutral to a broad smile at valence 0.38 to 0.52)."""
 
 _STAGES = 9  # images from neutral to smiling, both included
-_WARP_SIDE = 4 * CHIP_SIDE
+WARP_SIDE = 4 * CHIP_SIDE
 
 
 class SmileRecordings:
@@ -78,7 +78,7 @@ def smile_recordings(
         DataError: No pair of this split shows a face in both images, or an image is missing.
     """
     detector = make_detector()
-    pairs = [aligned_pair(folder, name, detector, _WARP_SIDE) for name in people_in(folder, split)]
+    pairs = [aligned_pair(folder, name, detector, WARP_SIDE) for name in people_in(folder, split)]
     stages = [warp_between(*pair, _STAGES) for pair in pairs if pair is not None]
     if not stages:
         raise DataError(f"{folder}: no pair for '{split}' in which both faces are found")
