@@ -49,12 +49,12 @@ class Step:
 IMAGE_PATH = (
     Step("receive", "the callback of one camera", "ros/camera.py"),
     Step("wait", "one slot per camera, newest wins", "ros/latest_images.py"),
-    Step("take", "the newest of all cameras", "ros/inference_thread.py"),
-    Step("decode", "any encoding to BGR", "vision/image_decoding.py"),
+    Step("take and decode", "the newest of all cameras, as BGR", "ros/inference_thread.py"),
     Step("process", "one batch of frames", "pipeline.py"),
-    Step("detect", "faces, five landmarks", "vision/detection.py"),
-    Step("track and align", "same face as before? its chip", "vision/tracking.py"),
-    Step("estimate", "CNN, then each face's LSTM step", "model/inference.py"),
+    Step("find faces", "detect or follow, cut a chip each", "vision/face_finder.py"),
+    Step("track", "the same face as before?", "vision/tracking.py"),
+    Step("encode", "all chips through the CNN", "model/inference.py"),
+    Step("step", "each face's LSTM state, by stamp", "model/recurrent_state.py"),
     Step("convert and publish", "ValenceArousalArray", "ros/conversions.py"),
 )
 """What one image passes from the subscription's callback to the published message."""
