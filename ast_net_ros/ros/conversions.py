@@ -6,17 +6,18 @@ Imports neither torch nor the pipeline, so that `replay` starts quickly.
 from __future__ import annotations
 
 import math
-from array import array
 from collections.abc import Iterable
 
 import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
-from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
+from sensor_msgs.msg import CompressedImage, RegionOfInterest
 from std_msgs.msg import Header
 
 from ast_net_ros.face_affect import Box, FaceAffect
 from ast_net_ros.msg import ValenceArousal, ValenceArousalArray
+from ast_net_ros.ros.image_bridge import byte_array
+from ast_net_ros.ros.image_bridge import image_message as image_message
 
 NANOSECONDS = 1_000_000_000
 JPEG_QUALITY = 90
@@ -42,19 +43,11 @@ def time_message(stamp_ns: int) -> Time:
 # Images
 
 
-def image_message(header: Header, image_bgr: np.ndarray) -> Image:
-    """Return an image (H x W x 3 uint8 BGR) as a bgr8 message."""
-    height, width = image_bgr.shape[:2]
-    message = Image(header=header, height=height, width=width, encoding="bgr8", is_bigendian=0, step=3 * width)
-    message.data = _byte_array(image_bgr)
-    return message
-
-
 def compressed_message(header: Header, image_bgr: np.ndarray) -> CompressedImage:
     """Return an image (H x W x 3 uint8 BGR) as a JPEG message, with the format string of image_transport."""
     _, encoded = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     message = CompressedImage(header=header, format="bgr8; jpeg compressed bgr8")
-    message.data = _byte_array(encoded)
+    message.data = byte_array(encoded)
     return message
 
 
@@ -139,10 +132,3 @@ def region_of_interest(box: Box, image_size: tuple[int, int]) -> RegionOfInteres
 
 def _clamp(value: float, low: float) -> float:
     return min(max(float(value), low), 1.0)
-
-
-def _byte_array(values: np.ndarray) -> array:
-    """Return the bytes of `values` as array('B'), the one type that a message stores without checking each element."""
-    data = array("B")
-    data.frombytes(np.ascontiguousarray(values).data.cast("B"))
-    return data

@@ -16,9 +16,10 @@ from ast_net_ros.face_affect import FaceAffect
 from ast_net_ros.pipeline import AffectPipeline, Frame
 from ast_net_ros.ros.camera import Camera
 from ast_net_ros.ros.conversions import NANOSECONDS, is_finite, nanoseconds, seconds
+from ast_net_ros.ros.image_bridge import decode_message
 from ast_net_ros.ros.latest_images import LatestImages, QueuedImage
 from ast_net_ros.ros.rolling_stats import RecentValues
-from ast_net_ros.vision.image_decoding import MAX_PIXELS, ImageError, decode_image
+from ast_net_ros.vision.image_decoding import MAX_PIXELS, ImageError
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ class InferenceThread:
     def _decode(self, camera: Camera, queued: QueuedImage) -> _DecodedImage | None:
         message = queued.message
         try:
-            image = decode_image(message, self._max_pixels())
+            image = decode_message(message, self._max_pixels())
         except ImageError as error:
             camera.counts.bad += 1
             self._pending.discard(camera)

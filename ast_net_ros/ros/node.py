@@ -44,6 +44,7 @@ from ast_net_ros.ros.diagnostics import estimation_status
 from ast_net_ros.ros.hri.input import HriInput
 from ast_net_ros.ros.hri.messages import TRACKED, HriMessages, load_hri_messages
 from ast_net_ros.ros.hri.output import HriOutput
+from ast_net_ros.ros.image_bridge import image_converter
 from ast_net_ros.ros.inference_thread import Estimate, InferenceThread
 from ast_net_ros.ros.latest_images import LatestImages
 from ast_net_ros.ros.runtime.log_bridge import bridge_logging
@@ -142,6 +143,7 @@ class AstNetNode(LifecycleNode):
             return self._fail(f"cannot configure: {_reason(error)}")
         self._pipeline = pipeline
         self._state, self._stop_reason, self._last_error = "inactive", "", ""
+        self.get_logger().info(f"images are converted by {image_converter().description}")
         self.get_logger().info(
             f"network runs on {model.device} in {model.precision} with {model.runtime}; weights {model.weights_path}, "
             f"SHA-256 {model.weights_hash[:12]}: {model.description}"

@@ -103,7 +103,25 @@ def decode_image(message: RawImage | CompressedImage, max_pixels: int = MAX_PIXE
     )
 
 
-def _decode_raw(message: RawImage, max_pixels: int) -> np.ndarray:
+def bytes_per_pixel(encoding: str) -> int:
+    """Return the bytes of one pixel of an encoding in ENCODINGS."""
+    layout = _LAYOUTS[encoding]
+    return layout.channels * layout.sample_bytes
+
+
+def check_raw_image(message: RawImage, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Check encoding and sizes of a raw image, before memory is allocated for it.
+
+    Args:
+        message: The image.
+        max_pixels: Larger images are rejected.
+
+    Returns:
+        Its bytes as a flat uint8 view.
+
+    Raises:
+        ImageError: See `decode_image`.
+    """
     layout = _LAYOUTS.get(message.encoding)
     if layout is None:
         raise ImageError(f"encoding {message.encoding[:80]!r}: unknown; use one of {', '.join(ENCODINGS)}")
@@ -124,6 +142,13 @@ def _decode_raw(message: RawImage, max_pixels: int) -> np.ndarray:
         )
     if layout.channels == 2 and width % 2:
         raise ImageError(f"width {width}: {message.encoding} stores pixels in pairs; the width must be even")
+    return data
+
+
+def _decode_raw(message: RawImage, max_pixels: int) -> np.ndarray:
+    data = check_raw_image(message, max_pixels)
+    layout = _LAYOUTS[message.encoding]
+    height, width, step = int(message.height), int(message.width), int(message.step)
     if layout.sample_bytes == 2:
         samples: np.ndarray = np.ndarray(
             (height, width), ">u2" if message.is_bigendian else "<u2", buffer=data, strides=(step, 2)

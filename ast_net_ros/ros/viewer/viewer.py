@@ -23,11 +23,12 @@ from ast_net_ros.msg import ValenceArousalArray
 from ast_net_ros.ros import diagnostics_keys as keys
 from ast_net_ros.ros.camera import Camera, ImageMessage, image_qos
 from ast_net_ros.ros.conversions import face_affect, seconds
+from ast_net_ros.ros.image_bridge import decode_message
 from ast_net_ros.ros.runtime.arguments import positive_number
 from ast_net_ros.ros.runtime.spinning import StartError, run_node
 from ast_net_ros.ros.viewer.rerun_log import RerunLog
 from ast_net_ros.ros.viewer.rerun_process import LOOPBACK, ViewerError
-from ast_net_ros.vision.image_decoding import ImageError, decode_image
+from ast_net_ros.vision.image_decoding import ImageError
 
 
 class Viewer(Node):
@@ -70,7 +71,7 @@ class Viewer(Node):
             return
         self._shown_at[camera.topic] = now
         try:
-            image = decode_image(message)
+            image = decode_message(message)
         except ImageError as error:
             camera.warn_throttled(f"cannot be shown: {error}", self.get_logger())
             return
