@@ -1,6 +1,6 @@
 """Makes docs/images/demo.jpg from the results of `make demo`.
 
-    python tools/docs/demo_image.py out/demo
+python tools/docs/demo_image.py out/demo
 """
 
 from __future__ import annotations
