@@ -84,3 +84,13 @@ def test_container_files_pass_their_linter() -> None:
 def test_the_container_copies_what_exists() -> None:
     for source in re.findall(r"^COPY (?!--from)(\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE):
         assert (ROOT / source).exists(), source
+
+
+@pytest.mark.parametrize("distro", ["humble", "jazzy", "lyrical"])
+def test_the_readme_has_an_install_recipe(distro: str) -> None:
+    printed = subprocess.run(["tools/setup/readme_recipe.sh", distro], cwd=ROOT, capture_output=True, text=True)
+    assert printed.returncode == 0, printed.stderr
+    files = re.findall(r"src/ast_net_ros/(\S+)", printed.stdout)
+    assert files and all((ROOT / file).is_file() for file in files)
+    assert f"/opt/ros/{distro}/" in printed.stdout and "colcon build" in printed.stdout
+    assert subprocess.run(["bash", "-n"], input=printed.stdout, text=True).returncode == 0

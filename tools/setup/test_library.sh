@@ -35,7 +35,7 @@ unset PYTHONPATH VIRTUAL_ENV AMENT_PREFIX_PATH LD_LIBRARY_PATH
 [ -x "$directory/bin/python" ] || "$python" -m venv "$directory"
 pip=("$directory/bin/python" -m pip --disable-pip-version-check --quiet install --no-compile --prefer-binary)
 torch=()
-[ -z "${AST_NET_TORCH:-}" ] || torch=("$AST_NET_TORCH")
+[ -z "${AST_NET_TORCH:-}" ] || torch=("$AST_NET_TORCH" "onnx>=1.12")
 constraints=()
 if [ "$versions" = oldest ]; then
     "${pip[@]}" "setuptools<80" # an old torch imports pkg_resources
@@ -46,7 +46,7 @@ if [ "$versions" = oldest ]; then
 else
     "${pip[@]}" "$root" "${torch[@]}"
 fi
-"${pip[@]}" "${constraints[@]}" "pytest>=7.4" "hypothesis>=6.80" "scipy>=1.8" "psutil>=5.9" pyyaml --requirement "$requirements/evaluate.txt"
+"${pip[@]}" "${constraints[@]}" "pytest>=7.4" "hypothesis>=6.80" "scipy>=1.8" "psutil>=5.9" "mcap-ros2-support>=0.5,<1" pyyaml --requirement "$requirements/evaluate.txt"
 export AST_NET_MEDIA=${AST_NET_MEDIA:-$root/.cache/media}
 "$directory/bin/python" "$root/tools/setup/fetch_media.py" "$AST_NET_MEDIA"
 "$directory/bin/python" - <<'END'
@@ -54,7 +54,12 @@ import sys, cv2, numpy, onnxruntime
 print("[library] Python", sys.version.split()[0], "NumPy", numpy.__version__, "OpenCV", cv2.__version__,
       "ONNX Runtime", onnxruntime.__version__)
 END
+tests=()
+for name in model vision pipeline bags; do tests+=("$root/test/$name"); done
+if [ -z "${AST_NET_TORCH:-}" ]; then
+    while IFS= read -r file; do tests+=("--ignore=$file"); done < <(grep -rlE '^(import|from) (torch|onnx)\b' "${tests[@]}")
+    echo "[library] without torch, not run: ${tests[*]:4}"
+fi
 cd "$directory"
 # The command, not `python -m pytest`, which would put this directory on the path.
-"$directory/bin/pytest" -c "$root/pyproject.toml" --rootdir "$root" -p no:cacheprovider \
-    "$root/test/model" "$root/test/vision" "$root/test/pipeline" "$root/test/bags" "$root/test/test_cli.py" "$@"
+"$directory/bin/pytest" -c "$root/pyproject.toml" --rootdir "$root" -p no:cacheprovider "${tests[@]}" "$root/test/test_cli.py" "$@"
