@@ -21,6 +21,7 @@ from ast_net_ros.model.inference import AffectModel, load_model
 from ast_net_ros.model.recurrent_state import FaceState, advance
 from ast_net_ros.model.resting_baseline import RestingBaseline
 from ast_net_ros.settings import PipelineSettings
+from ast_net_ros.vision.appearance import describe
 from ast_net_ros.vision.detection import Detection, Detector, make_detector
 from ast_net_ros.vision.face_finder import FaceFinder, FoundFaces, Frame
 from ast_net_ros.vision.quality import QUALITY_THRESHOLD, face_quality
@@ -190,6 +191,7 @@ class AffectPipeline:
         """Return the source's memory, reset where its stamps jumped."""
         source = self._sources.setdefault(frame.source, _Source())
         source.tracker.timeout = settings.track_timeout
+        source.tracker.sure_score = settings.score_threshold if frame.detections is None else 0.0
         if source.stamp is not None and not 0 <= frame.stamp - source.stamp <= settings.max_time_gap:
             logger.warning(
                 "source '%s': stamps jumped by %+.3f s; %d face states are reset",
@@ -204,8 +206,12 @@ class AffectPipeline:
         frame = found.frame
         source = self._enter(frame, settings)
         observations = []
-        tracks = source.tracker.update(found.detections, found.chips, frame.stamp)
-        for detection, chip, track in zip(found.detections, found.chips, tracks):
+        faces = list(zip(found.detections, found.chips))
+        appearances = [describe(frame.image, detection.landmarks, chip) for detection, chip in faces]
+        tracks = source.tracker.update(found.detections, appearances, frame.stamp)
+        for (detection, chip), track in zip(faces, tracks):
+            if track is None:
+                continue
             if track.number not in source.names:
                 source.names[track.number] = f"{self._id_prefix}{next(self._numbers)}"
             face_id = source.names[track.number]

@@ -31,7 +31,8 @@ class PipelineSettings:
     """How frames are processed. May change between two frames.
 
     Attributes:
-        score_threshold: Minimum score of a face detection, in [0, 1].
+        score_threshold: Minimum score of a face detection, in [0, 1]. A face that has a track may score less than
+            half of it for a while: it is turned, blurred or partly hidden.
         max_faces: Number of faces processed in a frame; the largest ones. At least 1.
         min_face_pixels: Faces narrower than this in the frame are ignored. Pixels, at least 1.
         detector_input_size: Frames are scaled down until their longer side has this many pixels before detection.

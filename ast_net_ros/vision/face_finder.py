@@ -13,8 +13,10 @@ from ast_net_ros.settings import PipelineSettings
 from ast_net_ros.vision.alignment import align_face
 from ast_net_ros.vision.detection import Detection, Detector
 from ast_net_ros.vision.optical_flow import FlowReference, follow_faces, make_reference
+from ast_net_ros.vision.tracking import CONTINUING_SCORE, intersection_over_union
 
 _STAMP_TOLERANCE = 1e-4  # seconds; cameras do not stamp to the microsecond
+_CONTINUING_OVERLAP = 0.3  # of an unlikely detection with a face of the last frame
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ class FaceFinder:
 
         Args:
             frame: Its detections are used where it has any; else its faces are detected when the detection interval
-                has passed, when the settings have changed or when a face was lost, and followed otherwise.
+                has passed, when the settings have changed or when a face was lost, and followed otherwise. Those below
+            `score_threshold` are near a face of the last frame and meant to continue its track only.
             settings: Apply to this frame.
 
         Raises:
@@ -122,13 +125,22 @@ class FaceFinder:
         if frame.detections is None and _may_follow(source, frame, settings) and _follow(source, frame):
             return source.faces
         source.detected, source.settings = frame.stamp, settings
-        found = frame.detections
-        if found is None:
-            found = self.detector.detect(frame.image, settings.score_threshold, settings.detector_input_size)
+        found = self._detect(frame, source.faces, settings) if frame.detections is None else frame.detections
         source.faces = _select(found, settings)
         follow = settings.detection_interval > 0 and source.faces
         source.reference = make_reference(frame.image, source.faces) if follow else None
         return source.faces
+
+    def _detect(self, frame: Frame, last: Sequence[Detection], settings: PipelineSettings) -> list[Detection]:
+        """Detect faces; unlikely ones count only where the last frame had a face, which may have turned or blurred."""
+        score = settings.score_threshold * CONTINUING_SCORE
+        found = self.detector.detect(frame.image, score, settings.detector_input_size)
+        return [
+            face
+            for face in found
+            if face.score >= settings.score_threshold
+            or any(intersection_over_union(face.box, known.box) > _CONTINUING_OVERLAP for known in last)
+        ]
 
 
 def _may_follow(source: _Source, frame: Frame, settings: PipelineSettings) -> bool:

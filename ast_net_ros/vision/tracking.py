@@ -1,10 +1,20 @@
-"""Following faces from image to image of one camera.
+"""Tracking faces from image to image of one camera.
 
-In: the detections of one image, their chips, and the image's stamp. Out: a track for every detection.
+In: the detections of one image with their appearance, and the image's stamp. Out: a track for every detection.
 
-A detection continues a track when it lies where the track would be by now, has about its size, and looks like it.
-Looks are compared on the aligned chip (orientations of its edges), so that two people who pass
-each other, or one who takes the other's place, do not inherit an id. A number is given once and never again.
+The association follows ByteTrack (Zhang et al. 2022) and OC-SORT (Cao et al. 2023): each track is moved on by its
+velocity as observed, likely detections are assigned to all tracks at once, and unlikely ones may only continue a
+track that was there in the image before. What decides differs with the case, as people turn their heads at 5 images
+a second and faces differ less than pedestrians' clothes:
+
+- A box that continues a track within a few tenths of a second, without a rival: position alone. A head that turns
+  looks different from image to image and keeps its track.
+- Two people near each other: position and appearance together.
+- After a gap: appearance, which must be more similar the longer the gap. Whoever takes another one's place gets a
+  track of their own.
+
+A track keeps several templates of its appearance, so that a head that turns back is known again. A number is given
+once and never again.
 """
 
 from __future__ import annotations
@@ -12,166 +22,241 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
-import cv2
 import numpy as np
 
+from ast_net_ros.vision.appearance import Appearance
+from ast_net_ros.vision.assignment import assign
 from ast_net_ros.vision.detection import Detection
 
-# On the Face Research Lab London Set (51 people) one person's neutral and smiling chips have a likeness of 0.72 or
-# more; two people's have a median of 0.65. Between neighbouring video frames one face stays above 0.79.
-LIKENESS_CONTINUED = 0.62  # wanted where the face was seen in the image before and overlaps its place there
-LIKENESS_REGAINED = 0.72  # wanted after a miss or a leap
-_OVERLAP_CONTINUED = 0.5  # intersection over union
-_LOOKS_SECONDS = 0.3  # time constant with which a track's looks follow the face
+Box = tuple[float, float, float, float]
+CONTINUING_SCORE = 0.43
+"""Share of `sure_score` from which on a detection can continue a track: 0.3 at the default of 0.7."""
+
+_FORBIDDEN = 1e6  # cost of a pair that cannot be
+
+
+@dataclass(frozen=True)
+class AssociationSettings:
+    """What decides whether a detection continues a track. The defaults are those of `tools/tracking`.
+
+    Similarity below is that of shapes less the distance of hair colours, at most 1. Chosen on one half of the people
+    of `tools/tracking`; docs/tracking.md has the metrics of the other half.
+
+    Attributes:
+        continued_seconds: Longest time since the last observation for which position alone may decide. Seconds.
+        bridged_seconds: The same where an image in between did not show the face.
+        continued_overlap: Least overlap with the predicted box, or the last one, for which it does.
+        similarity_near: Least similarity otherwise, right after the last observation.
+        similarity_regained: The same `gap_seconds` after it and later. In between it grows evenly.
+        gap_seconds: See there.
+        hair_weight: What one CIELAB unit between two hair colours takes off the similarity.
+        position_weight: What an offset by one face size costs, beside 1 for the similarity, between rivals.
+        reach, reach_per_second, largest_reach: How far a face may be from its predicted place, in face sizes.
+        largest_size_ratio: Between two observations.
+    """
+
+    continued_seconds: float = 0.45
+    bridged_seconds: float = 0.28
+    continued_overlap: float = 0.5
+    similarity_near: float = 0.3
+    similarity_regained: float = 0.75
+    gap_seconds: float = 0.4
+    hair_weight: float = 0.0075
+    position_weight: float = 1.0
+    reach: float = 0.7
+    reach_per_second: float = 3.0
+    largest_reach: float = 2.0
+    largest_size_ratio: float = 1.8
+
+
 _VELOCITY_SECONDS = 0.2  # time constant of a track's velocity
-_REACH, _REACH_PER_SECOND, _LARGEST_REACH = 0.5, 2.0, 1.5  # how far a face may be off, in face sizes
-_LARGEST_SIZE_RATIO = 1.8
+_LONGEST_PREDICTION = 1 / 3  # seconds for which a velocity is trusted
+_TEMPLATE_SECONDS, _HAIR_SECONDS = 0.3, 0.5  # time constants with which templates and hair colour follow the face
+_NEW_TEMPLATE = 0.85  # a shape less similar than this to every template becomes one
+_MOST_TEMPLATES = 6
 
 
 @dataclass
 class Track:
-    """One face followed through the images of a camera.
+    """One face tracked through the images of a camera.
 
-    number: unique in the tracker's life. detection: where it was last seen. last_seen: stamp, seconds.
+    Attributes:
+        number: Unique in the tracker's life.
+        detection: The last observation.
+        last_seen: Its stamp, seconds.
+        templates: Unit vectors, the shapes that this face has shown (see Appearance); the latest one last.
+        hair: Its colour, a running mean (see Appearance).
+        velocity: Of the box's centre, pixels per second.
+        missed: Whether the newest image did not show it.
     """
 
     number: int
     detection: Detection
     last_seen: float
-    looks: np.ndarray
-    velocity: np.ndarray  # of the box's centre, pixels per second
-    missed: bool = False  # whether the newest image did not show it
+    templates: list[np.ndarray]
+    hair: np.ndarray
+    velocity: np.ndarray
+    missed: bool = False
 
-    def centre_at(self, stamp: float) -> np.ndarray:
-        """Where the box's centre should be at `stamp`; trusted for a third of a second at most."""
-        return _centre(self.detection.box) + self.velocity * min(stamp - self.last_seen, 1 / 3)
+    def box_at(self, stamp: float) -> Box:
+        """Return the box where it should be at `stamp`."""
+        x, y, width, height = self.detection.box
+        dx, dy = (self.velocity * min(stamp - self.last_seen, _LONGEST_PREDICTION)).tolist()
+        return (x + dx, y + dy, width, height)
+
+    def follow(self, detection: Detection, appearance: Appearance, stamp: float) -> None:
+        """Take over a new observation."""
+        elapsed = stamp - self.last_seen
+        if elapsed > 0:
+            moved = (_centre(detection.box) - _centre(self.detection.box)) / elapsed
+            self.velocity = self.velocity + (moved - self.velocity) * _share(elapsed, _VELOCITY_SECONDS)
+            self.hair = self.hair + (appearance.hair - self.hair) * _share(elapsed, _HAIR_SECONDS)
+            self._learn(appearance.shape, elapsed)
+        self.detection, self.last_seen = detection, stamp
+
+    def _learn(self, shape: np.ndarray, elapsed: float) -> None:
+        """Blend the shape into the template most like it, or keep it as a further one."""
+        similarities = [float(shape @ template) for template in self.templates]
+        nearest = int(np.argmax(similarities))
+        if similarities[nearest] < _NEW_TEMPLATE:
+            self.templates = [*self.templates[-(_MOST_TEMPLATES - 1) :], shape]
+            return
+        template = self.templates.pop(nearest)
+        template = template + (shape - template) * _share(elapsed, _TEMPLATE_SECONDS)
+        self.templates.append(template / max(float(np.linalg.norm(template)), 1e-6))
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A detection that may continue a track.
+
+    offset: from the predicted place, in face sizes. similarity: see AssociationSettings. overlap: with the predicted
+    or the last box, the larger.
+    """
+
+    offset: float
+    similarity: float
+    overlap: float
 
 
 class FaceTracker:
-    """Keeps the tracks of one camera. timeout: seconds without a sight until a track has ended."""
+    """Keeps the tracks of one camera.
 
-    def __init__(self, timeout: float = 1.0):
-        self.timeout = timeout
+    Attributes:
+        timeout: A track ends when its face has not been seen for longer than this. Seconds.
+        sure_score: Detections from this score on begin tracks; those below only continue them. In [0, 1].
+        tracks: Those that have not ended.
+    """
+
+    def __init__(self, timeout: float = 1.0, sure_score: float = 0.7, settings: AssociationSettings | None = None):
+        self.timeout, self.sure_score = timeout, sure_score
+        self.settings = settings or AssociationSettings()
         self.tracks: list[Track] = []
         self._given = 0
 
-    def update(self, detections: Sequence[Detection], chips: Sequence[np.ndarray], stamp: float) -> list[Track]:
-        """Match one image's detections (with one chip each) to the tracks; the track of each, in their order.
+    def update(
+        self, detections: Sequence[Detection], appearances: Sequence[Appearance], stamp: float
+    ) -> list[Track | None]:
+        """Assign one image's detections to the tracks.
 
-        Stamps must not go backward (ValueError): the caller resets first.
+        Args:
+            detections: All faces of the image.
+            appearances: One for each detection.
+            stamp: Of the image, seconds; not before the last one.
+
+        Returns:
+            The track of each detection, in their order; None for an unlikely one that continues nothing.
+
+        Raises:
+            ValueError: The stamp went backward. The caller resets first.
         """
         if any(stamp < track.last_seen for track in self.tracks):
             raise ValueError(f"stamp {stamp} lies before the last image's; reset the tracker first")
         self.tracks = [track for track in self.tracks if stamp - track.last_seen <= self.timeout]
-        looks = [appearance(chip) for chip in chips]
-        assigned = self._assign(detections, looks, stamp)
-        followed = []
-        for index, detection in enumerate(detections):
-            track = assigned.get(index)
-            if track is None:
-                track = self._begin(detection, looks[index], stamp)
-            else:
-                _follow(track, detection, looks[index], stamp)
-            followed.append(track)
+        sure = [i for i, detection in enumerate(detections) if detection.score >= self.sure_score]
+        unlikely = [i for i in range(len(detections)) if i not in sure]
+        assigned = self._assign(sure, self.tracks, detections, appearances, stamp)
+        continued = {track.number for track in assigned.values()}
+        waiting = [track for track in self.tracks if track.number not in continued and not track.missed]
+        assigned |= self._assign(unlikely, waiting, detections, appearances, stamp)
+        for index, track in assigned.items():
+            track.follow(detections[index], appearances[index], stamp)
+        for index in sure:
+            if index not in assigned:
+                assigned[index] = self._begin(detections[index], appearances[index], stamp)
         for track in self.tracks:
             track.missed = track.last_seen < stamp
-        return followed
+        return [assigned.get(index) for index in range(len(detections))]
 
     def reset(self) -> None:
         """Forget every track. Numbers go on."""
         self.tracks = []
 
-    def _begin(self, detection: Detection, looks: np.ndarray, stamp: float) -> Track:
+    def _begin(self, detection: Detection, appearance: Appearance, stamp: float) -> Track:
         self._given += 1
-        track = Track(self._given, detection, stamp, looks, np.zeros(2))
+        track = Track(self._given, detection, stamp, [appearance.shape], appearance.hair, np.zeros(2))
         self.tracks.append(track)
         return track
 
-    def _assign(self, detections: Sequence[Detection], looks: list[np.ndarray], stamp: float) -> dict[int, Track]:
-        """Best pairs first, every track and every detection once."""
-        pairs = []
-        for index, detection in enumerate(detections):
-            for track in self.tracks:
-                score = _match_score(track, detection, looks[index], stamp)
-                if score is not None:
-                    pairs.append((score, index, track))
-        pairs.sort(key=lambda pair: (-pair[0], pair[1], pair[2].number))
-        assigned: dict[int, Track] = {}
-        taken: set[int] = set()
-        for _, index, track in pairs:
-            if index not in assigned and track.number not in taken:
-                assigned[index] = track
-                taken.add(track.number)
-        return assigned
+    def _assign(
+        self,
+        indices: Sequence[int],
+        tracks: Sequence[Track],
+        detections: Sequence[Detection],
+        appearances: Sequence[Appearance],
+        stamp: float,
+    ) -> dict[int, Track]:
+        """The best assignment of the detections at `indices` to `tracks`: index -> track."""
+        if not indices or not tracks:
+            return {}
+        pairs = {
+            (row, column): pair
+            for row, index in enumerate(indices)
+            for column, track in enumerate(tracks)
+            if (pair := self._pair(track, detections[index], appearances[index], stamp)) is not None
+        }
+        similarity = np.full((len(indices), len(tracks)), -np.inf)
+        for place, pair in pairs.items():
+            similarity[place] = pair.similarity
+        best_track, best_detection = similarity.argmax(axis=1), similarity.argmax(axis=0)
+        cost = np.full(similarity.shape, _FORBIDDEN)
+        for (row, column), pair in pairs.items():
+            # A rival: the track or the detection has another partner, and these two are most similar to each other.
+            rivals = column != best_track[row] and best_detection[best_track[row]] == row
+            rivals = rivals or (row != best_detection[column] and best_track[best_detection[column]] == column)
+            if self._continues(pair, tracks[column], bool(rivals), stamp):
+                cost[row, column] = self.settings.position_weight * pair.offset - pair.similarity
+        return {indices[row]: tracks[column] for row, column in assign(cost, _FORBIDDEN)}
+
+    def _pair(self, track: Track, detection: Detection, appearance: Appearance, stamp: float) -> _Pair | None:
+        """How a detection compares with a track; None where it is out of reach or of another size."""
+        settings, predicted = self.settings, track.box_at(stamp)
+        size, before = _size(detection.box), _size(track.detection.box)
+        if not 1 / settings.largest_size_ratio < size / before < settings.largest_size_ratio:
+            return None
+        reach = settings.reach + settings.reach_per_second * (stamp - track.last_seen)
+        offset = float(np.linalg.norm(_centre(detection.box) - _centre(predicted))) / max(size, before)
+        if offset > min(reach, settings.largest_reach):
+            return None
+        similarity = max(float(template @ appearance.shape) for template in track.templates)
+        similarity -= settings.hair_weight * float(np.linalg.norm(track.hair - appearance.hair))
+        places = (predicted, track.detection.box)
+        return _Pair(offset, similarity, max(intersection_over_union(detection.box, place) for place in places))
+
+    def _continues(self, pair: _Pair, track: Track, rivals: bool, stamp: float) -> bool:
+        """Whether the detection may be the track's face."""
+        settings = self.settings
+        elapsed = stamp - track.last_seen
+        longest = settings.bridged_seconds if track.missed else settings.continued_seconds
+        if elapsed <= longest and pair.overlap >= settings.continued_overlap and not rivals:
+            return True
+        gap = min(elapsed / settings.gap_seconds, 1.0)
+        wanted = settings.similarity_near + (settings.similarity_regained - settings.similarity_near) * gap
+        return pair.similarity >= wanted
 
 
-def appearance(chip: np.ndarray) -> np.ndarray:
-    """What a face looks like, as a unit vector: edge orientations in a 6 x 6 grid of the chip (S x S uint8).
-
-    A histogram of oriented gradients (Dalal and Triggs 2005) with the mean over the grid taken out of each
-    orientation. The dot product of two is their likeness in [-1, 1].
-    """
-    grey = chip.astype(np.float32)
-    dx, dy = cv2.Sobel(grey, cv2.CV_32F, 1, 0).ravel(), cv2.Sobel(grey, cv2.CV_32F, 0, 1).ravel()
-    strength = np.sqrt(dx * dx + dy * dy)
-    angle = np.arctan2(dy, dx) * np.float32(8 / np.pi)  # orientations, eight in half a turn; a full turn is the same
-    # Each pixel votes for the two orientations beside its own.
-    lower = np.floor(angle)
-    for_upper = (angle - lower) * strength
-    orientation = lower.astype(np.int32)
-    votes = np.zeros(8 * strength.size, np.float32)
-    first = _first_votes(strength.size)
-    votes[first + (orientation & 7)] = strength - for_upper
-    votes[first + (orientation + 1 & 7)] = for_upper
-    # As cv2.resize does by area, which takes no eight channels at every size.
-    height, width = chip.shape
-    rows = (_averages(height) @ votes.reshape(height, -1)).reshape(6, width, 8)
-    cells = _averages(width) @ rows
-    cells = np.sqrt(cells / (np.linalg.norm(cells, axis=2, keepdims=True) + 20))
-    cells = (cells - cells.mean(axis=(0, 1))).ravel()
-    return cells / max(math.sqrt(cells @ cells), 1e-6)
-
-
-@lru_cache(maxsize=4)
-def _first_votes(pixels: int) -> np.ndarray:
-    """Where each pixel's eight votes begin."""
-    return np.arange(0, 8 * pixels, 8, dtype=np.int32)
-
-
-@lru_cache(maxsize=4)
-def _averages(side: int) -> np.ndarray:
-    """6 x side: each row averages its sixth of the pixels."""
-    return cv2.resize(np.eye(side, dtype=np.float32), (side, 6), interpolation=cv2.INTER_AREA)
-
-
-def _match_score(track: Track, detection: Detection, looks: np.ndarray, stamp: float) -> float | None:
-    """How well a detection continues a track (larger is better), or None where it cannot be that face."""
-    size, before = _size(detection.box), _size(track.detection.box)
-    if not 1 / _LARGEST_SIZE_RATIO < size / before < _LARGEST_SIZE_RATIO:
-        return None
-    elapsed = stamp - track.last_seen
-    off = float(np.linalg.norm(_centre(detection.box) - track.centre_at(stamp))) / max(size, before)
-    if off > min(_REACH + _REACH_PER_SECOND * elapsed, _LARGEST_REACH):
-        return None
-    likeness = float(looks @ track.looks) / float(np.linalg.norm(track.looks))
-    continued = not track.missed and intersection_over_union(detection.box, track.detection.box) > _OVERLAP_CONTINUED
-    if likeness < (LIKENESS_CONTINUED if continued else LIKENESS_REGAINED):
-        return None
-    return likeness - off
-
-
-def _follow(track: Track, detection: Detection, looks: np.ndarray, stamp: float) -> None:
-    elapsed = stamp - track.last_seen
-    if elapsed > 0:
-        moved = (_centre(detection.box) - _centre(track.detection.box)) / elapsed
-        track.velocity += (moved - track.velocity) * (1 - np.exp(-elapsed / _VELOCITY_SECONDS))
-        track.looks = track.looks + (looks - track.looks) * float(1 - np.exp(-elapsed / _LOOKS_SECONDS))
-    track.detection, track.last_seen = detection, stamp
-
-
-def intersection_over_union(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
+def intersection_over_union(a: Box, b: Box) -> float:
     """Overlap of two boxes (x, y, width, height), in [0, 1]."""
     width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
@@ -179,9 +264,14 @@ def intersection_over_union(a: tuple[float, float, float, float], b: tuple[float
     return shared / max(a[2] * a[3] + b[2] * b[3] - shared, 1e-9)
 
 
-def _centre(box: tuple[float, float, float, float]) -> np.ndarray:
+def _centre(box: Box) -> np.ndarray:
     return np.array([box[0] + box[2] / 2, box[1] + box[3] / 2])
 
 
-def _size(box: tuple[float, float, float, float]) -> float:
-    return max(float(np.sqrt(max(box[2], 1.0) * max(box[3], 1.0))), 1.0)
+def _size(box: Box) -> float:
+    return math.sqrt(max(box[2], 1.0) * max(box[3], 1.0))
+
+
+def _share(elapsed: float, time_constant: float) -> float:
+    """How much of a change an exponential filter takes over."""
+    return 1 - math.exp(-elapsed / time_constant)

@@ -28,6 +28,7 @@ SIDE = 100
 CANONICAL = np.array([[-0.17, -0.12], [0.17, -0.12], [0.0, 0.05], [-0.13, 0.2], [0.13, 0.2]], np.float32)
 SOURCES = ("left", "right")
 TIMEOUT = 1.0
+HANDOVER = 0.5  # seconds: nobody takes another one's place faster than this
 
 
 def _network() -> AffectModel:
@@ -76,11 +77,17 @@ class FaultError(RuntimeError):
     """Raised inside the network where the script says so."""
 
 
-def _seen(moment: Moment) -> list[tuple[int, int, int]]:
-    """Merged people are one face: the one in front."""
+def _seen(moment: Moment, stamp: float, last: dict[tuple[str, int], tuple[int, float]]) -> list[tuple[int, int, int]]:
+    """Merged people are one face: the one in front, who takes a place only some time after another one has left it.
+
+    last: who was at a place of a camera, and when; taken on.
+    """
     seen: dict[int, tuple[int, int, int]] = {}
     for person, place, light in moment.people:
-        seen.setdefault(place, (person, place, light))
+        before, when = last.get((moment.source, place), (person, stamp))
+        if person == before or stamp - when > HANDOVER:
+            seen.setdefault(place, (person, place, light))
+    last.update({(moment.source, place): (person, stamp) for person, place, _ in seen.values()})
     return list(seen.values())
 
 
@@ -135,9 +142,11 @@ def test_an_estimate_depends_on_the_faces_own_frames_only(script: list[Moment], 
     alone: dict[str, Alone] = {}
     person_of: dict[str, tuple[str, int]] = {}
     clock = dict.fromkeys(SOURCES, 10.0)
+    last: dict[tuple[str, int], tuple[int, float]] = {}
     for moment in script:
         clock[moment.source] += moment.step
-        stamp, seen = clock[moment.source], _seen(moment)
+        stamp = clock[moment.source]
+        seen = _seen(moment, stamp, last)
         image = _image(seen)
         detector.found = [_detection(place) for _, place, _ in seen]
         chips = [align_face(image, d.landmarks, MODEL.config.chip_side) for d in detector.found]
