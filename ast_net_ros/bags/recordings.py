@@ -21,14 +21,7 @@ from ast_net_ros.bags.names import recording_name
 from ast_net_ros.bags.paths import RecordingError, is_recorded_bag
 from ast_net_ros.bags.reader import Bag
 from ast_net_ros.bags.storage import ReadingProblems, StoredTopic
-from ast_net_ros.bags.topics import (
-    NANOSECONDS,
-    check_readable,
-    choose_topic,
-    open_recorded_bag,
-    seconds_text,
-    stamp_of,
-)
+from ast_net_ros.bags.topics import NANOSECONDS, check_readable, choose_topic, open_recorded_bag, seconds_text, stamp_of
 from ast_net_ros.vision.image_decoding import ImageError, decode_image
 from ast_net_ros.vision.video import Video, VideoError, open_video
 

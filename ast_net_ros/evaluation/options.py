@@ -59,11 +59,7 @@ _OPTIONS: dict[str, tuple[click.ParamType, str | None, str]] = {
         "S",
         "Seconds between two detections; optical flow tracks the faces in between. 0 detects in every frame.",
     ),
-    "track_timeout": (
-        click.FloatRange(0.05, 60),
-        "S",
-        "A track ends when its face has not been seen for S seconds.",
-    ),
+    "track_timeout": (click.FloatRange(0.05, 60), "S", "A track ends when its face has not been seen for S seconds."),
     "max_time_gap": (
         click.FloatRange(0.1, 3600),
         "S",

@@ -36,12 +36,7 @@ class _TaskResult:
 
 
 def run_on_ray(
-    jobs: Sequence[RecordingJob],
-    work: Work,
-    report: Progress,
-    address: str,
-    workers: int,
-    log: Callable[[str], None],
+    jobs: Sequence[RecordingJob], work: Work, report: Progress, address: str, workers: int, log: Callable[[str], None]
 ) -> list[str | None]:
     """Process the jobs as Ray tasks.
 

@@ -38,11 +38,7 @@ from ast_net_ros.evaluation.labels.matching import check_rule
 from ast_net_ros.evaluation.metrics.summary import MetricOptions, evaluation_metrics, read_results, write_results
 from ast_net_ros.evaluation.offline import evaluate_recording, key_of, library_versions
 from ast_net_ros.evaluation.options import EstimationSettings
-from ast_net_ros.evaluation.recording_result import (
-    RecordingResult,
-    RecordingResultError,
-    read_recording,
-)
+from ast_net_ros.evaluation.recording_result import RecordingResult, RecordingResultError, read_recording
 from ast_net_ros.evaluation.report.page import write_report
 from ast_net_ros.evaluation.workers import FULL_DISK, Progress, RecordingJob, disk_full, run_here, run_in_processes
 from ast_net_ros.model.inference import AffectModel, load_model

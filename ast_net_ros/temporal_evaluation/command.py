@@ -7,14 +7,7 @@ from pathlib import Path
 
 import click
 
-from ast_net_ros.training.options import (
-    FILE,
-    FILE_OR_FOLDER,
-    FOLDER,
-    SHOW_DEFAULTS,
-    cache_option,
-    label_delay_option,
-)
+from ast_net_ros.training.options import FILE, FILE_OR_FOLDER, FOLDER, SHOW_DEFAULTS, cache_option, label_delay_option
 
 
 @click.command("evaluate-temporal", context_settings=SHOW_DEFAULTS)

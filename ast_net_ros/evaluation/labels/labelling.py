@@ -31,12 +31,7 @@ from ast_net_ros.evaluation.labels.matching import (
     named_faces,
     read_face_table,
 )
-from ast_net_ros.evaluation.recording_result import (
-    ESTIMATES,
-    RecordingResult,
-    read_recording,
-    replace_recording,
-)
+from ast_net_ros.evaluation.recording_result import ESTIMATES, RecordingResult, read_recording, replace_recording
 from ast_net_ros.rating_files import LabelRows
 
 PROBLEM_PREFIX = "labels: "

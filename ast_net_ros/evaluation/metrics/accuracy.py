@@ -183,11 +183,7 @@ def _smoothness(trajectories: Sequence[Trajectory], index: int) -> dict:
         )
         for side in ("predicted", "truth")
     )
-    return {
-        "change_per_second": own,
-        "target_change_per_second": target,
-        "ratio": own / target if target else None,
-    }
+    return {"change_per_second": own, "target_change_per_second": target, "ratio": own / target if target else None}
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float | None:

@@ -59,9 +59,7 @@ class MetricOptions:
 
 
 def evaluation_metrics(
-    results: Sequence[RecordingResult],
-    options: MetricOptions | None = None,
-    run: Mapping[str, Any] | None = None,
+    results: Sequence[RecordingResult], options: MetricOptions | None = None, run: Mapping[str, Any] | None = None
 ) -> dict:
     """Compute the metrics of every recording and of all together.
 
