@@ -16,20 +16,10 @@ PARTIAL_SUFFIX = ".partial"
 
 @contextmanager
 def atomic_dir(folder: Path, names: Sequence[str] | None = None) -> Iterator[Path]:
-    """Write into a temporary folder whose contents move to `folder` when the block succeeds.
+    """Yield a temporary folder whose contents move to `folder` when the block succeeds; else `folder` stays as it was.
 
-    If the block fails, `folder` stays as it was.
-
-    Args:
-        folder: Destination; created if missing.
-        names: All files that such a run can produce. Those of an earlier run are removed and other files in `folder`
-            are kept. None replaces `folder` as a whole; its temporary folder is then NAME.partial beside it.
-
-    Yields:
-        The temporary folder.
-
-    Raises:
-        OSError: `folder` is a file or cannot be created or written.
+    `names` are all files that such a run can produce: those of an earlier run are removed, other files are kept. None
+    replaces `folder` as a whole; its temporary folder is then NAME.partial beside it.
     """
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "is a file; name a folder for the results", str(folder))
@@ -66,15 +56,9 @@ def _replace_folder(folder: Path, replacement: Path) -> None:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Write to a temporary file that replaces `path` when the block succeeds and is removed when it fails.
+    """Yield a temporary path in the same folder; it replaces `path` when the block succeeds, else it is removed.
 
-    Several processes may write the same file: each has a temporary file of its own, and the last to finish wins.
-
-    Args:
-        path: Destination; its folder is created if missing.
-
-    Yields:
-        The path to write to, in the same folder.
+    Several processes may write the same file: the last to finish wins.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL_SUFFIX}")

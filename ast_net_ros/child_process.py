@@ -36,13 +36,7 @@ class ProcessError(RuntimeError):
 
 @dataclass(frozen=True)
 class ChildProcess:
-    """A running child process.
-
-    Attributes:
-        name: Name used in messages.
-        popen: The process.
-        log: File that its output goes to.
-    """
+    """A running child process."""
 
     name: str
     popen: subprocess.Popen[str]
@@ -54,11 +48,7 @@ class ChildProcess:
         return ProcessError("\n".join([f"{self.name} {what}; its log ends:", *(f"  {line}" for line in lines)]))
 
     def check(self, when: str) -> None:
-        """Raise ProcessError if the process has ended.
-
-        Args:
-            when: Completes the message, such as "during startup".
-        """
+        """Raise ProcessError if the process has ended; `when` completes the message, such as "during startup"."""
         if self.popen.poll() is not None:
             raise self.failure(f"exited with code {self.popen.returncode} {when}")
 
@@ -72,16 +62,9 @@ class ChildProcess:
 
 
 def start(command: Sequence[str], log: Path, name: str = "", **popen_arguments: Any) -> ChildProcess:
-    """Start a child process that dies with this one.
+    """Start a child process that dies with this one; `command` is the absolute path of an executable, and arguments.
 
-    Args:
-        command: Absolute path of an executable, and its arguments.
-        log: File for stderr, and for stdout unless `stdout` is among `popen_arguments`.
-        name: Name used in messages; the executable's name if empty.
-        popen_arguments: Further arguments of `subprocess.Popen`, such as `stdin`, `cwd` and `env`.
-
-    Raises:
-        OSError: The log cannot be written or the executable cannot be run.
+    stderr goes to `log`, and stdout unless `popen_arguments` say otherwise. Messages use `name`, if empty the file's.
     """
     with log.open("w") as file:
         output = {"stdout": file, "stderr": subprocess.STDOUT if "stdout" not in popen_arguments else file}
@@ -102,16 +85,10 @@ def running(
 
 
 def die_with_parent(command: Sequence[str]) -> list[str]:
-    """Run a child that dies with its parent.
+    """Return a command that runs `command` (an absolute path and arguments) as a child that dies with its parent.
 
     The kernel sends the child SIGINT when the thread that started it ends, also when this process is killed
     (prctl(2), PR_SET_PDEATHSIG). Linux only; elsewhere the command is returned unchanged.
-
-    Args:
-        command: Absolute path of an executable, and its arguments.
-
-    Returns:
-        The command to start instead.
     """
     if not sys.platform.startswith("linux"):
         return list(command)
@@ -119,11 +96,7 @@ def die_with_parent(command: Sequence[str]) -> list[str]:
 
 
 def end_process(process: subprocess.Popen[str], timeout: float = _TERMINATE_TIMEOUT) -> int:
-    """Send SIGINT, as Ctrl-C does, and SIGKILL after `timeout` seconds.
-
-    Returns:
-        The exit code; -9 if the process was killed.
-    """
+    """Send SIGINT, as Ctrl-C does, and SIGKILL after `timeout` seconds; return the exit code, -9 if it was killed."""
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
     try:

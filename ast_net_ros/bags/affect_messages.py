@@ -14,11 +14,7 @@ from ast_net_ros.bags.topics import check_readable, choose_topic, open_recorded_
 
 
 def affect_topics(path: Path) -> dict[str, str]:
-    """Return the topics of a bag that carry valence and arousal, with their types; none for a video.
-
-    Raises:
-        RecordingError: Nothing in the bag can be read.
-    """
+    """Return the topics of a bag that carry valence and arousal, with their types; none for a video."""
     if not is_recorded_bag(path):
         return {}
     bag = open_recorded_bag(path, ReadingProblems())
@@ -27,32 +23,19 @@ def affect_topics(path: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class AffectLabels:
-    """Valence and arousal messages of one topic of a bag, N of them.
-
-    Attributes:
-        topic: Topic name.
-        stamps_ns: N int64, not decreasing.
-        face_ids: N face ids, as in the messages.
-        values: N x 2 float64 (valence, arousal), finite and in [-1, 1].
-        problems: What could not be read.
-    """
+    """Valence and arousal messages of one topic of a bag, N of them."""
 
     topic: str
-    stamps_ns: np.ndarray
-    face_ids: list[str]
-    values: np.ndarray
+    stamps_ns: np.ndarray  # N int64, not decreasing
+    face_ids: list[str]  # N face ids, as in the messages
+    values: np.ndarray  # N x 2 float64 (valence, arousal), finite and in [-1, 1]
     problems: list[str]
 
 
 def read_affect_labels(path: Path, topic: str | None = None) -> AffectLabels:
     """Read the ValenceArousal messages of a topic, or the faces of its ValenceArousalArray messages.
 
-    Args:
-        path: The bag.
-        topic: Topic name; None takes the only topic with such messages.
-
-    Raises:
-        RecordingError: `path` is not a bag, or there is no such topic, or there are several to choose from.
+    None takes the only topic with such messages; RecordingError if there is none or a choice.
     """
     problems = ReadingProblems()
     if not is_recorded_bag(path):

@@ -68,11 +68,7 @@ def typestore() -> Any:
 
 
 def parse_message(data: bytes, name: str) -> Any:
-    """Deserialize a CDR message of type `name`.
-
-    Raises:
-        MessageError: The bytes are not a message of that type.
-    """
+    """Deserialize a CDR message of type `name`."""
     try:
         # A memoryview, so that an image is not copied.
         return typestore().deserialize_cdr(memoryview(data), name)
@@ -83,11 +79,8 @@ def parse_message(data: bytes, name: str) -> Any:
 def definition_fault(name: str, text: str) -> str:
     """Compare the definition of type `name` that a bag embeds with ours.
 
-    Returns:
-        What is wrong with the embedded definition although its messages can be read; empty if nothing.
-
-    Raises:
-        MessageError: It defines other fields, so that the bytes would be misread.
+    Returns what is wrong with it although the messages can be read, empty if nothing. Raises MessageError if it defines
+    other fields, so that the bytes would be misread.
     """
     if not text:
         return ""

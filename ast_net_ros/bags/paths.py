@@ -15,11 +15,7 @@ class RecordingError(ValueError):
 
 
 def is_recorded_bag(path: Path) -> bool:
-    """Return whether `path` is a bag; if not, it may be a video.
-
-    Raises:
-        RecordingError: There is nothing at `path`, it is a folder without a bag, or a ROS 1 bag.
-    """
+    """Return whether `path` is a bag; if not, it may be a video. RecordingError: it can be neither."""
     if not path.exists():
         raise RecordingError(f"recording {path}: no such file or folder")
     if is_bag(path):
@@ -35,18 +31,11 @@ def is_recorded_bag(path: Path) -> bool:
 
 
 def find_recordings(arguments: Sequence[str]) -> list[Path]:
-    """Find the recordings that a command line names.
+    """Find the recordings that a command line names: bags, files of bags, videos, folders of these, and globs.
 
-    Args:
-        arguments: Bags, files of bags, videos, folders of these, and globs. Files with LABEL_SUFFIXES are passed over
-            if there is a recording, as a shell expands `recordings/*` to the labels beside the bags as well.
-
-    Returns:
-        Each recording once, in the order of the arguments, those of a folder or a glob by name. Hidden folders are
-        not searched.
-
-    Raises:
-        RecordingError: An argument names no recording.
+    Each is returned once, in the order of the arguments, those of a folder or a glob by name. Hidden folders are not
+    searched. Files with LABEL_SUFFIXES are passed over if there is a recording, as a shell expands `recordings/*` to
+    the labels beside the bags as well. RecordingError: an argument names no recording.
     """
     found: dict[Path, Path] = {}
     labels: list[str] = []

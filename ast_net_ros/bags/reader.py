@@ -42,23 +42,14 @@ _SPARE_DISK = 2**28  # bytes that decompression leaves free
 
 @dataclass(frozen=True)
 class Bag:
-    """An opened recording.
-
-    Attributes:
-        path: Its folder or file.
-        files: The files of which something can be read, in order.
-        topics: The topics of all files.
-    """
+    """An opened recording."""
 
     path: Path
-    files: tuple[Path, ...]
+    files: tuple[Path, ...]  # the files of which something can be read, in order
     topics: tuple[StoredTopic, ...]
 
     def messages(self, topic: str, problems: ReadingProblems) -> Iterator[StoredMessage]:
-        """Yield (receive time in nanoseconds, serialized message) of one topic, in receive order, file after file.
-
-        Memory use does not grow with the bag.
-        """
+        """Yield (receive time in nanoseconds, serialized message) of one topic, in receive order, file after file."""
         for file in self.files:
             try:
                 with _plain_file(file, problems) as plain:
@@ -94,11 +85,7 @@ def recording_of(file: Path) -> str:
 
 
 def open_bag(path: Path, problems: ReadingProblems) -> Bag:
-    """Open the bag at `path`, a folder or a file.
-
-    Raises:
-        StorageError: None of its files can be read.
-    """
+    """Open the bag at `path`, a folder or a file. StorageError: none of its files can be read."""
     metadata = _read_metadata(path, problems) if path.is_dir() else {}
     _check_compression(path, metadata)
     topics: dict[str, StoredTopic] = {}
@@ -195,10 +182,7 @@ def _joined(one: StoredTopic | None, other: StoredTopic) -> StoredTopic:
 
 @contextmanager
 def _plain_file(file: Path, problems: ReadingProblems) -> Iterator[Path]:
-    """Yield `file` itself, or if it is compressed as a whole, a decompressed copy that lasts until the block ends.
-
-    One file at a time is decompressed, so the disk need not hold a second copy of the whole bag.
-    """
+    """Yield `file`, or a decompressed copy that lasts until the block ends: one at a time, to spare the disk."""
     if storage_format(file) != ZSTD:
         yield file
         return

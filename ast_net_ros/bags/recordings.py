@@ -33,19 +33,12 @@ _COMPLETE_SHARE = 0.9  # a container's own frame count can be slightly off
 
 @dataclass(frozen=True)
 class RecordedFrame:
-    """One frame of a recording.
+    """One frame of a recording."""
 
-    Attributes:
-        index: Number of the frame in this pass over the recording, from 0.
-        stamp_ns: Stamp of its header in nanoseconds.
-        image: H x W x 3 uint8 BGR, read-only where it is the bag's own memory.
-        frame_id: frame_id of its header; empty for a video.
-    """
-
-    index: int
-    stamp_ns: int
-    image: np.ndarray
-    frame_id: str = ""
+    index: int  # number of the frame in this pass over the recording, from 0
+    stamp_ns: int  # stamp of its header in nanoseconds
+    image: np.ndarray  # H x W x 3 uint8 BGR, read-only where it is the bag's own memory
+    frame_id: str = ""  # frame_id of its header; empty for a video
 
 
 @dataclass(frozen=True)
@@ -58,14 +51,7 @@ class _EncodedFrame:
 
 
 class Recording:
-    """A bag or a video.
-
-    Attributes:
-        path: Its path.
-        name: Name of its folder or file, safe to use as a folder name.
-        topic: Image topic; empty for a video.
-        frame_count: Number of frames as the file states it, which can be off; None if unknown.
-    """
+    """A bag, or a video with an empty `topic`; `frame_count` is as the file states it, None if unknown."""
 
     def __init__(
         self,
@@ -98,12 +84,8 @@ class Recording:
     def frames(self, stop_ns: int | None = None, stamps: Collection[int] | None = None) -> Iterator[RecordedFrame]:
         """Yield the frames in order; may be called again. Memory use does not grow with the recording's length.
 
-        Args:
-            stop_ns: Stop at the first frame with this stamp or a later one.
-            stamps: Decode and yield only frames with these stamps.
-
-        Raises:
-            RecordingError: At the end, if the whole recording was requested and no frame could be read.
+        `stop_ns` stops at the first frame with this stamp or a later one; `stamps` selects the frames to decode. Raises
+        RecordingError at the end, if the whole recording was requested and no frame could be read.
         """
         self._reading_problems = problems = ReadingProblems()
         index = 0
@@ -128,11 +110,11 @@ class Recording:
 
 
 def open_recording(path: Path, topic: str | None = None) -> Recording:
-    """Open a bag (its folder or one of its files) or a video.
+    """Open a bag (its folder or one of its files) or a video, for which `topic` is ignored.
 
     Args:
         path: The bag or video.
-        topic: Image topic of the bag; None takes the only one that has images. Ignored for a video.
+        topic: Image topic of the bag; None takes the only one that has images.
 
     Raises:
         RecordingError: `path` is neither, nothing in it can be read, or the topic is missing or ambiguous.

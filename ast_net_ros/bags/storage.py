@@ -47,24 +47,14 @@ StoredMessage = tuple[int, bytes]
 
 @dataclass
 class ReadingProblems:
-    """Collects what could not be read as expected, for the user.
-
-    Attributes:
-        partial: Whether part of the recording is missing.
-    """
+    """Collects what could not be read as expected; `partial`: part of the recording is missing."""
 
     partial: bool = False
     _texts: dict[str, str] = field(default_factory=dict)
     _counts: Counter[str] = field(default_factory=Counter)
 
     def note(self, text: str, lost: bool = True, kind: str = "") -> None:
-        """Add a problem.
-
-        Args:
-            text: What is wrong.
-            lost: Whether data are missing because of it.
-            kind: Of several problems of one kind, the first text is kept and the others are counted.
-        """
+        """Add a problem; `lost`: data are missing. Of several of one `kind`, one is kept and the others counted."""
         self._texts.setdefault(kind or text, text)
         self._counts[kind or text] += 1
         self.partial |= lost
@@ -79,21 +69,13 @@ class ReadingProblems:
 
 @dataclass(frozen=True)
 class StoredTopic:
-    """A topic of a bag.
-
-    Attributes:
-        name: Topic name.
-        type: Message type.
-        count: Number of messages; None if unknown.
-        serialization: Format of the messages; "cdr" can be read.
-        definition: Message definition embedded in the file; empty if none.
-    """
+    """A topic of a bag."""
 
     name: str
     type: str
-    count: int | None
-    serialization: str = "cdr"
-    definition: str = ""
+    count: int | None  # number of messages; None if unknown
+    serialization: str = "cdr"  # format of the messages; "cdr" can be read
+    definition: str = ""  # message definition embedded in the file; empty if none
 
 
 class StorageError(ValueError):
@@ -108,11 +90,7 @@ def storage_format(path: Path) -> str:
 
 
 def stored_topics(path: Path, problems: ReadingProblems) -> list[StoredTopic]:
-    """Return the topics of a file.
-
-    Raises:
-        StorageError: It is neither MCAP nor sqlite3, or has lost its tables.
-    """
+    """Return the topics of a file. StorageError: it is neither MCAP nor sqlite3, or has lost its tables."""
     topics = _all_topics(path, problems)
     sound = [topic for topic in topics if _is_sound(topic)]
     if len(sound) < len(topics):
@@ -143,13 +121,7 @@ def _all_topics(path: Path, problems: ReadingProblems) -> list[StoredTopic]:
 
 
 def stored_messages(path: Path, topic: str, problems: ReadingProblems) -> Iterator[StoredMessage]:
-    """Yield the messages of a topic in receive order; none if the file lacks the topic.
-
-    Damaged parts are skipped and noted in `problems`.
-
-    Raises:
-        StorageError: As for `stored_topics`.
-    """
+    """Yield the messages of a topic in receive order, without damaged parts, which are noted in `problems`."""
     kind = _known_format(path)
     last: int | None = None
     if _is_plain(path, kind):
@@ -172,11 +144,7 @@ def stored_messages(path: Path, topic: str, problems: ReadingProblems) -> Iterat
 
 
 def unpack_zstd(data: bytes, limit: int) -> bytes:
-    """Decompress one zstd frame.
-
-    Raises:
-        ValueError: It is damaged or larger than `limit` bytes.
-    """
+    """Decompress one zstd frame. ValueError: it is damaged or larger than `limit` bytes."""
     try:
         declared = zstandard.frame_content_size(data)
         if declared > limit:
@@ -206,10 +174,7 @@ def _known_format(path: Path) -> str:
 
 
 def _check_plain_tables(path: Path) -> None:
-    """Refuse a database with computed content, whose queries could run without end and take any amount of memory.
-
-    Views and virtual tables compute rows, generated columns compute values; no recorder creates any of them.
-    """
+    """Refuse views, virtual tables and generated columns: computing them could take any time; recorders make none."""
     computed: list[str] = []
     for mode in _OPENING_MODES:
         with closing(_connect(path, mode)) as database:

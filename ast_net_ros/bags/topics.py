@@ -15,11 +15,7 @@ NANOSECONDS = 1_000_000_000
 
 
 def open_recorded_bag(path: Path, problems: ReadingProblems) -> Bag:
-    """Open a bag.
-
-    Raises:
-        RecordingError: Nothing in it can be read.
-    """
+    """Open a bag. RecordingError: nothing in it can be read."""
     try:
         return open_bag(path, problems)
     except StorageError as error:
@@ -27,17 +23,9 @@ def open_recorded_bag(path: Path, problems: ReadingProblems) -> Bag:
 
 
 def choose_topic(bag: Bag, wanted: str | None, types: Sequence[str], what: str, type_names: str) -> StoredTopic:
-    """Choose a topic by name, or the only one of these types that has messages.
+    """Choose the topic named `wanted`, or the only one of these types that has messages.
 
-    Args:
-        bag: The bag.
-        wanted: Topic name; None for the only one.
-        types: Accepted message types.
-        what: Kind of topic, for the error message.
-        type_names: The accepted types, for the error message.
-
-    Raises:
-        RecordingError: There is no such topic, or there are several to choose from; lists what the bag has.
+    `what` and `type_names` describe it in the error message, a RecordingError that lists what the bag has.
     """
     of_types = [topic for topic in bag.topics if topic.type in types]
     if wanted is not None:
@@ -69,11 +57,7 @@ def _listed(topics: Sequence[StoredTopic]) -> str:
 
 
 def check_readable(bag: Bag, topic: StoredTopic, problems: ReadingProblems) -> None:
-    """Check the serialization and the embedded definition of a topic.
-
-    Raises:
-        RecordingError: The messages are not CDR, or their definition differs from ours.
-    """
+    """Raise RecordingError if the messages are not CDR or their embedded definition differs from ours."""
     if topic.serialization != "cdr":
         raise RecordingError(
             f"recording {bag.path}: topic {topic.name} has the serialization {topic.serialization[:40]!r}; "

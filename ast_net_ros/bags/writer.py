@@ -44,14 +44,8 @@ class AffectBag:
     def write(self, stamp_ns: int, frame_id: str, source: str, faces: Iterable[FaceAffect]) -> None:
         """Add the message of one frame as the node publishes it; an empty one if there are no faces.
 
-        Args:
-            stamp_ns: Stamp of the image's header, in nanoseconds.
-            frame_id: frame_id of the image's header.
-            source: The image topic, or the path of a video.
-            faces: The faces in the frame.
-
-        Raises:
-            BagWritingError: A message cannot hold the stamp, or an estimate is not finite.
+        `source` is the image topic, or the path of a video. BagWritingError: a message cannot hold the stamp, or an
+        estimate is not finite.
         """
         seconds, nanoseconds = divmod(stamp_ns, NANOSECONDS)
         if not 0 <= seconds <= _LAST_SECOND:
@@ -90,15 +84,7 @@ class AffectBag:
 
 @contextmanager
 def affect_bag(path: Path) -> Iterator[AffectBag]:
-    """Open a bag for writing; the file appears, or replaces an earlier one, when the block succeeds.
-
-    Args:
-        path: An .mcap file.
-
-    Raises:
-        BagWritingError: The name does not end in .mcap, or is that of a folder.
-        OSError: The folder cannot be written.
-    """
+    """Open an .mcap file for writing; it appears, or replaces an earlier one, when the block succeeds."""
     # The stem names a temporary folder, which must not be "..".
     if path.suffix != ".mcap" or path.stem in (".", ".."):
         raise BagWritingError(f"bag {path}: the name must end in .mcap, such as {path.parent / 'estimates.mcap'}")

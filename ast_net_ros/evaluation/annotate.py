@@ -33,24 +33,14 @@ DrawFaces = Callable[[np.ndarray, list[FaceAffect], float], None]
 
 @dataclass(frozen=True)
 class Annotation:
-    """Summary of an annotated video.
-
-    Attributes:
-        frames: Number of frames read.
-        declared_frames: Number of frames that the file declares; None if it declares none.
-        incomplete: Whether the video ended well before the declared number of frames.
-        frames_with_face: Number of frames with at least one face.
-        face_ids: The faces in order of appearance.
-        duration: Length of the annotated part in seconds.
-        elapsed: Processing time in seconds.
-    """
+    """Summary of an annotated video."""
 
     frames: int
-    declared_frames: int | None
-    incomplete: bool
-    frames_with_face: int
-    face_ids: tuple[str, ...]
-    duration: float
+    declared_frames: int | None  # number of frames that the file declares; None if it declares none
+    incomplete: bool  # whether the video ended well before the declared number of frames
+    frames_with_face: int  # number of frames with at least one face
+    face_ids: tuple[str, ...]  # the faces in order of appearance
+    duration: float  # length of the annotated part in seconds
     elapsed: float
 
 
@@ -93,10 +83,6 @@ def annotate(
         overlay: Also write the video (or image) with boxes, values and the valence-arousal plane drawn in.
         seconds: Stop after this much video. A webcam also stops at Ctrl-C, keeping what was recorded.
         show_progress: Show a progress bar on stderr if that is a terminal.
-
-    Raises:
-        VideoError: `source` is neither a video nor an image.
-        OSError: `output` cannot be written.
     """
     began = time.monotonic()
     # Opened first: a mistyped path must not leave an empty folder behind.

@@ -79,11 +79,7 @@ def annotate(
 
 
 def find_sources(arguments: Sequence[str]) -> list[str]:
-    """Return the videos and still images that the arguments name; those in a folder by name, subfolders included.
-
-    Raises:
-        click.ClickException: There is no such file, or nothing to annotate in a folder.
-    """
+    """Return the videos and still images that the arguments name; those in a folder by name, subfolders included."""
     found: list[str] = []
     for argument in arguments:
         path = Path(argument)

@@ -18,12 +18,9 @@ LOWER_IS_BETTER = frozenset({"rmse", "mae"})
 
 
 def compare_results(results: Mapping, baseline: Mapping, resampling: Resampling | None = None) -> dict:
-    """Compute paired differences for every mode.
+    """Compute paired differences for every mode; recordings are paired by mode and name, the others are listed.
 
-    Args:
-        results: results.json of this run.
-        baseline: results.json of the other run. Recordings are paired by mode and name; the others are listed.
-        resampling: Parameters of the bootstrap.
+    `results` and `baseline` are the results.json of this and of the other run.
     """
     resampling = resampling or Resampling()
     own, other = ({(r["mode"], r["name"]): r for r in run["recordings"]} for run in (results, baseline))

@@ -75,13 +75,7 @@ class EstimatesWriter:
         self._file.close()
 
     def write(self, frame: int, time: float, faces: Iterable[FaceAffect]) -> None:
-        """Add the faces of one frame.
-
-        Args:
-            frame: Number of the frame, from 0.
-            time: Seconds since the first frame.
-            faces: The faces in it.
-        """
+        """Add the faces of one frame, `time` seconds after the first."""
         self._rows.writerows(format_row(frame, time, face) for face in faces)
 
 

@@ -11,18 +11,7 @@ from ast_net_ros.evaluation.recording_result import ESTIMATES, read_recording
 
 
 def write_estimates_bag(folder: Path, path: Path) -> None:
-    """Write one ValenceArousalArray for every frame of a recording, with the frame's own stamp.
-
-    Args:
-        folder: Results of the recording (recording_result.py).
-        path: The MCAP file, which appears complete or not at all.
-
-    Raises:
-        BagWritingError: An estimate cannot be written.
-        RecordingResultError: The results cannot be read.
-        EstimatesError: estimates.csv cannot be read.
-        OSError: `path` cannot be written.
-    """
+    """Write one ValenceArousalArray for every frame of a results folder, with the frame's own stamp."""
     result = read_recording(folder)
     frame_id = str(result.about.get("frame_id", ""))
     by_frame = itertools.groupby(iterate_estimates(folder / ESTIMATES), key=lambda row: row.frame)

@@ -28,23 +28,14 @@ class LiveError(ValueError):
 
 @dataclass(frozen=True)
 class LiveOptions:
-    """How a recording is played to a node.
+    """How a recording is played to a node."""
 
-    Attributes:
-        topic: Image topic; None takes the only one.
-        rate: Playback speed; 2 plays twice as fast, with unchanged stamps.
-        loops: Number of times it is played; estimates are those of the first, metrics those of all.
-        node_arguments: ROS arguments of the node; see `node_parameters`.
-        name: Name of the recording in its results.
-        key: Key stored in recording.json.
-    """
-
-    topic: str | None = None
-    rate: float = 1.0
-    loops: int = 1
-    node_arguments: tuple[str, ...] = ()
-    name: str = ""
-    key: str = ""
+    topic: str | None = None  # image topic; None takes the only one
+    rate: float = 1.0  # playback speed; 2 plays twice as fast, with unchanged stamps
+    loops: int = 1  # number of times it is played; estimates are those of the first, metrics those of all
+    node_arguments: tuple[str, ...] = ()  # ROS arguments of the node; see `node_parameters`
+    name: str = ""  # name of the recording in its results
+    key: str = ""  # key stored in recording.json
 
 
 def node_parameters(values: Mapping[str, bool | int | float | str | Sequence[str]]) -> tuple[str, ...]:
@@ -58,20 +49,8 @@ def record_live(
 ) -> dict:
     """Play a recording to a node and write the node's responses; the folder appears complete or not at all.
 
-    On KeyboardInterrupt the node is ended first.
-
-    Args:
-        recording: Bag or video.
-        folder: Folder for the results.
-        options: How it is played.
-        frames: Number of frames in the recording, for the progress bar.
-        progress: Show a progress bar on stderr if that is a terminal.
-
-    Returns:
-        The content of recording.json.
-
-    Raises:
-        LiveError: ROS is missing, or the run failed.
+    On KeyboardInterrupt the node is ended first. `frames` is the number of frames, for the progress bar. Returns the
+    content of recording.json. LiveError: ROS is missing, or the run failed.
     """
     options = options or LiveOptions()
     check_ros()

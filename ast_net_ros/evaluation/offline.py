@@ -34,18 +34,7 @@ _PROGRESS_INTERVAL = 0.2  # s
 
 
 def evaluate_recording(job: RecordingJob, report: Progress | None = None) -> None:
-    """Write the results of one recording; its folder appears complete or not at all.
-
-    Args:
-        job: The recording.
-        report: Receives the progress.
-
-    Raises:
-        RecordingError: The recording cannot be read.
-        WeightsError: The weights are missing, damaged or not those of the job.
-        DeviceError: The device is not available.
-        OSError: The results cannot be written.
-    """
+    """Write the results of one recording; its folder appears complete or not at all."""
     began = time.monotonic()
     with one_thread(), open_recording(Path(job.path), job.topic) as recording, ExitStack() as stack:
         pipeline = _pipelines(job.settings)()
@@ -129,15 +118,7 @@ def library_versions() -> dict[str, str]:
 def key_of(path: Path, topic: str | None, settings: EstimationSettings, weights_sha256: str, **more: object) -> str:
     """Hash everything that the results of a recording depend on; they are computed again when it changes.
 
-    Args:
-        path: The recording; its files count with their names, sizes and modification times.
-        topic: Image topic.
-        settings: How it is processed.
-        weights_sha256: Hash of the weights.
-        more: Further options, ready for JSON.
-
-    Returns:
-        64 hexadecimal digits.
+    Files count with their names, sizes and modification times; `more` are further options, ready for JSON.
     """
     parts = {
         "recording": str(path.resolve()),

@@ -104,13 +104,7 @@ def settings_from(options: dict[str, Any]) -> EstimationSettings:
 def pipeline_maker(settings: EstimationSettings, threads: int = 0) -> Callable[[], AffectPipeline]:
     """Load the networks and return a function that makes pipelines without history.
 
-    Args:
-        settings: The settings.
-        threads: Threads of ONNX Runtime; 0 chooses for this machine.
-
-    Raises:
-        WeightsError: The weights are missing or damaged.
-        DeviceError: The device is not available.
+    `threads` are those of ONNX Runtime; 0 chooses for this machine.
     """
     from ast_net_ros.model import load_model
     from ast_net_ros.pipeline import AffectPipeline

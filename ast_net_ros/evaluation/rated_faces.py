@@ -29,40 +29,24 @@ _FEWEST = 3  # faces of a group
 
 @dataclass(frozen=True, eq=False)
 class RatedFaces:
-    """N rated faces.
+    """N rated faces."""
 
-    Attributes:
-        images: N x H x W uint8.
-        ratings: N x 2 valence and arousal in [-1, 1].
-        groups: N names, or None where the archive has none.
-    """
-
-    images: np.ndarray
-    ratings: np.ndarray
-    groups: np.ndarray | None = None
+    images: np.ndarray  # N x H x W uint8
+    ratings: np.ndarray  # N x 2 valence and arousal in [-1, 1]
+    groups: np.ndarray | None = None  # N names, or None where the archive has none
 
 
 @dataclass(frozen=True, eq=False)
 class StillEstimates:
-    """Estimates of N still faces.
+    """Estimates of N still faces."""
 
-    Attributes:
-        affect: N x 2 valence and arousal.
-        sigma: N x 2, their predicted standard deviations.
-        found: N bool, whether the detector found the face; otherwise the whole image was used.
-    """
-
-    affect: np.ndarray
-    sigma: np.ndarray
-    found: np.ndarray
+    affect: np.ndarray  # N x 2 valence and arousal
+    sigma: np.ndarray  # N x 2, their predicted standard deviations
+    found: np.ndarray  # N bool, whether the detector found the face; otherwise the whole image was used
 
 
 def load_rated_faces(path: Path) -> RatedFaces:
-    """Read an archive of rated faces.
-
-    Raises:
-        DataError: The file is no such archive, or a rating is missing or out of range.
-    """
+    """Read an archive of rated faces. DataError: it is none, or a rating is missing or out of range."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in ("images", *DIMENSIONS, "group") if name in archive.files}
@@ -91,13 +75,7 @@ def load_rated_faces(path: Path) -> RatedFaces:
 
 
 def estimate_stills(model: AffectModel, images: np.ndarray, seconds: float = STILL_SECONDS) -> StillEstimates:
-    """Show each face to the model for a while and take its last estimate.
-
-    Args:
-        model: The model.
-        images: N x H x W uint8, a face that fills each.
-        seconds: For how long.
-    """
+    """Show each face (N x H x W uint8) to the model for some seconds and take its last estimate."""
     detector = make_detector()
     cut = [crop_chip(detector, image, model.config.chip_side) for image in images]
     parts = []
@@ -112,11 +90,10 @@ def estimate_stills(model: AffectModel, images: np.ndarray, seconds: float = STI
 
 
 def rated_metrics(faces: RatedFaces, estimates: StillEstimates, resampling: Resampling) -> dict:
-    """Compare estimates with ratings.
+    """Compare estimates with ratings, of all faces and of each group of at least three.
 
-    Returns:
-        For valence and arousal `MEASURES`, their bootstrap intervals and the share of errors within one sigma; the
-        correlation of valence with arousal, estimated and rated; the same for each group of at least three faces.
+    The result has for valence and arousal `MEASURES`, their bootstrap intervals and the share of errors within one
+    sigma, and the correlation of valence with arousal, estimated and rated.
     """
     everyone = np.ones(len(faces.images), bool)
     metrics = _subset_metrics(faces, estimates, everyone, resampling)

@@ -38,22 +38,10 @@ class _TaskResult:
 def run_on_ray(
     jobs: Sequence[RecordingJob], work: Work, report: Progress, address: str, workers: int, log: Callable[[str], None]
 ) -> list[str | None]:
-    """Process the jobs as Ray tasks.
+    """Process the jobs as Ray tasks; return for each job None, or why it failed.
 
-    Args:
-        jobs: The jobs.
-        work: Processes one job.
-        report: Receives the progress.
-        address: "local" for `workers` processes here, or a running cluster ("auto", HOST:PORT or ray://HOST:PORT).
-        workers: Number of local processes.
-        log: Receives a line with the size of the cluster.
-
-    Returns:
-        For each job None, or why it failed.
-
-    Raises:
-        RayError: Ray is missing or cannot be reached.
-        DiskFullError: The disk is full.
+    `address` is "local" for `workers` processes here, or a running cluster ("auto", HOST:PORT or ray://HOST:PORT).
+    `log` receives a line with the size of the cluster. RayError: Ray is missing or cannot be reached; DiskFullError.
     """
     if importlib.util.find_spec("ray") is None:
         raise RayError("--ray needs Ray, which is not installed: pip install 'ast_net_ros[ray]'")

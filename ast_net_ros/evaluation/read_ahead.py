@@ -26,12 +26,7 @@ def estimate_ahead(
 ) -> Generator[tuple[RecordedFrame, list[FaceAffect]], None, None]:
     """Yield each frame with its faces, as `pipeline.process` returns them; time counts from the first frame's stamp.
 
-    Close the generator if the frames are not exhausted.
-
-    Args:
-        pipeline: A pipeline that has not seen this source.
-        frames: Frames of a recording.
-        source: Name of the source.
+    The pipeline must not have seen this source. Close the generator if the frames are not exhausted.
     """
     with closing(read_ahead(_find(pipeline, frames, source))) as found_ahead:
         for frame, found in found_ahead:

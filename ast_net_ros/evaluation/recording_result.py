@@ -188,11 +188,7 @@ def read_recording(folder: Path) -> RecordingResult:
 
 
 def read_about(folder: Path) -> dict:
-    """Read recording.json of a results folder.
-
-    Raises:
-        RecordingResultError: It is missing or damaged.
-    """
+    """Read recording.json of a results folder. RecordingResultError: it is missing or damaged."""
     path = folder / ABOUT
     about: dict = read_json(path, RecordingResultError)
     missing = {"name", "path", "topic", "mode", "frames", "key"} - set(about if isinstance(about, dict) else ())

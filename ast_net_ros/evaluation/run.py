@@ -60,42 +60,23 @@ class LiveRun:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Options of an evaluation.
-
-    Attributes:
-        output: Output folder.
-        topic: Image topic; None takes each bag's only one.
-        settings: How frames are processed.
-        labels: Where labels are and how they are aligned.
-        development: Patterns of names of the recordings from whose labels the annotation delay is estimated; none uses
-            that of `labels`.
-        longest_delay: Largest delay tried, in seconds.
-        workers: Number of processes.
-        ray: "local" or a cluster's address; None does not use Ray.
-        live: Also play the recordings to a real node.
-        baseline: results.json of another run, or its folder.
-        write_bag: Path, or a template with {name}, of bags with the estimates.
-        thumbnails: Whether the report shows images; None shows them for offline runs only.
-        warm_up: Seconds of each face's beginning that metrics exclude.
-        quiet: No progress bars.
-        command: The command line, for the report.
-    """
+    """Options of an evaluation."""
 
     output: Path
-    topic: str | None = None
+    topic: str | None = None  # image topic; None takes each bag's only one
     settings: EstimationSettings = field(default_factory=EstimationSettings)
     labels: LabelOptions = field(default_factory=LabelOptions)
-    development: tuple[str, ...] = ()
-    longest_delay: float = 10.0
+    development: tuple[str, ...] = ()  # patterns of names of recordings whose labels give the annotation delay
+    longest_delay: float = 10.0  # largest delay tried, in seconds
     workers: int = 1
-    ray: str | None = None
+    ray: str | None = None  # "local" or a cluster's address; None does not use Ray
     live: LiveRun | None = None
-    baseline: Path | None = None
-    write_bag: str | None = None
-    thumbnails: bool | None = None
-    warm_up: float = 0.0
+    baseline: Path | None = None  # results.json of another run, or its folder
+    write_bag: str | None = None  # path, or a template with {name}, of bags with the estimates
+    thumbnails: bool | None = None  # whether the report shows images; None shows them for offline runs only
+    warm_up: float = 0.0  # seconds of each face's beginning that metrics exclude
     quiet: bool = False
-    command: str = ""
+    command: str = ""  # the command line, for the report
 
 
 @dataclass(frozen=True)
@@ -110,29 +91,18 @@ class FailedRecording:
 
 @dataclass(frozen=True)
 class EvaluationOutcome:
-    """Outcome of an evaluation.
+    """Outcome of an evaluation."""
 
-    Attributes:
-        metrics: The content of results.json.
-        failures: Recordings without results.
-        kept: Number of results kept from an earlier run.
-        label_problems: Why recordings have no labels although some were requested.
-    """
-
-    metrics: dict
+    metrics: dict  # the content of results.json
     failures: tuple[FailedRecording, ...]
-    kept: int
-    label_problems: tuple[str, ...]
+    kept: int  # number of results kept from an earlier run
+    label_problems: tuple[str, ...]  # why recordings have no labels although some were requested
 
 
 def evaluate(arguments: Sequence[str], options: RunOptions) -> EvaluationOutcome:
-    """Evaluate recordings and write the output folder.
+    """Evaluate recordings (bags, videos, folders of these, globs) and write the output folder.
 
     A recording that fails is listed and excluded from the metrics; the others are finished.
-
-    Args:
-        arguments: Bags, videos, folders of these, and globs.
-        options: Options of the evaluation.
 
     Raises:
         EvaluationError: The options do not fit the recordings, or none of these could be evaluated.

@@ -27,25 +27,15 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True)
 class RecordingJob:
-    """One recording to evaluate; can be sent to another process or machine.
-
-    Attributes:
-        name: Name of the recording.
-        path: Its absolute path.
-        folder: Folder for its results.
-        topic: Image topic; None takes the only one.
-        settings: How it is processed.
-        key: Hash of everything the results depend on; see offline.key_of.
-        weights_sha256: Required hash of the weights, on whatever machine the job runs; empty to skip the check.
-    """
+    """One recording to evaluate; can be sent to another process or machine."""
 
     name: str
-    path: str
-    folder: str
+    path: str  # its absolute path
+    folder: str  # folder for its results
     topic: str | None
     settings: EstimationSettings
-    key: str = ""
-    weights_sha256: str = ""
+    key: str = ""  # hash of everything the results depend on; see offline.key_of
+    weights_sha256: str = ""  # required hash of the weights, on whatever machine the job runs; empty to skip the check
 
 
 Work = Callable[[RecordingJob, Progress], None]
@@ -111,16 +101,10 @@ def run_here(jobs: Sequence[RecordingJob], work: Work, report: Progress) -> list
 
 
 def run_in_processes(jobs: Sequence[RecordingJob], work: Work, report: Progress, workers: int) -> list[str | None]:
-    """Process the jobs in `workers` processes.
+    """Process the jobs in `workers` processes; return for each None, or why it failed. DiskFullError: the disk is full.
 
     Processes are spawned, not forked: the libraries' threads would not survive a fork. Their working directory is an
     empty folder, because a new Python imports from it first.
-
-    Returns:
-        For each job None, or why it failed.
-
-    Raises:
-        DiskFullError: The disk is full.
     """
     outcomes: list[str | None] = [None] * len(jobs)
     waiting = deque((index, 1) for index in range(len(jobs)))

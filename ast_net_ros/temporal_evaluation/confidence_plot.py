@@ -14,12 +14,7 @@ _BLUE, _ORANGE, _GREY = "#2b6cb0", "#c05621", "#718096"
 
 
 def plot_confidence(metrics: Mapping, path: Path) -> None:
-    """Plot the share of estimates within CONFIDENCE_RADIUS of the label, and the RMSE, against the confidence.
-
-    Args:
-        metrics: Result of `confidence_calibration`.
-        path: The PNG file.
-    """
+    """Plot `confidence_calibration`: the share within CONFIDENCE_RADIUS, and the RMSE, against confidence."""
     bins = metrics["bins"]
     certainty = [b["confidence"] for b in bins]
     figure = Figure(figsize=(9, 4), dpi=110, layout="constrained")

@@ -38,15 +38,7 @@ def predictor(temporal: torch.nn.Module) -> Predict:
 
 
 def simulated_metrics(predict: Predict, sampler: ClipSampler, step_seconds: float, count: int, steps: int) -> dict:
-    """Compute accuracy, convergence time and confidence on simulated recordings, always the same.
-
-    Args:
-        predict: The model.
-        sampler: Simulates recordings.
-        step_seconds: Length of a model step.
-        count: Number of recordings.
-        steps: Length of each in model steps.
-    """
+    """Compute accuracy, convergence time and confidence on `count` simulated recordings of `steps`, always the same."""
     batch = sampler(count, steps, torch.Generator().manual_seed(0))
     features, labels = batch.inputs, batch.labels
     named = [(f"simulated {index}", f, t) for index, (f, t) in enumerate(zip(features, labels))]
@@ -58,13 +50,7 @@ def simulated_metrics(predict: Predict, sampler: ClipSampler, step_seconds: floa
 
 
 def recorded_metrics(predict: Predict, clips: Sequence[StepClip], step_seconds: float) -> dict:
-    """Compute accuracy and confidence on real recordings; each uninterrupted track starts cold, as in the node.
-
-    Args:
-        predict: The model.
-        clips: Tracks with labels.
-        step_seconds: Length of a model step.
-    """
+    """Compute accuracy and confidence on real recordings; each uninterrupted track starts cold, as in the node."""
     named = [
         (f"{clip.recording} at {clip.start:.1f} s", torch.from_numpy(clip.inputs), torch.from_numpy(clip.labels))
         for clip in clips

@@ -34,13 +34,7 @@ MAX_RATE_RMSE = 0.05
 
 @torch.inference_mode()
 def accuracy_metrics(predict: Predict, recordings: Sequence[tuple[str, Tensor, Tensor]], step_seconds: float) -> dict:
-    """Compute `trajectory_metrics` of whole recordings.
-
-    Args:
-        predict: The model.
-        recordings: Name, T x F features and T x 2 labels (NaN for none) of each.
-        step_seconds: Length of a model step.
-    """
+    """Compute `trajectory_metrics` of whole recordings: name, T x F features, T x 2 labels (NaN for none) of each."""
     trajectories = []
     for name, features, labels in recordings:
         affect = predict(features.unsqueeze(0)).affect[0]
@@ -56,15 +50,8 @@ def convergence_metrics(
 ) -> dict:
     """Compute the time until a cold-started state stays within CONVERGENCE_TOLERANCE of one started at 0 s.
 
-    Args:
-        predict: The model.
-        features: N x T x F.
-        step_seconds: Length of a model step.
-        cold_starts: Start times in seconds; each is observed for equally long.
-
-    Returns:
-        Number of starts, median and 90th percentile in seconds (None if not reached), and `never`: the share of starts
-        that do not converge.
+    Each of `cold_starts` (seconds) is observed for equally long. Returns the number of starts, median and 90th
+    percentile in seconds (None if not reached), and `never`: the share of starts that do not converge.
     """
     warm = predict(features).affect.cpu().numpy()
     starts = [round(seconds / step_seconds) for seconds in cold_starts]
@@ -88,11 +75,9 @@ def convergence_metrics(
 
 
 def confidence_metrics(output: AffectOutput, labels: Tensor) -> dict:
-    """Compute `confidence_calibration` over the labelled steps of all recordings.
+    """Compute `confidence_calibration` over the labelled steps of all recordings, with `within_one_sigma`.
 
-    Returns:
-        The calibration, with `within_one_sigma`: for each dimension the share of errors below the predicted sigma;
-        0.683 for normal errors of known size.
+    That is for each dimension the share of errors below the predicted sigma; 0.683 for normal errors of known size.
     """
     labelled = torch.isfinite(labels).all(dim=-1)
     affect, sigma, labels = (t[labelled].double().cpu() for t in (output.affect, output.sigma, labels))
@@ -106,13 +91,9 @@ def confidence_metrics(output: AffectOutput, labels: Tensor) -> dict:
 def rate_metrics(model: AffectModel, features: Tensor, seconds_per_frame: float, loss: float = 0.3) -> dict:
     """Compute the RMSE between the trajectory at the full frame rate and those at lower rates, as the node runs.
 
-    Trajectories are compared at the full rate's stamps, with linear interpolation of the others.
-
-    Args:
-        model: The model.
-        features: N x K x F at the first of RATES, one face each; lower rates use the frames nearest in time.
-        seconds_per_frame: Time between two frames.
-        loss: Share of frames lost at random in one further run at the full rate.
+    `features` are N x K x F at the first of RATES, one face each; lower rates use the frames nearest in time. A further
+    run loses a share of the frames at random. Trajectories are compared at the full rate's stamps, the others linearly
+    interpolated.
     """
     stamps = np.arange(features.shape[1]) * seconds_per_frame
     reference = _trajectory(model, features, stamps, np.arange(len(stamps)))

@@ -49,39 +49,25 @@ class LabelsError(DataError):
 
 @dataclass(frozen=True)
 class LabelOptions:
-    """Where labels are and how they are aligned.
+    """Where labels are and how they are aligned."""
 
-    Attributes:
-        labels: None (search beside the recording), "none", "topic:NAME", or a file, a folder or a template with {name},
-            {number} (the last number in the name), {folder} (of the recording) and {dimension} (for .dat files).
-        match: Which face the labels describe; see matching.py.
-        clock_offset: Seconds added to the labels' times.
-        annotation_delay: Seconds by which raters lag behind; subtracted from the labels' times.
-        max_gap: Longest gap between labels that is interpolated, in seconds.
-        time: Origin of the times of a CSV: "relative" (the first frame), "epoch", or "auto" (by their size).
-    """
-
+    # None (search beside the recording), "none", "topic:NAME", or a file, a folder or a template with {name}, {number}
+    # (the last number in the name), {folder} (of the recording) and {dimension} (for .dat files)
     labels: str | None = None
-    match: str = "largest"
-    clock_offset: float = 0.0
-    annotation_delay: float = 0.0
-    max_gap: float = 1.0
-    time: str = "auto"
+    match: str = "largest"  # which face the labels describe; see matching.py
+    clock_offset: float = 0.0  # seconds added to the labels' times
+    annotation_delay: float = 0.0  # seconds by which raters lag behind; subtracted from the labels' times
+    max_gap: float = 1.0  # longest gap between labels that is interpolated, in seconds
+    time: str = "auto"  # origin of the times of a CSV: "relative" (the first frame), "epoch", or "auto" (by their size)
 
 
 @dataclass(frozen=True, eq=False)
 class GroundTruth:
-    """The labels of a recording.
+    """The labels of a recording."""
 
-    Attributes:
-        source: Where they come from.
-        faces: The labels of each labelled person.
-        epoch: Whether their times are seconds on the clock of the image stamps; otherwise from the first frame.
-    """
-
-    source: str
+    source: str  # where they come from
     faces: tuple[LabelRows, ...]
-    epoch: bool = False
+    epoch: bool = False  # whether times are on the clock of the image stamps; otherwise from the first frame
 
     @property
     def remarks(self) -> list[str]:
@@ -90,20 +76,10 @@ class GroundTruth:
 
 
 def ground_truth_of(recording: Path, name: str, options: LabelOptions, alone: bool = True) -> GroundTruth | None:
-    """Read the labels of a recording.
+    """Read the labels of a recording; None if there are none and none were requested.
 
-    Args:
-        recording: Its path.
-        name: Its name.
-        options: Where the labels are.
-        alone: Whether it is the only recording of the run, so that a single label file applies to it.
-
-    Returns:
-        The labels; None if there are none and none were requested.
-
-    Raises:
-        LabelsError: The requested labels are missing or ambiguous.
-        DataError: A file is missing or damaged.
+    `alone` means that it is the only recording of the run, so that a single label file applies to it. LabelsError: the
+    requested labels are missing or ambiguous; DataError: a file is missing or damaged.
     """
     if options.labels == NO_LABELS:
         return None
@@ -227,17 +203,7 @@ def label_moments(first_ns: int, truth: GroundTruth, face: LabelRows, options: L
 
 
 def interpolate(moments: np.ndarray, times: np.ndarray, values: np.ndarray, max_gap: float) -> np.ndarray:
-    """Interpolate labels by the rules of this module.
-
-    Args:
-        moments: N times in seconds.
-        times: M rising times of the labels in seconds.
-        values: M x 2 labels, NaN where missing.
-        max_gap: Longest gap that is interpolated, in seconds.
-
-    Returns:
-        N x 2, NaN where there is no label.
-    """
+    """Interpolate M x 2 labels at N moments (seconds) by the rules of this module: N x 2, NaN where there is none."""
     found = np.full((len(moments), 2), np.nan)
     after = np.searchsorted(times, moments - _TOLERANCE, side="left")
     before = np.searchsorted(times, moments + _TOLERANCE, side="right") - 1
@@ -255,15 +221,7 @@ def interpolate(moments: np.ndarray, times: np.ndarray, values: np.ndarray, max_
 def fit_problems(
     stamps_ns: np.ndarray, truth: GroundTruth, face: LabelRows, options: LabelOptions, found: np.ndarray
 ) -> list[str]:
-    """Describe how the labels do not fit the recording; empty if they do.
-
-    Args:
-        stamps_ns: N stamps of the frames.
-        truth: The labels.
-        face: The labels of the chosen person.
-        options: How they are aligned.
-        found: N x 2 interpolated labels.
-    """
+    """Describe how the labels of the chosen person, `found` (N x 2) once aligned, do not fit the recording."""
     times = label_moments(int(stamps_ns[0]), truth, face, options)
     length = float(stamps_ns.max() - stamps_ns[0]) / 1e9
     span = f"labels run from {times[0]:.2f} s to {times[-1]:.2f} s, the recording from 0 to {length:.2f} s"
@@ -301,17 +259,9 @@ class DelayTrajectory:
 def estimate_delay(trajectories: Sequence[DelayTrajectory], lowest: float, highest: float, max_gap: float) -> dict:
     """Find the annotation delay with the highest CCC, mean of valence and arousal and of the recordings.
 
-    Args:
-        trajectories: The recordings.
-        lowest: Smallest delay tried, in seconds.
-        highest: Largest delay tried, in seconds, in steps of DELAY_STEP.
-        max_gap: Longest gap between labels that is interpolated, in seconds.
-
-    Returns:
-        The delay (the smallest of equally good ones), its mean CCC, and whether it lies at the limit of the search.
-
-    Raises:
-        LabelsError: No recording has both estimates and labels.
+    Delays from `lowest` to `highest` are tried in steps of DELAY_STEP. Returns the delay (the smallest of equally good
+    ones), its mean CCC, and whether it lies at the limit of the search. LabelsError: no recording has both estimates
+    and labels.
     """
     tried = lowest + DELAY_STEP * np.arange(round((highest - lowest) / DELAY_STEP) + 1)
     scores = []

@@ -54,17 +54,7 @@ def label_recording(
 ) -> RecordingResult:
     """Write the chosen face and its labels to the results of a recording, unless they are there already.
 
-    Args:
-        folder: Results of the recording.
-        truth: Its labels.
-        options: How they are aligned and matched.
-        problem: Why there are no labels although some were expected.
-
-    Returns:
-        The results with labels.
-
-    Raises:
-        RecordingResultError: The results cannot be read.
+    `problem` is why there are no labels although some were expected. Returns the results with labels.
     """
     result = read_recording(folder)
     key = labels_key(truth, options, problem)
@@ -104,16 +94,7 @@ def labels_key(truth: GroundTruth | None, options: LabelOptions, problem: str | 
 
 
 def delay_of(labelled: Sequence[tuple[Path, GroundTruth]], options: LabelOptions, most: float) -> dict:
-    """Estimate the annotation delay from several recordings; see `estimate_delay`.
-
-    Args:
-        labelled: Results folders, each with its labels.
-        options: How labels are aligned; faces are chosen at its delay.
-        most: Largest delay tried, in seconds.
-
-    Raises:
-        LabelsError: No recording has both estimates and labels.
-    """
+    """Estimate the annotation delay, at `most` seconds, from results folders with labels; see `estimate_delay`."""
     trajectories, names = [], []
     for folder, truth in labelled:
         result = read_recording(folder)

@@ -33,29 +33,17 @@ class MatchError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class FaceTable:
-    """The K rows of estimates.csv as arrays.
+    """The K rows of estimates.csv as arrays."""
 
-    Attributes:
-        names: Face ids in order of appearance.
-        frame: K frame numbers, rising.
-        face: K indices into `names`.
-        area: K areas of the box in pixels.
-        affect: K x 4 (valence, arousal, confidence, state_age).
-    """
-
-    names: tuple[str, ...]
-    frame: np.ndarray
-    face: np.ndarray
-    area: np.ndarray
-    affect: np.ndarray
+    names: tuple[str, ...]  # face ids in order of appearance
+    frame: np.ndarray  # K frame numbers, rising
+    face: np.ndarray  # K indices into `names`
+    area: np.ndarray  # K areas of the box in pixels
+    affect: np.ndarray  # K x 4 (valence, arousal, confidence, state_age)
 
 
 def read_face_table(path: Path) -> FaceTable:
-    """Read an estimates file row by row.
-
-    Raises:
-        EstimatesError: It cannot be read.
-    """
+    """Read an estimates file row by row."""
     names: dict[str, int] = {}
     frame, face, area, affect = array("q"), array("q"), array("d"), array("d")
     for row in iterate_estimates(path):
@@ -84,11 +72,7 @@ def largest_faces(table: FaceTable, frames: int) -> np.ndarray:
 
 
 def named_faces(table: FaceTable, frames: int, names: Sequence[str]) -> np.ndarray:
-    """Return the row of the first of `names` that each frame shows; -1 for none.
-
-    Raises:
-        MatchError: The recording has none of these faces.
-    """
+    """Return the row of the first of `names` that each frame shows; -1 for none. MatchError: no frame shows any."""
     known = [table.names.index(name) for name in names if name in table.names]
     if not known:
         there = ", ".join(table.names[:12]) + (", ..." if len(table.names) > 12 else "") if table.names else "none"
@@ -101,14 +85,9 @@ def named_faces(table: FaceTable, frames: int, names: Sequence[str]) -> np.ndarr
 
 
 def best_faces(table: FaceTable, truth: np.ndarray) -> tuple[tuple[str, ...], float]:
-    """Return the faces that fit the labels best, best first, and the mean CCC of the best.
+    """Return the ids of the faces that fit the labels (N x 2) best, best first, and the mean CCC of the best.
 
-    Args:
-        table: The faces.
-        truth: N x 2 labels.
-
-    Returns:
-        Face ids and mean CCC; no id if no face is seen in enough labelled frames.
+    There is none if no face is seen in enough labelled frames.
     """
     labelled = np.isfinite(truth).all(axis=1)
     scores: dict[int, float] = {}

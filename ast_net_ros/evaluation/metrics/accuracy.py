@@ -25,19 +25,12 @@ _CALIBRATION_BINS = 10
 
 @dataclass(frozen=True)
 class Trajectory:
-    """The estimates and labels of one recording at T evenly spaced times.
-
-    Attributes:
-        name: Name of the recording.
-        predicted: T x 2 estimates.
-        truth: T x 2 labels, NaN where there is none.
-        step_seconds: Seconds between two times.
-    """
+    """The estimates and labels of one recording at T evenly spaced times."""
 
     name: str
-    predicted: np.ndarray
-    truth: np.ndarray
-    step_seconds: float
+    predicted: np.ndarray  # T x 2 estimates
+    truth: np.ndarray  # T x 2 labels, NaN where there is none
+    step_seconds: float  # seconds between two times
 
     def __post_init__(self) -> None:
         if self.predicted.shape != self.truth.shape or self.predicted.ndim != 2 or self.predicted.shape[1] != 2:
@@ -99,14 +92,10 @@ def _correlations(predicted: np.ndarray, truth: np.ndarray) -> tuple[float | Non
 
 
 def change_per_second(values: np.ndarray, step_seconds: float | np.ndarray) -> np.ndarray:
-    """Compute the mean absolute change per second.
+    """Compute the mean absolute change per second of T x 2 (or T) values, for each dimension; 0 if there is no step.
 
-    Args:
-        values: T x 2 (or T) values. Steps from or to NaN are ignored.
-        step_seconds: Length of every step, or T - 1 lengths. Steps of a length that is NaN or not positive are ignored.
-
-    Returns:
-        One value per dimension; 0 if there is no step.
+    `step_seconds` is the length of every step, or T - 1 lengths. Steps from or to NaN, and steps of a length that is
+    NaN or not positive, are ignored.
     """
     steps = np.abs(np.diff(np.asarray(values, np.float64), axis=0))
     seconds = np.broadcast_to(np.asarray(step_seconds, np.float64), len(steps))
@@ -119,13 +108,7 @@ def change_per_second(values: np.ndarray, step_seconds: float | np.ndarray) -> n
 def convergence_time(cold: np.ndarray, warm: np.ndarray, step_seconds: float) -> float | None:
     """Compute the seconds after which a cold-started trajectory stays within CONVERGENCE_TOLERANCE of a warm one.
 
-    Args:
-        cold: T x 2, the first one step after the cold start.
-        warm: T x 2 at the same times.
-        step_seconds: Seconds between two times.
-
-    Returns:
-        The time; None if it does not converge.
+    Both are T x 2 at the same times, from one step after the cold start. None if it does not converge.
     """
     apart = np.flatnonzero((np.abs(np.asarray(cold) - np.asarray(warm)) > CONVERGENCE_TOLERANCE).any(axis=1))
     steps = int(apart[-1]) + 1 if len(apart) else 0
@@ -135,11 +118,8 @@ def convergence_time(cold: np.ndarray, warm: np.ndarray, step_seconds: float) ->
 def trajectory_metrics(trajectories: Sequence[Trajectory]) -> dict:
     """Compute the metrics of several recordings.
 
-    The literature uses both the mean over recordings and the metrics of all recordings concatenated; their CCC differ.
-
-    Returns:
-        recordings, frames: Their numbers. For each dimension, mean_of_recordings (over the recordings in which a
-        measure has a value; `recordings_with` counts them), concatenated and smoothness.
+    For each dimension: mean_of_recordings (over the recordings in which a measure has a value; `recordings_with` counts
+    them), concatenated and smoothness. The literature uses both means; their CCC differ.
     """
     metrics: dict = {"recordings": len(trajectories), "frames": int(sum(len(c.truth) for c in trajectories))}
     for index, dimension in enumerate(DIMENSIONS):
@@ -157,11 +137,7 @@ def trajectory_metrics(trajectories: Sequence[Trajectory]) -> dict:
 
 
 def mean_of_recordings(single: Sequence[dict]) -> dict:
-    """Average each measure over the recordings in which it has a value, and count these.
-
-    Args:
-        single: Results of `accuracy`, one for each recording.
-    """
+    """Average each measure of `accuracy` over the recordings in which it has a value, and count these."""
     mean: dict = {"recordings_with": {}}
     for measure in MEASURES:
         values = [metrics[measure] for metrics in single if metrics[measure] is not None]
@@ -200,11 +176,7 @@ def _mean_ranks(values: np.ndarray) -> np.ndarray:
 
 
 def confidence_calibration(confidence: np.ndarray, error: np.ndarray) -> dict:
-    """Compare stated confidence with observed errors.
-
-    Args:
-        confidence: N, in [0, 1].
-        error: N x 2, estimate minus label.
+    """Compare stated confidence (N, in [0, 1]) with observed errors (N x 2, estimate minus label).
 
     Returns:
         count: N. rank_correlation: Spearman's, between confidence and the larger absolute error of both dimensions; -1

@@ -22,13 +22,7 @@ _BATCH = 256
 
 @dataclass(frozen=True)
 class Resampling:
-    """Parameters of the bootstrap.
-
-    Attributes:
-        resamples: Number of resamples of all recordings.
-        level: Confidence level, in (0, 1).
-        seed: Seed of the generator.
-    """
+    """Parameters of the bootstrap."""
 
     resamples: int = 2000
     level: float = 0.95
@@ -43,15 +37,7 @@ class Resampling:
 
 
 def interval_of_mean(values: Sequence[float | None], resampling: Resampling) -> list[float] | None:
-    """Compute the interval of the mean of the recordings' values.
-
-    Args:
-        values: One for each recording; None, an undefined value, is ignored.
-        resampling: Parameters of the bootstrap.
-
-    Returns:
-        [low, high]; None for fewer than two values.
-    """
+    """Compute the interval [low, high] of the mean of the known values; None for fewer than two."""
     known = np.array([value for value in values if value is not None], np.float64)
     if len(known) < 2:
         return None
@@ -59,17 +45,10 @@ def interval_of_mean(values: Sequence[float | None], resampling: Resampling) -> 
 
 
 def intervals_of_joined(pairs: Sequence[tuple[np.ndarray, np.ndarray]], resampling: Resampling) -> dict:
-    """Compute the intervals of MEASURES over all recordings concatenated.
+    """Compute the intervals [low, high] of MEASURES over all recordings' (predicted, truth) concatenated.
 
     Each recording enters a resample by its sums, so the cost does not grow with its length. Resamples in which r is
-    undefined (no variance) are ignored.
-
-    Args:
-        pairs: (predicted, truth) of each recording.
-        resampling: Parameters of the bootstrap.
-
-    Returns:
-        [low, high] of each measure; None for fewer than two recordings.
+    undefined (no variance) are ignored. None for fewer than two recordings.
     """
     pairs = [pair for pair in pairs if len(pair[0])]
     if len(pairs) < 2:

@@ -43,15 +43,10 @@ class ResultsError(ValueError):
 
 @dataclass(frozen=True)
 class MetricOptions:
-    """How metrics are computed.
+    """How metrics are computed."""
 
-    Attributes:
-        warm_up_seconds: Estimates of a face whose state is younger are excluded; 0 includes all.
-        resampling: Bootstrap of the confidence intervals.
-    """
-
-    warm_up_seconds: float = 0.0
-    resampling: Resampling = field(default_factory=Resampling)
+    warm_up_seconds: float = 0.0  # estimates of a face whose state is younger are excluded; 0 includes all
+    resampling: Resampling = field(default_factory=Resampling)  # bootstrap of the confidence intervals
 
     def __post_init__(self) -> None:
         if not 0 <= self.warm_up_seconds < math.inf:
@@ -61,15 +56,9 @@ class MetricOptions:
 def evaluation_metrics(
     results: Sequence[RecordingResult], options: MetricOptions | None = None, run: Mapping[str, Any] | None = None
 ) -> dict:
-    """Compute the metrics of every recording and of all together.
+    """Compute the metrics of every recording and of all together: the content of results.json, without a comparison.
 
-    Args:
-        results: The recordings.
-        options: How metrics are computed.
-        run: What produced the estimates (command, device, weights, versions), stored as it is.
-
-    Returns:
-        The content of results.json, without a comparison.
+    `run` describes what produced the estimates (command, device, weights, versions), stored as it is.
     """
     options = options or MetricOptions()
     recordings = [_recording_metrics(result, options) for result in results]
@@ -170,9 +159,7 @@ def _accuracy(result: RecordingResult, used: np.ndarray, index: int) -> dict:
 def _smoothness(result: RecordingResult, used: np.ndarray, index: int) -> tuple[dict, float, float]:
     """Compute the smoothness of consecutive estimates of one face.
 
-    Returns:
-        Change per second of the estimates and of the labels over the same steps, and their ratio; the seconds of steps
-        with an estimate; the seconds of steps with an estimate and a label.
+    Returns the metrics, the seconds of steps with an estimate, and those of steps with an estimate and a label.
     """
     faces = np.unique(np.array(result.face_ids, dtype=object).astype(str), return_inverse=True)[1].reshape(-1)
     seconds = np.diff(result.stamps_ns) / 1e9
@@ -346,14 +333,7 @@ def write_results(path: Path, metrics: Mapping) -> None:
 
 
 def read_results(path: Path) -> dict:
-    """Read a results.json.
-
-    Args:
-        path: The file, or the output folder that holds it.
-
-    Raises:
-        ResultsError: It cannot be read or has another schema.
-    """
+    """Read a results.json, given it or its folder. ResultsError: it cannot be read or has another schema."""
     path = path / "results.json" if path.is_dir() else path
     results = read_json(path, ResultsError)
     schema = results.get("schema") if isinstance(results, dict) else None

@@ -34,13 +34,8 @@ INK, _GRID = "#2d3748", "#e2e8f0"
 def plot_estimates(estimates: Sequence[EstimateRow], path: Path, title: str = "", duration: float = 0.0) -> None:
     """Write a PNG with valence and arousal over time, and the paths of the faces in the valence-arousal plane.
 
-    The band around a curve is the predicted standard deviation; it is omitted for more than two faces.
-
-    Args:
-        estimates: Rows of an estimates file.
-        path: The PNG file.
-        title: Title of the plot.
-        duration: Length of the recording in seconds, if it is longer than its last face.
+    The band around a curve is the predicted standard deviation; it is omitted for more than two faces. `duration` is
+    the length of the recording in seconds, if it is longer than its last face.
     """
     faces = by_face(estimates)
     figure = Figure(figsize=(13, 6), dpi=110, layout="constrained")

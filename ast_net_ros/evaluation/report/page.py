@@ -40,13 +40,8 @@ def write_report(
 ) -> None:
     """Write the page; it appears complete or not at all.
 
-    Args:
-        path: The HTML file.
-        metrics: Content of results.json.
-        results: The recordings.
-        thumbnails: Whether to show the worst frames; None shows them for offline recordings only. They are read from
-            the recordings, and their boxes from `recordings/NAME` beside `path`; if that fails, the page says so.
-        show_progress: Show a progress bar on stderr if that is a terminal.
+    Without a choice, `thumbnails` of the worst frames are shown for offline recordings only. They are read from the
+    recordings, and their boxes from `recordings/NAME` beside `path`; if that fails, the page says so.
     """
     page = report_page(metrics, results, path.parent / "recordings", thumbnails, show_progress)
     atomic_write(path, page)

@@ -58,11 +58,7 @@ _STYLE: dict[str, Any] = {
 def time_curves(result: RecordingResult, warm_up_seconds: float, width: int, points: int) -> str:
     """Plot valence, arousal and confidence over time, labels dashed, periods without an estimate shaded.
 
-    Args:
-        result: The recording.
-        warm_up_seconds: Younger estimates are drawn pale, as metrics exclude them.
-        width: WIDE or NARROW.
-        points: Approximate number of points of each curve; peaks survive the thinning.
+    Estimates within the warm-up, which metrics exclude, are pale. Curves have about `points` points; peaks survive.
     """
     seconds, used = seconds_of(result), counted(result, warm_up_seconds)
 
@@ -156,11 +152,7 @@ def error_distribution(results: Sequence[RecordingResult], warm_up_seconds: floa
 
 
 def confidence_plot(metrics: dict) -> str | None:
-    """Plot the share within CONFIDENCE_RADIUS and the RMSE against the stated confidence; None without data.
-
-    Args:
-        metrics: Result of `confidence_calibration`.
-    """
+    """Plot `confidence_calibration`: share within CONFIDENCE_RADIUS and RMSE against confidence; None without data."""
     bins = metrics["bins"]
     if not bins:
         return None

@@ -87,20 +87,9 @@ def _moment(result: RecordingResult, frame: int, seconds: float) -> Moment:
 
 
 def read_thumbnails(result: RecordingResult, moments: Sequence[Moment], folder: Path | None) -> dict[int, bytes]:
-    """Read the frames of some moments from the recording.
+    """Read the frames of some moments from the recording: JPEG files by frame number.
 
-    Args:
-        result: The recording.
-        moments: The frames to read; frames that are not found again are omitted.
-        folder: Results of the recording, whose estimates.csv has the face's box; None draws none.
-
-    Returns:
-        JPEG files by frame number.
-
-    Raises:
-        RecordingError: The recording cannot be read.
-        EstimatesError: estimates.csv cannot be read.
-        OSError: A file cannot be read.
+    `folder` has the recording's estimates.csv with the faces' boxes; None draws none. Frames not found are omitted.
     """
     boxes = _boxes(result, moments, folder / ESTIMATES) if folder is not None else {}
     wanted = {moment.stamp_ns: moment.frame for moment in moments}
