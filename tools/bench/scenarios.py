@@ -176,11 +176,11 @@ def run_pipeline(
 
 
 def run_ahead(whole: AffectPipeline, frames: Sequence[np.ndarray], rate: float) -> dict[str, float]:
-    """Process the frames as the evaluation does: detect in each frame while the previous one is estimated.
+    """Process the frames as the evaluation does: find the faces of each while the previous one is estimated.
 
     Args and return value are those of run_pipeline, without the stages.
     """
-    whole.settings = PipelineSettings(detection_interval=0.0)
+    whole.settings = PipelineSettings()
     recorded = (RecordedFrame(index, round(index / rate * 1e9), image) for index, image in enumerate(frames))
     with closing(estimate_ahead(whole, recorded, "clip")) as estimated:
         return _timed_pass(whole, (len(faces) for _, faces in estimated))
