@@ -14,7 +14,7 @@ import numpy as np
 from ast_net_ros.vision.alignment import halved, similarity_transform
 from ast_net_ros.vision.detection import Detection
 
-_SMALLEST_WIDTH = 64.0  # pixels; the frame is halved while the smallest face stays at least this wide
+_SMALLEST_WIDTH = 48.0  # pixels; the frame is halved while the smallest face stays at least this wide
 _GRID = np.stack(np.meshgrid([0.2, 0.5, 0.8], [0.25, 0.5, 0.75]), axis=-1).reshape(
     -1, 2
 )  # points in fractions of the box
