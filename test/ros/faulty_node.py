@@ -1,6 +1,6 @@
-"""`ast_net_node` whose network does what the file $AST_NET_TEST_FAULT says, as long as it is there.
+"""`ast_net_node` with a fault in its network, which the file $AST_NET_TEST_FAULT names while it exists.
 
-raise: every call fails. nan: every estimate is not a number. memory: the device has room for a single face only.
+raise: every call fails. nan: every estimate is not a number. memory: the device has room for a single face only. slow: every call takes 50 ms more.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import faulthandler
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,8 @@ def faulty(self: OrtEncoder, chips: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         raise RuntimeError("the injected fault")
     if fault == "memory" and len(chips) > 1:
         raise DeviceMemoryError("out of memory (injected)")
+    if fault == "slow":
+        time.sleep(0.05)
     attributes, logits = encode(self, chips)
     return (attributes * np.float32("nan"), logits) if fault == "nan" else (attributes, logits)
 
