@@ -1,6 +1,7 @@
 """`ast_net_node` with a fault in its network, which the file $AST_NET_TEST_FAULT names while it exists.
 
-raise: every call fails. nan: every estimate is not a number. memory: the device has room for a single face only. slow: every call takes 50 ms more.
+raise: every call fails. nan: no estimate is finite. memory: only a single face fits into the device. slow: every call
+takes 50 ms longer.
 """
 
 from __future__ import annotations

@@ -226,13 +226,14 @@ def test_overload_queues_no_images_and_counts_all(
     wait_until(lambda: nanoseconds(client.faces[-1].header.stamp) >= newest, "the newest images processed")
     after = client.camera()
     stamps = [nanoseconds(answer.header.stamp) for answer in client.faces[first:]]
-    counts = {key: int(value) - int(before[key]) for key, value in after.items() if value.isdigit()}
+    started_at = {key: int(value) if value.isdigit() else 0 for key, value in before.items()}
+    counts = {key: int(value) - started_at[key] for key, value in after.items() if value.isdigit()}
     assert stamps == sorted(stamps), "an old image was processed after a newer one"
     # One in work, one in the slot, one in the middleware, and those on their way to this test.
     assert len(client.faces) - at_end <= 6, "images queued up"
     assert 0 < counts[keys.PROCESSED] < len(messages)
     assert counts[keys.RECEIVED] == counts[keys.PROCESSED] + counts[keys.DROPPED_LATE]
-    assert counts[keys.RECEIVED] + counts[keys.LOST] <= len(messages)
+    assert counts[keys.RECEIVED] + counts.get(keys.LOST, 0) <= len(messages)
 
 
 # The environment
