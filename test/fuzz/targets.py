@@ -216,7 +216,8 @@ def _estimates_seeds() -> list[bytes]:
     from ast_net_ros.evaluation.estimates import ESTIMATE_COLUMNS
 
     header = ",".join(ESTIMATE_COLUMNS).encode()
-    row = b"0,0.040000,face_1,1.00,2.00,30.00,40.00,0.100000,-0.200000,0.900000,1.200000," + b",".join([b"0.125"] * 10)
+    row = b"0,0.040000,face_1,1.00,2.00,30.00,40.00,0.100000,-0.200000,0.900000,1.200000"
+    row += b",0.125" * (len(ESTIMATE_COLUMNS) - row.count(b",") - 1)
     return [header + b"\n" + row + b"\n" + row + b"\n", header + b"\n"]
 
 
