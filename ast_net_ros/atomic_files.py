@@ -71,7 +71,6 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 def atomic_write(path: Path, text: str) -> None:
     """Write a UTF-8 text file; an earlier one stays until the new one is complete."""
-    temporary = path.with_name(path.name + PARTIAL_SUFFIX)
-    # A file name that is not valid UTF-8 arrives as lone surrogates, which a file can hold only escaped.
-    temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-    temporary.replace(path)
+    with atomic_file(path) as temporary:
+        # A file name that is not valid UTF-8 arrives as lone surrogates, which a file can hold only escaped.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

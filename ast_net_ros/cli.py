@@ -15,44 +15,26 @@ from xml.etree import ElementTree
 
 import click
 
-# name: (module, attribute, description in the list of commands)
+_EVALUATION, _TRAINING = "ast_net_ros.evaluation", "ast_net_ros.training.commands"
+# name: (module, attribute)
 _COMMANDS = {
-    "annotate": (
-        "ast_net_ros.evaluation.annotate_command",
-        "annotate",
-        "Estimate valence and arousal in videos, images or a webcam.",
-    ),
-    "evaluate": (
-        "ast_net_ros.evaluation.evaluate_command",
-        "evaluate",
-        "Evaluate rosbag2 recordings and videos: metrics and a report.",
-    ),
-    "evaluate-affect": (
-        "ast_net_ros.evaluation.affect_command",
-        "evaluate_affect",
-        "Accuracy of valence and arousal on rated still faces.",
-    ),
-    "train-attributes": (
-        "ast_net_ros.training.commands",
-        "train_attributes_command",
-        "Stage 1: train the discrete-emotion CNN on labelled faces.",
-    ),
-    "evaluate-attributes": (
-        "ast_net_ros.training.commands",
-        "evaluate_attributes_command",
-        "Accuracy and calibration of the discrete emotions on labelled faces.",
-    ),
-    "train-temporal": (
-        "ast_net_ros.training.commands",
-        "train_temporal_command",
-        "Stage 2: train the stacked LSTM on clips.",
-    ),
-    "evaluate-temporal": (
-        "ast_net_ros.temporal_evaluation.command",
-        "evaluate_temporal_command",
-        "Accuracy, smoothness, confidence and rate independence on held-out people.",
-    ),
+    "annotate": (f"{_EVALUATION}.annotate_command", "annotate"),
+    "evaluate": (f"{_EVALUATION}.evaluate_command", "evaluate"),
+    "evaluate-affect": (f"{_EVALUATION}.affect_command", "evaluate_affect"),
+    "train-attributes": (_TRAINING, "train_attributes_command"),
+    "evaluate-attributes": (_TRAINING, "evaluate_attributes_command"),
+    "train-temporal": (_TRAINING, "train_temporal_command"),
+    "evaluate-temporal": ("ast_net_ros.temporal_evaluation.command", "evaluate_temporal_command"),
 }
+_SUMMARIES = (
+    "Estimate valence and arousal in videos, images or a webcam.",
+    "Evaluate rosbag2 recordings and videos: metrics and a report.",
+    "Accuracy of valence and arousal on rated still faces.",
+    "Stage 1: train the discrete-emotion CNN on labelled faces.",
+    "Accuracy and calibration of the discrete emotions on labelled faces.",
+    "Stage 2: train the stacked LSTM on clips.",
+    "Accuracy, smoothness, confidence and rate independence on held-out people.",
+)
 
 _RENAMED_OPTIONS = {
     "--detection-side": "--detector-input-size",
@@ -63,15 +45,11 @@ _MOVED_COMMANDS = {"bench": "make bench", "ablate": "python tools/run.py ablatio
 
 # top-level module: extra of this package that installs it
 _EXTRAS = {
+    **dict.fromkeys(("lz4", "mcap", "rosbags", "ruamel", "zstandard"), "evaluate"),
     "lightning_fabric": "train",
-    "lz4": "evaluate",
-    "mcap": "evaluate",
     "ray": "ray",
     "rerun": "viewer",
-    "rosbags": "evaluate",
-    "ruamel": "evaluate",
     "torch": "torch",
-    "zstandard": "evaluate",
 }
 
 
@@ -86,7 +64,7 @@ class _LazyGroup(click.Group):
             ctx.fail(f"'{cmd_name}' is a tool of the repository now: {_MOVED_COMMANDS[cmd_name]}")
         if cmd_name not in _COMMANDS:
             return None
-        module, attribute, _ = _COMMANDS[cmd_name]
+        module, attribute = _COMMANDS[cmd_name]
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
@@ -98,7 +76,7 @@ class _LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, _, line) in _COMMANDS.items()])
+            formatter.write_dl(list(zip(_COMMANDS, _SUMMARIES)))
 
 
 def _current_option(argument: str) -> str:

@@ -42,7 +42,6 @@ def evaluate_affect(
     both = metrics["valence_arousal_r"]
     click.echo(f"r of valence and arousal: {_number(both['estimated'])} estimated, {_number(both['rated'])} rated")
     if output:
-        output.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(output, json.dumps(json_ready(metrics), indent=2) + "\n")
         click.echo(f"written: {output}")
 

@@ -7,12 +7,13 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ast_net_ros.evaluation.options import estimation_options, settings_from
+from ast_net_ros.evaluation.options import add_options, estimation_options, settings_from
 
 if TYPE_CHECKING:
     from ast_net_ros.evaluation.run import EvaluationOutcome
@@ -38,100 +39,76 @@ class _WarmUp(click.ParamType):
 
 
 _FILE = click.Path(path_type=Path)
+_POSITIVE = click.FloatRange(0, min_open=True)
+_TIMES = click.Choice(["auto", "relative", "epoch"])
+_OPTIONS: dict[tuple[str, ...], tuple[str, dict[str, Any]]] = {
+    ("--output", "-o"): (
+        "Folder for results.json, report.html and recordings/. The same command resumes an interrupted run.",
+        {"required": True, "metavar": "DIR", "type": _FILE},
+    ),
+    ("--topic",): ("The image topic.  [default: the bag's only one]", {"metavar": "NAME"}),
+    ("--labels",): (
+        "Ground truth: a file, a folder, a template such as 'labels/{name}.csv', topic:NAME, or none.  [default: "
+        "NAME.csv, NAME_valence.dat and NAME_arousal.dat, or NAME.json beside the bag; a label topic in it]",
+        {"metavar": "WHERE"},
+    ),
+    ("--label-time", "time"): (
+        "Origin of the times of a CSV: the first frame (relative) or the clock of the stamps (epoch); auto: epoch from "
+        "1e8.",
+        {"default": "auto", "type": _TIMES},
+    ),
+    ("--match",): (
+        "The face that the labels describe: largest (of each frame), id:NAME[,NAME...], or best (highest CCC).",
+        {"default": "largest", "metavar": "RULE"},
+    ),
+    ("--clock-offset",): ("Added to the labels' times.", {"default": 0.0, "metavar": "S"}),
+    ("--annotation-delay",): (
+        "Seconds by which raters lag behind the face; subtracted from the labels' times.  [default: 0]",
+        {"metavar": "S", "type": float},
+    ),
+    ("--estimate-delay", "development"): (
+        "Estimate the annotation delay from the recordings of this name (* and ? allowed; may be repeated), the "
+        "development set, and use it for all.",
+        {"multiple": True, "metavar": "NAME"},
+    ),
+    ("--longest-delay",): (
+        "Largest delay tried.",
+        {"default": 10.0, "metavar": "S", "type": click.FloatRange(0.1, 60)},
+    ),
+    ("--label-gap", "max_gap"): (
+        "Longest gap between labels that is interpolated.",
+        {"default": 1.0, "metavar": "S", "type": _POSITIVE},
+    ),
+    ("--warm-up",): (
+        f"Exclude the first S seconds of each face from the metrics; out: {WARM_UP_SECONDS:g} s.",
+        {"default": "in", "type": _WarmUp(), "metavar": "in|out|S"},
+    ),
+    ("--workers",): ("Processes.  [default: one per CPU core]", {"metavar": "N", "type": click.IntRange(1, 512)}),
+    ("--ray",): (
+        "Use the Ray cluster at ADDRESS (auto, HOST:PORT); local starts Ray with --workers here.",
+        {"metavar": "ADDRESS"},
+    ),
+    ("--live",): ("Also play the recordings in real time to a real node (needs ROS 2).", {"is_flag": True}),
+    ("--rate",): ("With --live: playback speed.", {"default": 1.0, "type": click.FloatRange(0.01, 100)}),
+    ("--loops",): ("With --live: times played.", {"default": 1, "type": click.IntRange(1)}),
+    ("--baseline",): (
+        "results.json, or its folder, of a run to compare with.",
+        {"metavar": "RESULTS", "type": _FILE},
+    ),
+    ("--write-bag",): (
+        "Also write the estimates as ValenceArousalArray messages; with {name} in it, a bag for each recording.",
+        {"metavar": "OUT.mcap"},
+    ),
+    ("--thumbnails/--no-thumbnails",): (
+        "Images of people in the report.  [default: for offline runs]",
+        {"default": None},
+    ),
+}
 
 
 @click.command()
 @click.argument("bags", nargs=-1, required=True, metavar="BAG...")
-@click.option(
-    "--output",
-    "-o",
-    required=True,
-    metavar="DIR",
-    type=_FILE,
-    help="Folder for results.json, report.html and recordings/. The same command resumes an interrupted run.",
-)
-@click.option("--topic", metavar="NAME", help="The image topic.  [default: the bag's only one]")
-@click.option(
-    "--labels",
-    metavar="WHERE",
-    help="Ground truth: a file, a folder, a template such as 'labels/{name}.csv', topic:NAME, or none.  "
-    "[default: NAME.csv, NAME_valence.dat and NAME_arousal.dat, or NAME.json beside the bag; a label topic in it]",
-)
-@click.option(
-    "--label-time",
-    default="auto",
-    show_default=True,
-    type=click.Choice(["auto", "relative", "epoch"]),
-    help="Origin of the times of a CSV: the first frame (relative) or the clock of the stamps (epoch); auto: epoch "
-    "from 1e8.",
-)
-@click.option(
-    "--match",
-    default="largest",
-    show_default=True,
-    metavar="RULE",
-    help="The face that the labels describe: largest (of each frame), id:NAME[,NAME...], or best (highest CCC).",
-)
-@click.option("--clock-offset", default=0.0, show_default=True, metavar="S", help="Added to the labels' times.")
-@click.option(
-    "--annotation-delay",
-    metavar="S",
-    type=float,
-    help="Seconds by which raters lag behind the face; subtracted from the labels' times.  [default: 0]",
-)
-@click.option(
-    "--estimate-delay",
-    multiple=True,
-    metavar="NAME",
-    help="Estimate the annotation delay from the recordings of this name (* and ? allowed; may be repeated), the "
-    "development set, and use it for all.",
-)
-@click.option(
-    "--longest-delay",
-    default=10.0,
-    show_default=True,
-    metavar="S",
-    type=click.FloatRange(0.1, 60),
-    help="Largest delay tried.",
-)
-@click.option(
-    "--label-gap",
-    default=1.0,
-    show_default=True,
-    metavar="S",
-    type=click.FloatRange(0, min_open=True),
-    help="Longest gap between labels that is interpolated.",
-)
-@click.option(
-    "--warm-up",
-    default="in",
-    show_default=True,
-    type=_WarmUp(),
-    metavar="in|out|S",
-    help=f"Exclude the first S seconds of each face from the metrics; out: {WARM_UP_SECONDS:g} s.",
-)
-@click.option("--workers", metavar="N", type=click.IntRange(1, 512), help="Processes.  [default: one per CPU core]")
-@click.option(
-    "--ray",
-    metavar="ADDRESS",
-    help="Use the Ray cluster at ADDRESS (auto, HOST:PORT); local starts Ray with --workers here.",
-)
-@click.option("--live", is_flag=True, help="Also play the recordings in real time to a real node (needs ROS 2).")
-@click.option(
-    "--rate", default=1.0, show_default=True, type=click.FloatRange(0.01, 100), help="With --live: playback speed."
-)
-@click.option("--loops", default=1, show_default=True, type=click.IntRange(1), help="With --live: times played.")
-@click.option(
-    "--baseline", metavar="RESULTS", type=_FILE, help="results.json, or its folder, of a run to compare with."
-)
-@click.option(
-    "--write-bag",
-    metavar="OUT.mcap",
-    help="Also write the estimates as ValenceArousalArray messages; with {name} in it, a bag for each recording.",
-)
-@click.option(
-    "--thumbnails/--no-thumbnails", default=None, help="Images of people in the report.  [default: for offline runs]"
-)
+@add_options(_OPTIONS)
 @estimation_options
 @click.option("--quiet", "-q", is_flag=True, help="No progress bars and no summary.")
 @click.pass_context
@@ -141,7 +118,7 @@ def evaluate(ctx: click.Context, bags: tuple[str, ...], **given: Any) -> None:
     BAG is a rosbag2 recording (its folder or file), a video, a folder of these, or a glob. Only --live needs ROS.
     Exits with 1 if a recording failed or requested labels could not be used; the others are finished.
     """
-    if given["annotation_delay"] is not None and given["estimate_delay"]:
+    if given["annotation_delay"] is not None and given["development"]:
         raise click.UsageError("--annotation-delay and --estimate-delay: give one of them")
     if not given["live"] and (given["rate"] != 1 or given["loops"] != 1):
         raise click.UsageError("--rate and --loops are for --live")
@@ -153,29 +130,16 @@ def evaluate(ctx: click.Context, bags: tuple[str, ...], **given: Any) -> None:
     from ast_net_ros.evaluation.run import LiveRun, RunOptions
     from ast_net_ros.evaluation.run import evaluate as evaluate_recordings
 
+    requested = given["labels"] is not None
+    label_options = {field.name: given.pop(field.name) for field in fields(LabelOptions)}
+    rate, loops = given.pop("rate"), given.pop("loops")
     options = RunOptions(
-        output=given["output"],
-        topic=given["topic"],
         settings=settings_from(given),
-        labels=LabelOptions(
-            labels=given["labels"],
-            match=given["match"],
-            clock_offset=given["clock_offset"],
-            annotation_delay=given["annotation_delay"] or 0.0,
-            max_gap=given["label_gap"],
-            time=given["label_time"],
-        ),
-        development=given["estimate_delay"],
-        longest_delay=given["longest_delay"],
-        workers=given["workers"] or _cores(),
-        ray=given["ray"],
-        live=LiveRun(given["rate"], given["loops"]) if given["live"] else None,
-        baseline=given["baseline"],
-        write_bag=given["write_bag"],
-        thumbnails=given["thumbnails"],
-        warm_up=given["warm_up"],
-        quiet=given["quiet"],
+        labels=LabelOptions(**label_options | {"annotation_delay": label_options["annotation_delay"] or 0.0}),
+        workers=given.pop("workers") or _cores(),
+        live=LiveRun(rate, loops) if given.pop("live") else None,
         command=shlex.join([*ctx.command_path.split(), *sys.argv[2:]]) if ctx.parent else shlex.join(sys.argv),
+        **given,
     )
     try:
         outcome = evaluate_recordings(bags, options)
@@ -184,7 +148,7 @@ def evaluate(ctx: click.Context, bags: tuple[str, ...], **given: Any) -> None:
         ctx.exit(130)
     if not options.quiet:
         _echo_outcome(outcome, options.output)
-    if outcome.failures or (given["labels"] and outcome.label_problems):
+    if outcome.failures or (requested and outcome.label_problems):
         ctx.exit(1)
 
 

@@ -6,7 +6,7 @@ that `--help` is fast.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -78,20 +78,26 @@ _OPTIONS: dict[str, tuple[click.ParamType, str | None, str]] = {
 }
 
 
+def add_options(options: Mapping[tuple[str, ...], tuple[str, dict[str, Any]]]) -> Callable[[Command], Command]:
+    """Return a decorator that adds options, given by their names: (help, further arguments of click.option)."""
+
+    def decorate(command: Command) -> Command:
+        for names, (text, more) in reversed(list(options.items())):
+            shown = more.get("default") is not None
+            command = click.option(*names, help=text, show_default=shown, **more)(command)
+        return command
+
+    return decorate
+
+
 def estimation_options(command: Command) -> Command:
     """Add an option for every setting of EstimationSettings to a click command."""
     defaults = EstimationSettings().as_dict()
-    for name, (kind, metavar, text) in reversed(_OPTIONS.items()):
-        option = click.option(
-            f"--{name.replace('_', '-')}",
-            type=kind,
-            metavar=metavar,
-            default=defaults[name],
-            show_default=defaults[name] is not None,
-            help=text,
-        )
-        command = option(command)
-    return command
+    options: dict[tuple[str, ...], tuple[str, dict[str, Any]]] = {
+        (f"--{name.replace('_', '-')}",): (text, {"type": kind, "metavar": metavar, "default": defaults[name]})
+        for name, (kind, metavar, text) in _OPTIONS.items()
+    }
+    return add_options(options)(command)
 
 
 def settings_from(options: dict[str, Any]) -> EstimationSettings:

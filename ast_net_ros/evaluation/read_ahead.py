@@ -5,9 +5,9 @@ Finding faces does not depend on their estimates. Each stage computes in one thr
 
 from __future__ import annotations
 
-import queue
-import threading
+from collections import deque
 from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ from ast_net_ros.evaluation.recording_result import seconds_since
 from ast_net_ros.face_affect import FaceAffect
 from ast_net_ros.pipeline import AffectPipeline, FoundFaces, Frame
 
-_QUEUE_SIZE = 2  # frames; an 8K frame takes 100 MB
+_ITEMS_AHEAD = 3  # frames; an 8K frame takes 100 MB
 
 Item = TypeVar("Item")
 
@@ -48,33 +48,12 @@ def read_ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
 
     Exceptions of the thread are raised here. Closing the generator ends the thread.
     """
-    waiting: queue.Queue[tuple[Item] | BaseException | None] = queue.Queue(_QUEUE_SIZE)
-    stopped = threading.Event()
-
-    def put(entry: tuple[Item] | BaseException | None) -> None:
-        while not stopped.is_set():
-            try:
-                return waiting.put(entry, timeout=0.1)
-            except queue.Full:
-                continue
-
-    def work() -> None:
+    with ThreadPoolExecutor(1, "read ahead") as pool:
+        waiting = deque(pool.submit(next, items, None) for _ in range(_ITEMS_AHEAD))
         try:
-            for item in items:
-                put((item,))
-                if stopped.is_set():
-                    return
-            put(None)
-        except BaseException as error:
-            put(error)
-
-    thread = threading.Thread(target=work, name="read ahead", daemon=True)
-    thread.start()
-    try:
-        while (entry := waiting.get()) is not None:
-            if isinstance(entry, BaseException):
-                raise entry
-            yield entry[0]
-    finally:
-        stopped.set()
-        thread.join()
+            while (item := waiting.popleft().result()) is not None:
+                waiting.append(pool.submit(next, items, None))
+                yield item
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -20,7 +20,7 @@ import functools
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -114,7 +114,8 @@ def evaluate(arguments: Sequence[str], options: RunOptions) -> EvaluationOutcome
     paths = find_recordings(arguments)
     names = unique_names(paths)
     development = _development(names, options)
-    _check_templates(names, options)
+    if options.write_bag and len(names) > 1 and "{name}" not in options.write_bag:
+        raise EvaluationError(f"--write-bag {options.write_bag}: one file for {len(names)} recordings; use {{name}}")
     model = _load_model(options)
     truths, label_problems = _ground_truths(paths, names, options)
     try:
@@ -124,7 +125,9 @@ def evaluate(arguments: Sequence[str], options: RunOptions) -> EvaluationOutcome
         done = _without(failures, jobs)
         delay = None
         if development:
-            delay = _delay([job for job in done if job.name in development], truths, options)
+            labelled = [(Path(job.folder), truths[job.name]) for job in done if job.name in development]
+            known = [(folder, truth) for folder, truth in labelled if truth is not None]
+            delay = delay_of(known, options.labels, options.longest_delay)
             options = replace(options, labels=replace(options.labels, annotation_delay=delay["seconds"]))
         live_jobs = [_live_job(job, options, model) for job in done] if options.live else []
         live_kept, live_failures = _play(live_jobs, options)
@@ -136,7 +139,10 @@ def evaluate(arguments: Sequence[str], options: RunOptions) -> EvaluationOutcome
         if not results:
             raise EvaluationError(_nothing_left(failures))
         metrics = _write(results, _run_facts(started, model, options, failures, delay), options, baseline)
-        _write_bags(done, options)
+        for job in done if options.write_bag else []:
+            from ast_net_ros.evaluation.estimates_bag import write_estimates_bag
+
+            write_estimates_bag(Path(job.folder), Path(str(options.write_bag).replace("{name}", job.name)))
     except OSError as error:
         if error.errno in FULL_DISK:
             raise disk_full(f"{error.filename or options.output}: {error.strerror}") from error
@@ -171,11 +177,6 @@ def _development(names: Sequence[str], options: RunOptions) -> set[str]:
             f"the names are {', '.join(names)}"
         )
     return chosen
-
-
-def _check_templates(names: Sequence[str], options: RunOptions) -> None:
-    if options.write_bag and len(names) > 1 and "{name}" not in options.write_bag:
-        raise EvaluationError(f"--write-bag {options.write_bag}: one file for {len(names)} recordings; use {{name}}")
 
 
 def _ground_truths(
@@ -220,10 +221,6 @@ def _is_finished(job: RecordingJob) -> bool:
         return False
 
 
-def _waiting(jobs: Sequence[RecordingJob]) -> list[RecordingJob]:
-    return [job for job in jobs if not _is_finished(job)]
-
-
 def _begin(jobs: Sequence[RecordingJob], options: RunOptions) -> int | None:
     """Return the expected number of frames, None if unknown, and remove results.json and report.html.
 
@@ -245,7 +242,7 @@ def _begin(jobs: Sequence[RecordingJob], options: RunOptions) -> int | None:
 
 def _estimate(jobs: Sequence[RecordingJob], options: RunOptions) -> tuple[int, list[FailedRecording]]:
     """Process all jobs offline; return the number of kept results and the failures."""
-    waiting = _waiting(jobs)
+    waiting = [job for job in jobs if not _is_finished(job)]
     if not waiting:
         return len(jobs), []
     with tqdm(
@@ -271,7 +268,7 @@ def _distribute(jobs: list[RecordingJob], options: RunOptions, report: Progress)
 
 def _play(jobs: Sequence[RecordingJob], options: RunOptions) -> tuple[int, list[FailedRecording]]:
     """Play all jobs to a node, one after the other so that they do not slow each other down; see `_estimate`."""
-    waiting = _waiting(jobs)
+    waiting = [job for job in jobs if not _is_finished(job)]
     work = functools.partial(_play_one, options=options)
     outcomes = _cleaned(waiting, lambda: run_here(waiting, work, lambda _: None))
     return len(jobs) - len(waiting), _failures(waiting, outcomes, "live")
@@ -308,12 +305,6 @@ def _without(failures: Sequence[FailedRecording], jobs: Sequence[RecordingJob]) 
     return [job for job in jobs if job.name not in failed]
 
 
-def _delay(jobs: Sequence[RecordingJob], truths: Mapping[str, GroundTruth | None], options: RunOptions) -> dict:
-    """Estimate the annotation delay from the recordings that have labels."""
-    known = [(Path(job.folder), truth) for job in jobs if (truth := truths[job.name]) is not None]
-    return delay_of(known, options.labels, options.longest_delay)
-
-
 def _nothing_left(failures: Sequence[FailedRecording]) -> str:
     if len(failures) == 1:
         return failures[0].reason
@@ -346,12 +337,3 @@ def _write(results: Sequence[RecordingResult], run: dict, options: RunOptions, b
     write_report(options.output / REPORT, metrics, results, options.thumbnails, show_progress=not options.quiet)
     write_results(options.output / RESULTS, metrics)
     return metrics
-
-
-def _write_bags(jobs: Sequence[RecordingJob], options: RunOptions) -> None:
-    if not options.write_bag:
-        return
-    from ast_net_ros.evaluation.estimates_bag import write_estimates_bag
-
-    for job in jobs:
-        write_estimates_bag(Path(job.folder), Path(options.write_bag.replace("{name}", job.name)))

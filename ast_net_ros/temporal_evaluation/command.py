@@ -37,8 +37,12 @@ def evaluate_temporal_command(
     from ast_net_ros.model.inference import DEFAULT_WEIGHTS
     from ast_net_ros.model.network import load_weights
     from ast_net_ros.rating_files import DataError
-    from ast_net_ros.temporal_evaluation.confidence_plot import plot_confidence
-    from ast_net_ros.temporal_evaluation.held_out import evaluate_simulated, predictor, recorded_metrics
+    from ast_net_ros.temporal_evaluation.held_out import (
+        evaluate_simulated,
+        plot_confidence,
+        predictor,
+        recorded_metrics,
+    )
     from ast_net_ros.training.data.face_sources import open_faces
     from ast_net_ros.training.data.simulation import Simulation, simulate_recordings
     from ast_net_ros.training.data.sources import Sources, recorded_clips

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from torch import Tensor
 
-from ast_net_ros.model.config import AffectOutput
+from ast_net_ros.model.config import CONFIDENCE_RADIUS, AffectOutput
 from ast_net_ros.model.inference import AffectModel
 from ast_net_ros.model.network import StackedLSTM
-from ast_net_ros.temporal_evaluation.confidence_plot import plot_confidence
 from ast_net_ros.temporal_evaluation.temporal_metrics import (
     RATES,
     Predict,
@@ -24,6 +25,8 @@ from ast_net_ros.temporal_evaluation.temporal_metrics import (
 from ast_net_ros.training.data.recordings import StepClip
 from ast_net_ros.training.data.samplers import ClipSampler
 from ast_net_ros.training.data.simulation import SimulatedRecordings
+
+_BLUE, _ORANGE, _GREY = "#2b6cb0", "#c05621", "#718096"
 
 
 def predictor(temporal: torch.nn.Module) -> Predict:
@@ -85,3 +88,22 @@ def evaluate_simulated(
     metrics["rate_independence"] = rate_independence(model, recordings)
     plot_confidence(metrics["confidence"], output / "confidence.png")
     return metrics
+
+
+def plot_confidence(metrics: Mapping, path: Path) -> None:
+    """Plot `confidence_calibration`: the share within CONFIDENCE_RADIUS, and the RMSE, against confidence."""
+    bins = metrics["bins"]
+    certainty = [b["confidence"] for b in bins]
+    figure = Figure(figsize=(9, 4), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    reliability, error = figure.subplots(1, 2)
+    reliability.plot([0, 1], [0, 1], color=_GREY, linewidth=1, linestyle="--", label="calibrated")
+    reliability.plot(certainty, [b["within"] for b in bins], "o-", color=_BLUE, label="held-out recordings")
+    share = f"share within {CONFIDENCE_RADIUS:g} of the label"
+    reliability.set(xlabel="confidence", ylabel=share, xlim=(0, 1), ylim=(0, 1))
+    reliability.legend(frameon=False)
+    error.plot(certainty, [b["rmse"] for b in bins], "o-", color=_ORANGE)
+    error.set(xlabel="confidence", ylabel="RMSE", ylim=(0, None))
+    rank = metrics["rank_correlation"]
+    error.set_title("" if rank is None else f"rank correlation of confidence and error {rank:.2f}", fontsize=10)
+    figure.savefig(path)

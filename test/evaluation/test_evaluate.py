@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -204,7 +205,7 @@ def test_a_bad_recording_or_label_file_affects_no_other(study, recordings, tmp_p
 
 def test_a_full_disk_while_writing_results_is_named(study, recordings, tmp_path):
     shutil.copytree(study[0] / "recordings", tmp_path / "out" / "recordings")
-    (tmp_path / "out" / "results.json.partial").symlink_to("/dev/full")
+    (tmp_path / "out" / f".results.json.{os.getpid()}.partial").symlink_to("/dev/full")
     with pytest.raises(DiskFullError, match=r"No space left on device; free space and run the same command again"):
         evaluate([str(recordings / "raw")], RunOptions(tmp_path / "out", quiet=True))
     assert not (tmp_path / "out" / "results.json").exists()

@@ -6,7 +6,7 @@ import torch
 
 from ast_net_ros.model.inference import build_model
 from ast_net_ros.model.network import AffectOutput, ASTNet, NetworkConfig, weights_of
-from ast_net_ros.temporal_evaluation.confidence_plot import plot_confidence
+from ast_net_ros.temporal_evaluation.held_out import plot_confidence
 from ast_net_ros.temporal_evaluation.temporal_metrics import (
     accuracy_metrics,
     confidence_metrics,
