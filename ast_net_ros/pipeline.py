@@ -25,7 +25,7 @@ from ast_net_ros.vision.appearance import describe
 from ast_net_ros.vision.detection import Detection, Detector, make_detector
 from ast_net_ros.vision.face_finder import FaceFinder, FoundFaces, Frame
 from ast_net_ros.vision.quality import QUALITY_THRESHOLD, face_quality
-from ast_net_ros.vision.tracking import FaceTracker
+from ast_net_ros.vision.tracking import FaceTracker, Track
 
 __all__ = ["AffectPipeline", "FaceAffect", "FoundFaces", "Frame", "PipelineSettings", "primary_face"]
 
@@ -37,14 +37,17 @@ class _Source:
     """The tracks and states of one camera."""
 
     tracker: FaceTracker = field(default_factory=FaceTracker)
+    tracks: list[Track | None] = field(default_factory=list)  # of the faces of the last frame
     names: dict[int, str] = field(default_factory=dict)  # track number -> face_id
     states: dict[str, FaceState] = field(default_factory=dict)  # face_id -> recurrent state
     smoothed: dict[str, tuple[float, float, float]] = field(default_factory=dict)  # face_id -> stamp, valence, arousal
     baselines: dict[str, RestingBaseline] = field(default_factory=dict)  # face_id -> resting valence
     stamp: float | None = None
+    last_stamp: float | None = None  # of the frame before
 
     def reset(self) -> None:
         self.tracker.reset()
+        self.tracks = []
         self.names.clear()
         self.states.clear()
         self.smoothed.clear()
@@ -198,18 +201,26 @@ class AffectPipeline:
                 frame.source, frame.stamp - source.stamp, len(source.states),
             )  # fmt: skip
             source.reset()
-        source.stamp = frame.stamp
+        source.last_stamp, source.stamp = source.stamp, frame.stamp
         return source
+
+    def _assign_tracks(self, source: _Source, found: FoundFaces) -> list[Track | None]:
+        """Find the track of every face. Appearances are compared only where optical flow has not followed the faces."""
+        frame = found.frame
+        if found.followed is not None and source.last_stamp == found.last_stamp:
+            tracks = [source.tracks[index] for index in found.followed]
+            if source.tracker.follow(tracks, found.detections, frame.stamp):
+                return tracks
+        appearances = [describe(frame.image, face.landmarks, chip) for face, chip in zip(found.detections, found.chips)]
+        return source.tracker.update(found.detections, appearances, frame.stamp)
 
     def _track(self, index: int, found: FoundFaces, settings: PipelineSettings) -> list[_FaceObservation]:
         """Assign an id and a state to every face; drop the states of ended tracks."""
         frame = found.frame
         source = self._enter(frame, settings)
+        source.tracks = self._assign_tracks(source, found)
         observations = []
-        faces = list(zip(found.detections, found.chips))
-        appearances = [describe(frame.image, detection.landmarks, chip) for detection, chip in faces]
-        tracks = source.tracker.update(found.detections, appearances, frame.stamp)
-        for (detection, chip), track in zip(faces, tracks):
+        for detection, chip, track in zip(found.detections, found.chips, source.tracks):
             if track is None:
                 continue
             if track.number not in source.names:

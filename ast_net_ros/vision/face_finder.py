@@ -60,12 +60,17 @@ class FoundFaces:
         detections: One for each face.
         chips: One for each face, S x S uint8.
         timings: Seconds that each stage took: detect, align.
+        followed: For each face its index in the last frame of the source, from which optical flow has followed it;
+            None when the faces were detected.
+        last_stamp: Of that frame, in seconds; minus infinity for the first one.
     """
 
     frame: Frame
     detections: list[Detection]
     chips: list[np.ndarray]
     timings: dict[str, float]
+    followed: list[int] | None = None
+    last_stamp: float = -math.inf
 
 
 @dataclass
@@ -73,10 +78,12 @@ class _Source:
     """What is remembered of one camera."""
 
     stamp: float = -math.inf
+    last_stamp: float = -math.inf  # of the frame before
     detected: float = -math.inf  # stamp of the last detection
     settings: PipelineSettings | None = None  # of the last detection
     faces: list[Detection] = field(default_factory=list)  # in the last frame
     reference: FlowReference | None = None  # None when there was no face
+    followed: list[int] | None = None  # of the last frame, see FoundFaces
 
 
 class FaceFinder:
@@ -98,7 +105,7 @@ class FaceFinder:
         Args:
             frame: Its detections are used where it has any; else its faces are detected when the detection interval
                 has passed, when the settings have changed or when a face was lost, and followed otherwise. Those below
-            `score_threshold` are near a face of the last frame and meant to continue its track only.
+                `score_threshold` are near a face of the last frame and meant to continue its track only.
             settings: Apply to this frame.
 
         Raises:
@@ -106,30 +113,31 @@ class FaceFinder:
         """
         frame.check()
         began = time.perf_counter()
-        detections = self._locate(frame, settings)
+        source = self._locate(frame, settings)
         located = time.perf_counter()
-        chips = [align_face(frame.image, face.landmarks, self._chip_side) for face in detections]
+        chips = [align_face(frame.image, face.landmarks, self._chip_side) for face in source.faces]
         timings = {"detect": located - began, "align": time.perf_counter() - located}
-        return FoundFaces(frame, detections, chips, timings)
+        return FoundFaces(frame, source.faces, chips, timings, source.followed, source.last_stamp)
 
     def reset(self, source: str | None = None) -> None:
         """Forget the last frame of `source`, or of all sources."""
         for name in list(self._sources) if source is None else [source]:
             self._sources.pop(name, None)
 
-    def _locate(self, frame: Frame, settings: PipelineSettings) -> list[Detection]:
+    def _locate(self, frame: Frame, settings: PipelineSettings) -> _Source:
+        """Update the faces of the frame's source."""
         source = self._sources.setdefault(frame.source, _Source())
         if not 0 <= frame.stamp - source.stamp <= settings.max_time_gap:
             source = self._sources[frame.source] = _Source()
-        source.stamp = frame.stamp
+        source.last_stamp, source.stamp = source.stamp, frame.stamp
         if frame.detections is None and _may_follow(source, frame, settings) and _follow(source, frame):
-            return source.faces
+            return source
         source.detected, source.settings = frame.stamp, settings
         found = self._detect(frame, source.faces, settings) if frame.detections is None else frame.detections
-        source.faces = _select(found, settings)
+        source.faces, source.followed = [found[index] for index in _select(found, settings)], None
         follow = settings.detection_interval > 0 and source.faces
         source.reference = make_reference(frame.image, source.faces) if follow else None
-        return source.faces
+        return source
 
     def _detect(self, frame: Frame, last: Sequence[Detection], settings: PipelineSettings) -> list[Detection]:
         """Detect faces; unlikely ones count only where the last frame had a face, which may have turned or blurred."""
@@ -152,17 +160,19 @@ def _may_follow(source: _Source, frame: Frame, settings: PipelineSettings) -> bo
 def _follow(source: _Source, frame: Frame) -> bool:
     """Follow the faces of the last frame to this one; False when one is lost."""
     if not source.faces:
+        source.followed = []
         return True
     followed = follow_faces(source.reference, frame.image) if source.reference else None
     if followed is None:
         return False
     assert source.settings is not None
-    source.faces = _select(followed.faces, source.settings)
+    source.followed = _select(followed.faces, source.settings)
+    source.faces = [followed.faces[index] for index in source.followed]
     source.reference = replace(followed, faces=source.faces)
     return True
 
 
-def _select(faces: Sequence[Detection], settings: PipelineSettings) -> list[Detection]:
-    """Keep faces that are large enough, the largest first."""
-    wide = [face for face in faces if face.box[2] >= settings.min_face_pixels]
-    return sorted(wide, key=lambda face: -face.box[2] * face.box[3])[: settings.max_faces]
+def _select(faces: Sequence[Detection], settings: PipelineSettings) -> list[int]:
+    """Choose faces that are large enough by their indices, the largest first."""
+    wide = [index for index, face in enumerate(faces) if face.box[2] >= settings.min_face_pixels]
+    return sorted(wide, key=lambda index: -faces[index].box[2] * faces[index].box[3])[: settings.max_faces]

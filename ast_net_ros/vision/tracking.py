@@ -89,6 +89,7 @@ class Track:
         hair: Its colour, a running mean (see Appearance).
         velocity: Of the box's centre, pixels per second.
         missed: Whether the newest image did not show it.
+        described: Stamp of the last appearance that was learned, seconds.
     """
 
     number: int
@@ -98,6 +99,7 @@ class Track:
     hair: np.ndarray
     velocity: np.ndarray
     missed: bool = False
+    described: float = -math.inf
 
     def box_at(self, stamp: float) -> Box:
         """Return the box where it should be at `stamp`."""
@@ -105,14 +107,17 @@ class Track:
         dx, dy = (self.velocity * min(stamp - self.last_seen, _LONGEST_PREDICTION)).tolist()
         return (x + dx, y + dy, width, height)
 
-    def follow(self, detection: Detection, appearance: Appearance, stamp: float) -> None:
-        """Take over a new observation."""
+    def follow(self, detection: Detection, appearance: Appearance | None, stamp: float) -> None:
+        """Take over a new observation; its appearance is None where it was not needed."""
         elapsed = stamp - self.last_seen
         if elapsed > 0:
             moved = (_centre(detection.box) - _centre(self.detection.box)) / elapsed
             self.velocity = self.velocity + (moved - self.velocity) * _share(elapsed, _VELOCITY_SECONDS)
-            self.hair = self.hair + (appearance.hair - self.hair) * _share(elapsed, _HAIR_SECONDS)
-            self._learn(appearance.shape, elapsed)
+        if appearance is not None and stamp > self.described:
+            since = stamp - self.described
+            self.hair = self.hair + (appearance.hair - self.hair) * _share(since, _HAIR_SECONDS)
+            self._learn(appearance.shape, since)
+            self.described = stamp
         self.detection, self.last_seen = detection, stamp
 
     def _learn(self, shape: np.ndarray, elapsed: float) -> None:
@@ -189,13 +194,35 @@ class FaceTracker:
             track.missed = track.last_seen < stamp
         return [assigned.get(index) for index in range(len(detections))]
 
+    def follow(self, tracks: Sequence[Track | None], detections: Sequence[Detection], stamp: float) -> bool:
+        """Move the tracks of faces that optical flow has followed, whose appearance need not be compared.
+
+        Args:
+            tracks: What `update` or the last `follow` was told of these faces, in the order of `detections`.
+            detections: All faces of the image.
+            stamp: Of the image, seconds.
+
+        Returns:
+            False, with nothing done, where a track has ended: call `update` then.
+        """
+        alive = {track.number for track in self.tracks if 0 <= stamp - track.last_seen <= self.timeout}
+        if any(track is not None and track.number not in alive for track in tracks):
+            return False
+        self.tracks = [track for track in self.tracks if track.number in alive]
+        for track, detection in zip(tracks, detections):
+            if track is not None:
+                track.follow(detection, None, stamp)
+        for track in self.tracks:
+            track.missed = track.last_seen < stamp
+        return True
+
     def reset(self) -> None:
         """Forget every track. Numbers go on."""
         self.tracks = []
 
     def _begin(self, detection: Detection, appearance: Appearance, stamp: float) -> Track:
         self._given += 1
-        track = Track(self._given, detection, stamp, [appearance.shape], appearance.hair, np.zeros(2))
+        track = Track(self._given, detection, stamp, [appearance.shape], appearance.hair, np.zeros(2), described=stamp)
         self.tracks.append(track)
         return track
 

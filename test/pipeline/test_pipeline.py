@@ -1,11 +1,13 @@
 """Frames in, affect out: on real faces with the packaged weights."""
 
 import math
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
 import pytest
 
+from ast_net_ros import pipeline as pipeline_module
 from ast_net_ros.pipeline import AffectPipeline, FaceAffect, Frame, PipelineSettings, primary_face
 
 
@@ -176,6 +178,27 @@ def test_optical_flow_saves_detections(pipeline, distress_to_smile, monkeypatch)
     (every, detections), (some, fewer) = runs[0.0], runs[0.4]
     assert fewer < 0.6 * detections
     assert np.sqrt(np.mean((every - some) ** 2)) < 0.1
+
+
+def test_appearances_are_compared_at_detections_only(pipeline, distress_to_smile, monkeypatch):
+    described, detected = Mock(wraps=pipeline_module.describe), Mock(wraps=pipeline.detector.detect)
+    monkeypatch.setattr(pipeline_module, "describe", described)
+    monkeypatch.setattr(pipeline.detector, "detect", detected)
+    pipeline.settings = PipelineSettings(detection_interval=0.5)
+    ids = {face.face_id for image_stamp, image in distress_to_smile for face in pipeline.process(image, image_stamp)}
+    assert len(ids) == 1
+    assert described.call_count == detected.call_count < len(distress_to_smile) / 2
+
+
+def test_a_frame_that_was_found_but_not_estimated_does_no_harm(pipeline, media):
+    image = np.ascontiguousarray(cv2.imread(str(media / "multi_face.jpg")))
+    first = pipeline.process(image, 0.0)
+    pipeline.settings = PipelineSettings(max_faces=1)
+    pipeline.find([Frame(image, 0.1)])
+    pipeline.settings = PipelineSettings()
+    pipeline.find([Frame(image, 0.2)])
+    after = pipeline.process(image, 0.3)
+    assert [face.face_id for face in after] == [face.face_id for face in first]
 
 
 def test_stages_are_timed(pipeline, distress_to_smile):

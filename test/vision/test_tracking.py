@@ -49,6 +49,17 @@ def test_a_head_that_turned_is_known_again_after_a_miss():
     assert _show(tracker, 1.2, (1, _face(5, 0)), view=0) == [1]
 
 
+def test_followed_faces_keep_their_tracks_unless_one_has_ended():
+    tracker = FaceTracker(timeout=1.0)
+    tracks = tracker.update([_face(0, 0), _face(300, 0)], [_appearance(1), _appearance(2)], 0.0)
+    assert tracker.follow(tracks[::-1], [_face(305, 0), _face(5, 0)], 0.1)
+    assert [track.detection.box[0] for track in tracker.tracks] == [5, 305]
+    assert not any(track.missed for track in tracker.tracks)
+    assert tracker.follow(tracks[:1], [_face(10, 0)], 0.2)
+    assert [track.missed for track in tracker.tracks] == [False, True]
+    assert not tracker.follow(tracks, [_face(10, 0), _face(310, 0)], 1.15)
+
+
 def test_a_short_miss_is_bridged_and_a_long_one_is_not():
     tracker = FaceTracker(timeout=1.0)
     assert _show(tracker, 0.0, (1, _face(0, 0))) == [1]
