@@ -48,9 +48,7 @@ def test_webcam_names_a_file_that_is_not_there() -> None:
     assert ended.returncode == 1 and ended.stderr.startswith("error: video /nowhere.mp4: no such file")
 
 
-def test_training_on_a_folder_ends_with_weights_that_load_and_figures_on_other_people(
-    media: Path, tmp_path: Path
-) -> None:
+def test_training_on_a_folder_gives_weights_that_load(media: Path, tmp_path: Path) -> None:
     from ast_net_ros.model import load_model
     from ast_net_ros.model.inference import DEFAULT_WEIGHTS
     from ast_net_ros.model.network import load_weights
@@ -86,7 +84,7 @@ def test_one_person_alone_cannot_be_trained_on(tmp_path: Path) -> None:
     assert ended.returncode == 1 and "0 people with videos and labels; at least two are needed" in ended.stderr
 
 
-def test_the_analysis_computes_the_concordance_that_the_package_does() -> None:
+def test_the_analysis_computes_the_same_concordance() -> None:
     import numpy as np
 
     from ast_net_ros.evaluation.metrics.accuracy import accuracy
@@ -103,7 +101,7 @@ def test_the_analysis_names_a_folder_without_results(tmp_path: Path) -> None:
     assert ended.returncode == 1 and "is it a folder that `ast_net evaluate` wrote?" in ended.stderr
 
 
-def test_the_companion_speaks_once_in_a_while_and_says_what_is_right_even_when_wrong(monkeypatch: Any) -> None:
+def test_the_companion_speaks_rarely(monkeypatch: Any) -> None:
     import rclpy
     from std_msgs.msg import Header
 

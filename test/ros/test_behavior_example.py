@@ -79,7 +79,7 @@ def robot(client: Any, start: Any) -> Iterator[Robot]:
     one.end()
 
 
-def test_a_person_becomes_upset_cheers_up_and_is_lost_when_the_camera_dies(robot: Robot) -> None:
+def test_events_from_upset_to_lost_camera(robot: Robot) -> None:
     robot.behave()
     for valence in (0.0, -0.5, 0.5):
         robot.show(valence)

@@ -92,7 +92,7 @@ def _parameters(**values: Any) -> list[Any]:
     return [Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
 
 
-def test_clients_that_change_everything_at_once_neither_block_nor_confuse_the_node(
+def test_concurrent_clients_neither_block_nor_confuse_the_node(
     client: Any, start: Any, caller: Callable[..., Caller], face_frames: list[np.ndarray], wait_until: Any
 ) -> None:
     executable = start("ast_net_node", "--ros-args", "-p", "image_topics:=[left, right]")
@@ -203,7 +203,7 @@ def _check_answers(answers: list[ValenceArousalArray], sent: dict[str, set[int]]
     assert all(len(topics) == 1 for topics in cameras_of.values())
 
 
-def test_reliable_consumers_that_come_and_go_lose_nothing_for_those_who_stay(
+def test_subscribers_that_come_and_go_cost_others_nothing(
     client: Any, start: Any, face_frames: list[np.ndarray]
 ) -> None:
     executable = start("ast_net_node")

@@ -159,7 +159,7 @@ def await_expression(human: Human, show: Callable[[], Any]) -> tuple[str, Any, A
     pytest.fail("no expression within a minute")
 
 
-def test_faces_are_published_as_rep_155_wants_and_lost_ones_take_their_topics_along(
+def test_faces_are_published_as_rep_155_specifies(
     client: Any, start: Any, human: Human, face_frames: list[np.ndarray], empty_frames: list[np.ndarray], policies: Any
 ) -> None:
     node = start("ast_net_node", "--ros-args", "-p", "hri:=true", "-p", "track_timeout:=0.5")
@@ -336,7 +336,7 @@ def test_without_hri_msgs_the_options_are_refused_clearly(start: Any, argument: 
     assert "Traceback" not in node.log
 
 
-def test_a_region_is_in_pixels_where_hri_msgs_knows_no_normalised_one() -> None:
+def test_a_region_is_in_pixels_with_old_hri_msgs() -> None:
     face: Any = SimpleNamespace(box=(10.0, 20.0, 30.0, 40.0))
     roi = roi_message(RegionOfInterest, Header(), face, (640, 480))
     assert (roi.x_offset, roi.y_offset, roi.width, roi.height) == (10, 20, 30, 40)

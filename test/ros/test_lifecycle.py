@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,10 +12,17 @@ import pytest
 import rclpy
 from lifecycle_msgs.msg import Transition
 from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from std_srvs.srv import Trigger
 
+from ast_net_ros.pipeline import AffectPipeline
+from ast_net_ros.ros.camera import Camera
+from ast_net_ros.ros.conversions import image_message, time_message
 from ast_net_ros.ros.node import AstNetNode
 from ast_net_ros.ros.runtime.spinning import StartError
 
@@ -78,7 +87,7 @@ def test_an_incompatible_publisher_is_named_with_both_policies(client: Any, node
     client.destroy_publisher(publisher)
 
 
-def test_shutdown_frees_everything_and_the_process_still_ends_well(client: Any, node: Any) -> None:
+def test_the_process_ends_in_order_after_shutdown(client: Any, node: Any) -> None:
     assert client.transition(Transition.TRANSITION_ACTIVE_SHUTDOWN)
     assert client.state() == "finalized"
     assert node.end() == 0
@@ -89,7 +98,7 @@ def test_shutdown_frees_everything_and_the_process_still_ends_well(client: Any, 
 IN_THIS_PROCESS = "/within"
 
 
-def test_a_configuration_that_fails_half_way_takes_back_the_topics_it_had_offered(
+def test_a_failed_configuration_removes_its_topics(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("ast_net_ros.ros.node.bridge_logging", lambda logger: None)  # it would outlive the test
@@ -106,11 +115,76 @@ def test_a_configuration_that_fails_half_way_takes_back_the_topics_it_had_offere
         rclpy.shutdown(context=context)
 
 
+@pytest.fixture
+def own_context(monkeypatch: pytest.MonkeyPatch) -> Iterator[Context]:
+    monkeypatch.setattr("ast_net_ros.ros.node.bridge_logging", lambda logger: None)  # it would outlive the test
+    context = Context()
+    rclpy.init(context=context)
+    yield context
+    rclpy.try_shutdown(context=context)
+
+
+def spin_until(node: Any, condition: Callable[[], bool]) -> None:
+    executor = SingleThreadedExecutor(context=node.context)
+    executor.add_node(node)
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        executor.spin_once(timeout_sec=0.1)
+    executor.shutdown()
+
+
+@pytest.mark.parametrize("autostart, state", [(True, "active"), (False, "unconfigured")])
+def test_autostart_works_in_somebodys_executor(own_context: Context, autostart: bool, state: str) -> None:
+    given = [Parameter("autostart", value=autostart)]
+    node = AstNetNode(context=own_context, namespace=IN_THIS_PROCESS, parameter_overrides=given)
+    ticks: list[int] = []
+    node.create_timer(0.5, lambda: ticks.append(1))
+    spin_until(node, lambda: len(ticks) >= 2)
+    assert node._state_machine.current_state[1] == state
+    node.end()
+    node.destroy_node()
+
+
+def test_an_error_transition_at_start_is_reported(own_context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = AstNetNode(context=own_context, namespace=IN_THIS_PROCESS)
+    monkeypatch.setattr(node, "trigger_configure", lambda: TransitionCallbackReturn.ERROR)
+    with pytest.raises(StartError, match="transition failed"):
+        node.start()
+    node.end()
+    node.destroy_node()
+
+
+def test_reset_does_not_wait_for_the_batch_in_progress(
+    own_context: Context, monkeypatch: pytest.MonkeyPatch, face_frames: list[np.ndarray]
+) -> None:
+    started, release = threading.Event(), threading.Event()
+    node = AstNetNode(context=own_context, namespace=IN_THIS_PROCESS)
+    node.start()
+    process_batch = AffectPipeline.process_batch
+
+    def slow(self: AffectPipeline, *given: Any, **options: Any) -> Any:
+        started.set()
+        assert release.wait(30)
+        return process_batch(self, *given, **options)
+
+    monkeypatch.setattr(AffectPipeline, "process_batch", slow)
+    camera = Camera("/image")
+    node._images.put(camera, image_message(Header(stamp=time_message(10**9)), face_frames[0]), 0)
+    assert started.wait(30)
+    before = time.monotonic()
+    assert node._on_reset(Trigger.Request(), Trigger.Response()).success
+    assert time.monotonic() - before < 1.0
+    release.set()
+    node.end()
+    node.destroy_node()
+
+
 def _fail(*_: Any) -> Any:
     raise KeyError("a key that is not there")
 
 
-def test_an_error_that_nobody_foresaw_is_said_with_its_kind_and_the_node_can_be_configured_after_it(
+def test_an_unexpected_error_is_named_and_can_be_overcome(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("ast_net_ros.ros.node.bridge_logging", lambda logger: None)  # it would outlive the test

@@ -28,7 +28,7 @@ def sent_images(moments_ms: list[float], loop: int = 0) -> list[SentImage]:
     return [SentImage(loop, n, first + n, round(m * MILLISECOND), False) for n, m in enumerate(moments_ms)]
 
 
-def test_latencies_rates_and_jitter_are_those_of_a_run_reckoned_by_hand() -> None:
+def test_metrics_equal_those_computed_by_hand() -> None:
     sent = sent_images([0, 100, 200, 300, 400])
     received = {1000: 10, 1001: 130, 1002: 220, 1004: 460}
     figures = live_metrics(sent, {stamp: moment * MILLISECOND for stamp, moment in received.items()})
@@ -45,7 +45,7 @@ def test_latencies_rates_and_jitter_are_those_of_a_run_reckoned_by_hand() -> Non
     assert figures["first_sent_to_first_received_ms"] == 10 and figures["last_sent_to_last_received_ms"] == 60
 
 
-def test_a_run_without_answers_has_no_latency_and_drops_everything() -> None:
+def test_a_run_without_answers_drops_everything() -> None:
     figures = live_metrics(sent_images([0, 100, 200]), {})
     assert figures["frames_dropped"] == 3 and figures["dropped_share"] == 1.0
     assert figures["output_rate"] is None and set(figures["latency_ms"].values()) == {None}
@@ -61,7 +61,7 @@ def test_every_loop_is_accounted_for() -> None:
     ]
 
 
-def test_stamps_of_a_run_keep_the_recordings_distances_and_are_never_alike() -> None:
+def test_stamps_are_unique_and_keep_their_intervals() -> None:
     recorded = [5, 5, 105, 55, 205]  # twice the same, and one out of order
     stamps = RunStamps(base_ns=10_000)
     runs = []
@@ -82,7 +82,7 @@ def test_stamps_of_a_camera_whose_clock_was_set_stay_in_range() -> None:
     assert all(0 < stamp < 2**31 * NANOSECONDS for stamp in given)
 
 
-def test_a_text_that_looks_like_a_number_stays_a_text_for_the_node() -> None:
+def test_text_parameters_stay_text() -> None:
     assert node_parameters({"max_faces": 2, "debug_image": False, "weights": "1"}) == (
         "-p", "max_faces:=2", "-p", "debug_image:=false", "-p", 'weights:="1"',
     )  # fmt: skip
@@ -116,7 +116,7 @@ def test_a_machine_that_is_fast_enough_drops_nothing(calm: Path) -> None:
     assert len(node["weights SHA-256"]) == 64
 
 
-def test_a_machine_that_is_too_slow_drops_images_and_says_how_many(face_bag: Path, tmp_path: Path) -> None:
+def test_dropped_images_are_counted(face_bag: Path, tmp_path: Path) -> None:
     about = record_live(face_bag, tmp_path / "face", LiveOptions(rate=50.0, node_arguments=("-p", "max_faces:=1")))
     live, result = about["live"], read_recording(tmp_path / "face")
     assert live["frames_sent"] == 12 and live["frames_dropped"] > 3
@@ -127,7 +127,7 @@ def test_a_machine_that_is_too_slow_drops_images_and_says_how_many(face_bag: Pat
     assert about["settings"]["node_arguments"] == ["-p", "max_faces:=1"]
 
 
-def test_rows_are_those_of_offline_mode_where_nothing_was_dropped(calm: Path, face_bag: Path) -> None:
+def test_live_rows_equal_offline_rows_without_drops(calm: Path, face_bag: Path) -> None:
     from ast_net_ros.bags.recordings import open_recording
     from ast_net_ros.pipeline import AffectPipeline, primary_face
 
@@ -145,7 +145,7 @@ def test_rows_are_those_of_offline_mode_where_nothing_was_dropped(calm: Path, fa
     assert rows[-1].time == pytest.approx((frames[-1].stamp_ns - frames[0].stamp_ns) / NANOSECONDS, abs=1e-6)
 
 
-def test_a_node_that_cannot_start_is_named_with_its_log_and_leaves_nothing(face_bag: Path, tmp_path: Path) -> None:
+def test_a_node_that_fails_to_start_leaves_no_results(face_bag: Path, tmp_path: Path) -> None:
     options = LiveOptions(node_arguments=node_parameters({"device": "abacus"}))
     with pytest.raises(LiveError, match="ast_net_node exited with code 1 during startup; its log ends:") as error:
         record_live(face_bag, tmp_path / "face", options)

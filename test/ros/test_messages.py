@@ -66,7 +66,7 @@ def test_a_box_is_clipped_to_the_picture(box: tuple[float, ...], expected: tuple
     assert (roi.x_offset, roi.y_offset, roi.width, roi.height) == expected
 
 
-def test_values_stay_within_their_bounds_in_the_messages_precision() -> None:
+def test_values_are_clamped_in_the_precision_of_messages() -> None:
     message = affect_message(Header(), replace(FACE, valence=1.0000001, arousal=-1.2, confidence=-1e-9), SIZE)
     assert (message.valence, message.arousal, message.confidence) == (1.0, -1.0, 0.0)
 

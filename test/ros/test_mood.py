@@ -88,13 +88,13 @@ def test_a_mood_that_does_not_last_is_not_believed() -> None:
 
 
 @pytest.mark.parametrize("doubtful", [make_face(-0.8, confidence=0.2), make_face(-0.8, state_age=0.5)])
-def test_doubtful_estimates_change_nothing_yet_show_that_somebody_is_there(doubtful: FaceAffect) -> None:
+def test_uncertain_estimates_only_keep_engagement(doubtful: FaceAffect) -> None:
     machine = MoodMachine()
     assert told(play(machine, second_of(make_face(0.0)), second_of(doubtful, 5.0))) == ["mood_changed >calm"]
     assert machine.people == {"a": "calm"}
 
 
-def test_short_absences_lose_nobody_and_who_was_never_known_is_not_reported_lost() -> None:
+def test_short_absences_and_unknown_people_cause_no_loss() -> None:
     assert told(play(MoodMachine(), second_of(make_face(0.0)), second_of(None, 1.5), second_of(make_face(0.0)))) == [
         "mood_changed >calm"
     ]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from rclpy.qos import QoSReliabilityPolicy
 from std_msgs.msg import Header
@@ -23,32 +23,33 @@ from ast_net_ros.ros.conversions import image_message, time_message
         (["-p", "weights:=/nowhere.safetensors"], "weights '/nowhere.safetensors': no such file"),
         (["-p", "max_faces:=2.5"], "parameter max_faces = 2.5: expected an integer"),
         (["-p", "device"], "--ros-args: "),
+        (["--log-level", "verbose"], "the log level is one of debug, info, warn, error, fatal"),
     ],
 )
-def test_a_node_that_cannot_start_says_why_and_ends_with_an_error(
-    start: Any, arguments: list[str], reason: str
-) -> None:
+def test_a_node_that_cannot_start_logs_why_once(start: Any, arguments: list[str], reason: str) -> None:
     node = start("ast_net_node", "--ros-args", *arguments)
     assert node.process.wait(60) == 1
-    assert reason in node.log
+    assert node.log.count(reason) == 1, node.log
     assert "Traceback" not in node.log
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_working_node_in_order(
+def test_a_signal_ends_working_node_and_replay_in_order(
     client: Any, start: Any, wait_until: Any, media: Path, number: int
 ) -> None:
     node = start("ast_net_node")
     replay = start("replay", str(media / "single_face.mp4"), "--loop", "--wait-for-subscriber")
     before = len(client.faces)
     wait_until(lambda: len(client.faces) >= before + 5, "five estimates")
-    assert node.end(number) == 0
-    assert replay.end(number) == 0
+    # `ros2 launch` and the terminal interrupt each process once.
+    for executable in (node, replay):
+        executable.process.send_signal(number)
+    assert (node.end(number), replay.end(number)) == (0, 0)
     assert "Traceback" not in node.log + replay.log
     assert json.loads(replay.log.splitlines()[-1])["published"] >= 5
 
 
-def test_an_unknown_parameter_is_warned_of_with_the_nearest_name(start: Any) -> None:
+def test_an_unknown_parameter_is_logged_with_a_suggestion(start: Any) -> None:
     node = start("ast_net_node", "--ros-args", "-p", "score_treshold:=0.5", "-p", "autostart:=false")
     node.said("parameter score_treshold is unknown and has no effect; did you mean score_threshold?")
 
@@ -107,14 +108,14 @@ def test_an_idle_node_leaves_the_processor_alone(start: Any) -> None:
     node.said("waiting for images")
 
     def processor_seconds() -> float:
-        fields = Path(f"/proc/{node.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        times = psutil.Process(node.process.pid).cpu_times()
+        return times.user + times.system
 
     time.sleep(1)
     before = processor_seconds()
-    time.sleep(5)
+    time.sleep(3)
     used = processor_seconds() - before
-    assert used < 0.02 * 5, f"{used / 5:.1%} of a core"
+    assert used < 0.02 * 3, f"{used / 3:.1%} of a core"
 
 
 def test_estimates_of_a_replayed_video_fit_its_frames_exactly(

@@ -41,9 +41,7 @@ def test_a_photograph_is_repeated_at_its_rate(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no video at all\n", bytes(range(256)) * 40])
-def test_what_is_no_video_is_refused_by_name_without_a_traceback(
-    tmp_path: Path, capsys: Any, start: Any, content: bytes
-) -> None:
+def test_a_file_that_is_not_a_video_is_rejected(tmp_path: Path, capsys: Any, start: Any, content: bytes) -> None:
     path = tmp_path / "film.mp4"
     path.write_bytes(content)
     replay = start("replay", str(path))
@@ -106,9 +104,7 @@ class Stamped:
         ([500.0, 501.0, 5.0, 6.0], [0, 1, 1, 2]),  # a clock that was set back
     ],
 )
-def test_playing_time_follows_the_stamps_but_neither_waits_for_ever_nor_goes_back(
-    stamps: list[float], due: list[float]
-) -> None:
+def test_due_times_follow_stamps_within_limits(stamps: list[float], due: list[float]) -> None:
     frames: Any = [Stamped(round(seconds * 1e9)) for seconds in stamps]
     assert [seconds for seconds, _ in with_due_times(frames)] == pytest.approx(due)
 

@@ -66,7 +66,7 @@ def test_no_node_may_write_what_belongs_to_another(policies: Any) -> None:
     assert not any(rule == "request" for node in written for rule, _ in policies.allowed(node))
 
 
-def test_with_ros4hri_the_node_may_do_what_that_needs_and_nothing_else_more(policies: Any) -> None:
+def test_ros4hri_policies_allow_only_what_is_needed(policies: Any) -> None:
     """test_hri.py compares both with the running node."""
     plain = policies.allowed("ast_net")
     output = policies.allowed("ast_net", "ast_net_hri_output.policy.xml")

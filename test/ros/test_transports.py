@@ -18,7 +18,7 @@ from ast_net_ros.ros.runtime.transports import (
     packaged_profile,
 )
 
-FRAMES = 150
+FRAMES = 100
 CAMERA_WITHOUT_SETTINGS = '''
 """A camera driver that knows nothing of ast_net_ros: 1280x720 at 30 images per second."""
 import sys, time
@@ -70,50 +70,39 @@ def test_the_advice_suits_the_middleware() -> None:
     assert "FASTRTPS" not in loss_advice("rmw_cyclonedds_cpp")
 
 
-def start_node(start: Any) -> Any:
-    """The node on a topic of its own: losses are counted where there is one publisher."""
-    node = start("ast_net_node", "--ros-args", "-p", "detection_interval:=10.0", "-r", "image:=wide")
-    node.said("waiting for images")
-    return node
-
-
-def images_lost(client: Any, node: Any, topic: str = "/wide") -> tuple[int, int, bool]:
+def images_lost(client: Any, node: Any, topic: str) -> tuple[int, int, bool]:
     """Images lost and received, and whether diagnostics and log warn of the loss."""
-    status = keys.camera_status("ast_net", topic)
     values = client.camera(topic)
-    warned = "lost before receipt; " in client.sentences[status] and "lost before receipt; " in node.log
-    return int(values[keys.LOST]), int(values[keys.RECEIVED]), warned
+    sentence = client.sentences[keys.camera_status("ast_net", topic)]
+    logged = any(f"camera {topic}: " in line and "lost before receipt; " in line for line in node.log.splitlines())
+    return int(values[keys.LOST]), int(values[keys.RECEIVED]), "lost before receipt; " in sentence and logged
 
 
 @pytest.mark.parametrize("discovery", DISCOVERY, ids=["subnet", "localhost", "localhost_only"])
-def test_replay_loses_no_images_in_any_discovery_range(
-    client: Any, start: Any, media: Path, without_settings: Any, discovery: dict[str, str]
+def test_large_images_arrive_or_their_loss_is_reported(
+    client: Any, start: Any, media: Path, tmp_path: Path, without_settings: Any, discovery: dict[str, str]
 ) -> None:
+    """1280x720 at 30 images per second, from `replay` and from a camera driver without settings."""
     for name, value in discovery.items():
         without_settings.setenv(name, value)
-    node = start_node(start)
-    flags = ("--size", "1280x720", "--frames", str(FRAMES), "--loop", "--wait-for-subscriber", "--topic", "wide")
+    # Losses are counted where a topic has one publisher, so not on `image`, which belongs to the client.
+    rules = ("-r", "image:=replayed", "-p", "image_topics:=[wide]", "-p", "detection_interval:=10.0")
+    node = start("ast_net_node", "--ros-args", *rules)
+    node.said("waiting for images")
+    flags = ("--size", "1280x720", "--frames", str(FRAMES), "--loop", "--wait-for-subscriber", "--topic", "replayed")
     replay = start("replay", str(media / "single_face.mp4"), *flags)
     assert replay.process.wait(60) == 0, replay.log
-    lost, received, warned = images_lost(client, node)
-    print(f"{discovery}: {lost} lost, {received} received")
+    lost, received, warned = images_lost(client, node, "/replayed")
+    print(f"replay {discovery}: {lost} lost, {received} received")
     assert lost + received > 0.9 * FRAMES
-    assert lost <= 0.05 * FRAMES or warned
+    assert lost <= 0.1 * FRAMES or warned
 
-
-@pytest.mark.parametrize("discovery", DISCOVERY, ids=["subnet", "localhost", "localhost_only"])
-def test_loss_from_a_camera_without_settings_is_reported(
-    client: Any, start: Any, tmp_path: Path, without_settings: Any, discovery: dict[str, str]
-) -> None:
-    for name, value in discovery.items():
-        without_settings.setenv(name, value)
-    node = start_node(start)
     script = tmp_path / "camera.py"
     script.write_text(CAMERA_WITHOUT_SETTINGS)
     camera = start(os.fspath(script), str(FRAMES))
     assert camera.process.wait(60) == 0, camera.log
-    lost, received, warned = images_lost(client, node)
-    print(f"{discovery}: {lost} lost, {received} received")
-    assert lost <= 0.05 * FRAMES or warned
+    lost, received, warned = images_lost(client, node, "/wide")
+    print(f"camera {discovery}: {lost} lost, {received} received")
+    assert lost <= 0.1 * FRAMES or warned
     if warned:
         assert str(packaged_profile()) in node.log, "the log names the fix"
