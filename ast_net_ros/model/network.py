@@ -59,14 +59,14 @@ class ResidualBlock(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        """N x channels_in x H x W -> N x channels x H/stride x W/stride."""
+        """Map N x channels_in x H x W to N x channels x H/stride x W/stride."""
         y = functional.relu(self.first_norm(self.first(x)))
         y = self.attention(self.second_norm(self.second(y)))
         return functional.relu(y + self.shortcut(x))
 
 
 class DiscreteEmotionCNN(nn.Module):
-    """Grey chips -> attribute features and logits of the eight FER+ emotions."""
+    """Computes attribute features and logits of the eight FER+ emotions from grey chips."""
 
     def __init__(self, config: NetworkConfig | None = None):
         super().__init__()
@@ -80,7 +80,14 @@ class DiscreteEmotionCNN(nn.Module):
         self.emotions = nn.Linear(config.attributes, len(EMOTIONS))
 
     def forward(self, chips: Tensor) -> tuple[Tensor, Tensor]:
-        """chips: N x 1 x S x S, any real type, any brightness scale -> (N x F attributes, N x 8 logits)."""
+        """Encode chips.
+
+        Args:
+            chips: N x 1 x S x S, of any real type and brightness scale.
+
+        Returns:
+            N x F attribute features and N x 8 emotion logits.
+        """
         x = functional.relu(self.stem_norm(self.stem(standardise(chips))))
         x = self.blocks(x).mean(dim=(2, 3))
         attributes = functional.relu(self.attributes(x))
@@ -88,14 +95,14 @@ class DiscreteEmotionCNN(nn.Module):
 
 
 def standardise(chips: Tensor) -> Tensor:
-    """Each chip with mean 0 and standard deviation 1: light and contrast are not expression. N x 1 x S x S."""
+    """Give each chip (N x 1 x S x S) mean 0 and standard deviation 1: light and contrast are not expression."""
     x = chips.float()
     x = x - x.mean(dim=(1, 2, 3), keepdim=True)
     return x / (x.square().mean(dim=(1, 2, 3), keepdim=True).sqrt() + 1.0)
 
 
 class StackedLSTM(nn.Module):
-    """Attribute features over model steps -> valence, arousal and how far they may be off."""
+    """Computes valence, arousal and their standard deviations from attribute features over model steps."""
 
     def __init__(self, config: NetworkConfig | None = None):
         super().__init__()
@@ -105,7 +112,15 @@ class StackedLSTM(nn.Module):
         self.head = nn.Linear(config.hidden, 4)
 
     def forward(self, attributes: Tensor, state: LSTMState | None = None) -> tuple[AffectOutput, LSTMState]:
-        """attributes: N x T x F -> affect and sigma (N x T x 2) and the state after the last step."""
+        """Run over T model steps.
+
+        Args:
+            attributes: N x T x F.
+            state: Before the first step; None for faces that were never seen.
+
+        Returns:
+            Affect and sigma, N x T x 2 each, and the state after the last step.
+        """
         hidden, after = self.lstm(self.input_norm(attributes), None if state is None else tuple(state))
         affect, spread = self.head(hidden).chunk(2, dim=-1)
         return AffectOutput(torch.tanh(affect), SMALLEST_SIGMA + functional.softplus(spread)), LSTMState(*after)
@@ -121,22 +136,38 @@ class ASTNet(nn.Module):
         self.temporal = StackedLSTM(self.config)
 
     def encode(self, chips: Tensor) -> tuple[Tensor, Tensor]:
-        """chips: N x 1 x S x S -> (N x F attributes, N x 8 emotion logits)."""
+        """Encode chips (N x 1 x S x S) into N x F attributes and N x 8 emotion logits."""
         return self.cnn(chips)
 
     def forward(self, clips: Tensor, state: LSTMState | None = None) -> tuple[AffectOutput, Tensor, LSTMState]:
-        """clips: N x T x 1 x S x S, one chip a model step -> (N x T x 2 affect, N x T x 8 logits, state)."""
+        """Run over whole clips.
+
+        Args:
+            clips: N x T x 1 x S x S, one chip for each model step.
+            state: Before the first step; None for faces that were never seen.
+
+        Returns:
+            Affect and sigma (N x T x 2 each), emotion logits (N x T x 8), and the state after the last step.
+        """
         attributes, logits = self.encode(clips.flatten(0, 1))
         output, state = self.temporal(attributes.unflatten(0, clips.shape[:2]), state)
         return output, logits.unflatten(0, clips.shape[:2]), state
 
     def step(self, attributes: Tensor, state: LSTMState) -> tuple[AffectOutput, LSTMState]:
-        """attributes: N x F of one model step, and the state before it -> (N x 2 affect, state after it)."""
+        """Advance by one model step.
+
+        Args:
+            attributes: N x F.
+            state: Before the step.
+
+        Returns:
+            Affect and sigma, N x 2 each, and the state after the step.
+        """
         output, after = self.temporal(attributes.unsqueeze(1), state)
         return AffectOutput(output.affect.squeeze(1), output.sigma.squeeze(1)), after
 
     def initial_state(self, faces: int) -> LSTMState:
-        """The state of N faces never seen before: zeros, L x N x H each."""
+        """Return the state of faces that were never seen: zeros, L x N x H each."""
         parameter = self.temporal.head.weight
         shape = (self.config.layers, faces, self.config.hidden)
         return LSTMState(parameter.new_zeros(shape), parameter.new_zeros(shape))

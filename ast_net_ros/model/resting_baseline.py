@@ -17,7 +17,7 @@ _RESTING_AROUSAL = 0.35  # an aroused face is not at rest
 _LEARNING_SECONDS = 2.5  # time constant while the face is at rest
 _FORGETTING_SECONDS = 120.0  # time constant otherwise
 _LARGEST_SURPRISE = 0.1  # one observation counts for no more than this much distance: robust against outliers
-_LONGEST_STEP = 1.0  # seconds; a longer gap says nothing of the time between
+_LONGEST_STEP = 1.0  # seconds; a longer gap carries no information about the time between
 
 
 class RestingBaseline:

@@ -1,7 +1,6 @@
-"""What a face looks like, for telling one person from another within seconds.
+"""The appearance of a face, for telling one person from another within seconds.
 
-In: an image, a face's landmarks and its chip. Out: an :class:`Appearance`. Short-term: expression, pose and light
-change it, and nobody is recognized by it after minutes.
+It is short-lived: expression, pose and light change it, and nobody is recognized by it after minutes.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _HAIR = (slice(0, 3), slice(3, 9))  # rows and columns of the patch
 
 @dataclass(frozen=True)
 class Appearance:
-    """What one observation of a face looks like.
+    """The appearance of one observation of a face.
 
     Attributes:
         shape: Unit vector of edge orientations in the chip. The dot product of two is in [-1, 1].
