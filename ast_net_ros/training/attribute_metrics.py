@@ -35,29 +35,21 @@ def _predict(model: AffectModel, chips: np.ndarray, batch: int = 256) -> tuple[n
 def face_metrics(model: AffectModel, faces: Faces, mirrored: bool = False) -> dict:
     """Measure the discrete emotions on labelled faces, with and without duplicates of training images.
 
-    Args:
-        model: The model.
-        faces: Labelled faces that it was not trained on.
-        mirrored: Average the probabilities of each face and its mirror image, for twice the cost. The node does not;
-            published results sometimes do.
-
-    Returns:
-        Counts and `classification_metrics`.
+    mirrored: average the probabilities of each face and its mirror image, which the node does not do.
     """
     _, emotions = _predict(model, faces.chips)
     if mirrored:
         emotions = (emotions + _predict(model, np.ascontiguousarray(faces.chips[:, :, ::-1]))[1]) / 2
     truth = majority_emotion(faces.votes)
     counted = truth >= 0
+    unique = counted & ~faces.duplicate
     return {
         "images": len(faces),
         "faces_found": int(faces.found.sum()),
         "mirrored": mirrored,
         "weights_sha256": model.weights_hash,
         "with_duplicates": classification_metrics(truth[counted], emotions[counted]),
-        "without_duplicates": classification_metrics(
-            truth[counted & ~faces.duplicate], emotions[counted & ~faces.duplicate]
-        ),
+        "without_duplicates": classification_metrics(truth[unique], emotions[unique]),
     }
 
 
@@ -78,17 +70,14 @@ def classification_metrics(truth: np.ndarray, emotions: np.ndarray) -> dict:
     confusion = np.zeros((8, 8), int)
     np.add.at(confusion, (truth, predicted), 1)
     hits = np.diag(confusion)
-    # 2 TP / (2 TP + FP + FN); an emotion that neither occurs nor is predicted has no F1.
-    occurrences = confusion.sum(axis=0) + confusion.sum(axis=1)
-    f1 = {
-        name: round(float(2 * hit / total), 4)
-        for name, hit, total, present in zip(EMOTIONS, hits, occurrences, confusion.sum(axis=1))
-        if present
+    present, totals = confusion.sum(axis=1), confusion.sum(axis=0) + confusion.sum(axis=1)
+    f1 = {  # 2 TP / (2 TP + FP + FN)
+        name: round(float(2 * hit / total), 4) for name, hit, total, p in zip(EMOTIONS, hits, totals, present) if p
     }
     return {
         "count": len(truth),
         "accuracy": round(float((predicted == truth).mean()), 5),
-        "accuracy_7": _rounded((without_contempt.argmax(axis=1) == truth)[seven].mean() if seven.any() else None),
+        "accuracy_7": _rounded((without_contempt.argmax(axis=1) == truth)[seven].mean() if seven.any() else math.nan),
         "macro_f1": round(float(np.mean(list(f1.values()))), 5),
         "f1": f1,
         "calibration_error": round(calibration_error(emotions.max(axis=1), predicted == truth), 5),
@@ -98,22 +87,10 @@ def classification_metrics(truth: np.ndarray, emotions: np.ndarray) -> dict:
 
 
 def calibration_error(certainty: np.ndarray, right: np.ndarray) -> float:
-    """Expected calibration error in 15 bins of equal width (Guo et al. 2017).
-
-    Args:
-        certainty: N probabilities of the predicted emotion.
-        right: N bool, whether the prediction is right.
-
-    Returns:
-        The mean distance between certainty and share of right predictions, in [0, 1].
-    """
+    """Expected calibration error in 15 bins (Guo et al. 2017) of N probabilities, right or not."""
     bins = np.minimum((certainty * _CALIBRATION_BINS).astype(int), _CALIBRATION_BINS - 1)
-    error = 0.0
-    for index in range(_CALIBRATION_BINS):
-        chosen = bins == index
-        if chosen.any():
-            error += chosen.mean() * abs(certainty[chosen].mean() - right[chosen].mean())
-    return float(error)
+    chosen = [bins == index for index in np.unique(bins)]
+    return float(sum(some.mean() * abs(certainty[some].mean() - right[some].mean()) for some in chosen))
 
 
 def _affine(degrees: float = 0.0, scale: float = 1.0, shift: float = 0.0) -> Callable[[np.ndarray], np.ndarray]:
@@ -172,28 +149,19 @@ def invariance_metrics(model: AffectModel, faces: Faces, limit: int = 1000) -> d
 
 
 def smile_pair_metrics(model: AffectModel, folder: Path) -> dict:
-    """Measure for how many people valence rises from NAME_neutral.jpg to NAME_smiling.jpg, and by how much.
-
-    The valence of an image is the estimate after it has been shown for two seconds.
+    """Measure for how many people valence rises from NAME_neutral.jpg to NAME_smiling.jpg, each shown for two seconds.
 
     Returns:
-        Counts and means. neutral_spread is the standard deviation of the neutral faces' valence, the influence of
-        identity: it would be 0 if all neutral faces got one value.
+        Counts and means. neutral_spread, the standard deviation over neutral faces, is the influence of identity.
 
     Raises:
         DataError: The folder contains no pair, or an image is missing.
     """
-    people = people_in(folder)
-    detector = make_detector(threads=1)
-    rows, missing = [], []
-    for name in tqdm(people, "smile pairs", unit="person"):
-        pair = aligned_pair(folder, name, detector, model.config.chip_side)
-        if pair is None:
-            missing.append(name)
-        else:
-            attributes, _ = model.encode(np.stack(pair))
-            rows.append(still_affect(model, attributes)[:, 0].tolist())
-    values = np.array(rows, float).reshape(-1, 2)
+    people, detector = people_in(folder), make_detector(threads=1)
+    pairs = {name: aligned_pair(folder, name, detector, model.config.chip_side) for name in tqdm(people, "smile pairs")}
+    missing = [name for name, pair in pairs.items() if pair is None]
+    found = [still_affect(model, model.encode(np.stack(pair))[0])[:, 0] for pair in pairs.values() if pair]
+    values = np.array(found, float).reshape(-1, 2)
     return {
         "people": len(people),
         "without_face": missing,
@@ -210,9 +178,8 @@ def still_affect(model: AffectModel, attributes: np.ndarray, seconds: float = 2.
     state = model.initial_state(len(attributes))
     for _ in range(math.ceil(seconds / model.config.step_seconds)):
         output, state = model.step(attributes, state)
-    affect: np.ndarray = output.affect
-    return affect
+    return np.asarray(output.affect)
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else round(float(value), 4)
+def _rounded(value: float) -> float | None:
+    return round(float(value), 4) if math.isfinite(value) else None

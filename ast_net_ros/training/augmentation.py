@@ -13,20 +13,13 @@ from torch.nn import functional
 
 
 def augment(chips: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
-    """Change every chip at random.
+    """Change every chip at random; values may leave 0 to 255.
 
-    Args:
-        chips: N x 1 x S x S float, 0 to 255.
-        generator: On the CPU.
-        strength: Scales the ranges of the changes and the shares of blurred and occluded chips; 0 only mirrors.
-
-    Returns:
-        The same shape; values may exceed 0 to 255.
+    strength: scales the ranges of the changes and the shares of blurred and occluded chips; 0 only mirrors.
     """
-    chips = _move(chips, generator, strength)
-    chips = _relight(chips, generator, strength)
-    chips = _blur_some(chips, generator, strength)
-    return _erase_some(chips, generator, strength)
+    for change in (_move, _relight, _blur_some, _erase_some):
+        chips = change(chips, generator, strength)
+    return chips
 
 
 def _uniform(count: int, low: float, high: float, like: Tensor, generator: torch.Generator) -> Tensor:

@@ -28,8 +28,7 @@ def calibrate_sigma(
 
     In each dimension the mean stated probability of an error below CONFIDENCE_RADIUS becomes the share of such errors.
     (Maximum likelihood would be dominated by the few large errors, of which there are more than a normal distribution
-    has.) A model that has overfitted is overconfident, so these people must not be ones it was trained on, and on real
-    data not those on whom the confidence is measured.
+    has.) The people must be neither those trained on, nor on real data those on whom the confidence is measured.
 
     Args:
         temporal: Changed in place.
@@ -39,7 +38,7 @@ def calibrate_sigma(
         count: Clips to fit on.
 
     Returns:
-        The shifts of both biases, 2 values; zero where no clip has labels.
+        The shifts of both biases; zero where no clip has labels.
     """
     batch = sampler(count, 300, torch.Generator().manual_seed(seed)).to(temporal.head.weight.device)
     output, _ = (model or temporal)(batch.inputs)

@@ -40,14 +40,10 @@ class Checkpoint:
             tensors |= {f"{module_name}/{name}": value for name, value in module.state_dict().items()}
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{name}": value for name, value in state.items()}
-        about = {"settings": json.dumps(self.settings), "progress": json.dumps(progress)}
-        _save(tensors, self.path, about)
+        _save(tensors, self.path, {"settings": json.dumps(self.settings), "progress": json.dumps(progress)})
 
     def load(self) -> dict[str, float]:
-        """Restore modules and optimizer from the file.
-
-        Returns:
-            The progress that was saved; empty where there is no file yet.
+        """Restore modules and optimizer, and return the progress that was saved, empty where there is no file yet.
 
         Raises:
             DataError: The file is damaged or belongs to a run with other settings.
@@ -65,9 +61,7 @@ class Checkpoint:
             for name, value in _below(tensors, "optimizer").items():
                 index, _, key = name.partition("/")
                 state.setdefault(int(index), {})[key] = value
-            self.optimizer.load_state_dict(
-                {"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]}
-            )
+            self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": state})
         except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise DataError(_damaged(self.path, error)) from error
         return progress
@@ -107,10 +101,7 @@ def save_cnn(cnn: nn.Module, network: NetworkConfig, path: Path) -> None:
 
 
 def load_cnn(path: Path) -> tuple[NetworkConfig, DiscreteEmotionCNN]:
-    """Read the CNN of a `cnn.safetensors`.
-
-    Returns:
-        The sizes it was trained with, and the CNN on the CPU in evaluation mode.
+    """Read the sizes and the CNN (on the CPU, in evaluation mode) of a `cnn.safetensors`.
 
     Raises:
         DataError: The file is not a CNN of stage 1.

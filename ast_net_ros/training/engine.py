@@ -1,8 +1,4 @@
-"""Where training runs: in one process, or in several on one or more machines.
-
-One process needs only torch. Several need Lightning Fabric (`pip install lightning-fabric`), which also works under
-torchrun.
-"""
+"""Where training runs: in one process, or with Lightning Fabric in several on one or more machines."""
 
 from __future__ import annotations
 
@@ -16,15 +12,9 @@ from ast_net_ros.rating_files import DataError
 
 
 class Engine:
-    """Trains in this process alone; subclasses train in several.
+    """Trains in this process alone; subclasses train in several."""
 
-    Attributes:
-        rank: Of this process; rank 0 writes the files.
-        processes: How many there are.
-        device: Where this process computes: "cpu", "cuda" or "cuda:N".
-    """
-
-    rank, processes = 0, 1
+    rank, processes = 0, 1  # rank 0 writes the files
 
     def __init__(self, device: str = "cpu"):
         self.device = torch.device(device)
@@ -35,7 +25,7 @@ class Engine:
 
     def step(self, loss: Tensor, model: Any, optimizer: Any, largest_norm: float) -> None:
         """Apply the gradients of `loss`, averaged over all processes and clipped to the norm `largest_norm`."""
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), largest_norm)
         optimizer.step()
@@ -56,7 +46,7 @@ class _FabricEngine(Engine):
         return self._fabric.setup(model, optimizer)
 
     def step(self, loss: Tensor, model: Any, optimizer: Any, largest_norm: float) -> None:
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         self._fabric.backward(loss)
         self._fabric.clip_gradients(model, optimizer, max_norm=largest_norm)
         optimizer.step()
@@ -68,10 +58,7 @@ class _FabricEngine(Engine):
 def start_engine(devices: int = 1, nodes: int = 1, device: str = "cpu") -> Engine:
     """Start the processes of a training, unless torchrun has started them; each runs the same command line.
 
-    Args:
-        devices: Processes on each machine; under torchrun its own number counts.
-        nodes: Machines.
-        device: "cpu", "cuda" or "cuda:N" (one process).
+    Under torchrun its own numbers of `devices` (processes on each machine) and `nodes` (machines) count.
 
     Raises:
         DataError: Lightning Fabric or a GPU is missing.
@@ -84,10 +71,9 @@ def start_engine(devices: int = 1, nodes: int = 1, device: str = "cpu") -> Engin
     try:
         from lightning_fabric import Fabric
     except ImportError as error:
-        raise DataError(
-            f"training in {max(launched, devices * nodes)} processes needs Lightning Fabric ({error}); "
-            "pip install lightning-fabric"
-        ) from error
+        count = max(launched, devices * nodes)
+        message = f"training in {count} processes needs Lightning Fabric ({error}); pip install lightning-fabric"
+        raise DataError(message) from error
     if launched > 1:
         local = int(os.environ.get("LOCAL_WORLD_SIZE", devices))
         devices, nodes = local, max(1, launched // local)

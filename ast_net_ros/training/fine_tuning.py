@@ -7,6 +7,7 @@ can be used, as simulated ones are made of features.
 from __future__ import annotations
 
 import copy
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -73,21 +74,13 @@ def fine_tune(
     """As `stage2.train_temporal`, with a copy of `cnn` trained along at `training.cnn_share` of the learning rate.
 
     The samplers give chips.
-
-    Raises:
-        DataError: `output` holds a run with other settings or from another CNN.
     """
-    trained = train_siamese(
-        lambda sizes: FineTunedNetwork(cnn, sizes),
-        sampler,
-        network,
-        training,
-        output,
-        valid,
-        engine,
-        state_digest(cnn),
-        lambda model, learning_rate: model.parameter_groups(learning_rate, training.cnn_share),
-    )
+
+    def groups(model: FineTunedNetwork, learning_rate: float) -> list[dict]:
+        return model.parameter_groups(learning_rate, training.cnn_share)
+
+    make = partial(FineTunedNetwork, cnn)
+    trained = train_siamese(make, sampler, network, training, output, valid, engine, state_digest(cnn), groups)
     batch = sampler(_REFIT_CLIPS, _REFIT_STEPS, torch.Generator().manual_seed(training.seed))
     refit_emotions(cnn, trained.cnn, batch.inputs.flatten(0, 1).to(next(cnn.parameters()).device))
     return trained

@@ -21,15 +21,7 @@ def vote_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def concordance(predicted: Tensor, labels: Tensor) -> Tensor:
-    """Concordance correlation coefficient (Lin 1989) over all axes but the last.
-
-    Args:
-        predicted: ... x 2, without NaN.
-        labels: The same shape.
-
-    Returns:
-        2 values in [-1, 1].
-    """
+    """Concordance correlation coefficient (Lin 1989) over all axes but the last one, of 2: 2 values in [-1, 1]."""
     p, t = predicted.flatten(0, -2), labels.flatten(0, -2)
     p_mean, t_mean = p.mean(dim=0), t.mean(dim=0)
     covariance = ((p - p_mean) * (t - t_mean)).mean(dim=0)
@@ -41,10 +33,7 @@ def regression_loss(output: AffectOutput, labels: Tensor) -> Tensor:
     """1 - CCC, plus squared error, plus the Gaussian negative log likelihood that fits sigma to the errors.
 
     The likelihood's error is detached: otherwise uncertain faces would be learned less well (the attenuation that
-    Kendall and Gal 2017 describe).
-
-    Returns:
-        A scalar; zero, with a gradient of zero, where no moment has a label.
+    Kendall and Gal 2017 describe). Loss and gradient are zero where no moment has a label.
     """
     labelled = torch.isfinite(labels).all(dim=-1)
     if not bool(labelled.any()):
@@ -58,11 +47,7 @@ def regression_loss(output: AffectOutput, labels: Tensor) -> Tensor:
 def consistency_loss(earlier: Tensor, later: Tensor, shift: int, settle_steps: int) -> Tensor:
     """Mean squared difference between the affect of the two branches where their clips overlap.
 
-    Args:
-        earlier: N x T x 2.
-        later: The same shape; its clip starts `shift` model steps after the other.
-        shift: At least 1.
-        settle_steps: Steps after the later branch's cold start that do not count yet.
+    The later clip starts `shift` model steps after the other; `settle_steps` after its cold start do not count yet.
     """
     return (earlier[:, shift + settle_steps :] - later[:, settle_steps : later.shape[1] - shift]).square().mean()
 
@@ -80,13 +65,7 @@ def siamese_loss(
 ) -> SiameseLoss:
     """Regression of both branches, and `weight` times their consistency (0 keeps it out of the gradient).
 
-    Args:
-        earlier: Output of the branch that sees the first T steps of a clip.
-        later: Output of the branch that sees the last T steps.
-        labels: Of the whole clip, N x (T + shift) x 2, NaN for none.
-        shift: See `consistency_loss`.
-        settle_steps: See `consistency_loss`.
-        weight: Of the consistency term.
+    The branches saw the first and the last T steps of a clip; labels: N x (T + shift) x 2, of the whole clip.
     """
     regression = (regression_loss(earlier, labels[:, :-shift]) + regression_loss(later, labels[:, shift:])) / 2
     consistency = consistency_loss(earlier.affect, later.affect, shift, settle_steps)

@@ -49,13 +49,7 @@ def from_options(kind: type[Settings], given: Mapping[str, Any]) -> Settings:
 
 
 class RenamedOptionsCommand(click.Command):
-    """A command that accepts former names of its options, with a warning.
-
-    Args:
-        *args: As for click.Command.
-        renamed: New name by former name, both with their dashes.
-        **kwargs: As for click.Command.
-    """
+    """A command that accepts former names of its options, with a warning; renamed: new name by former name."""
 
     def __init__(self, *args: Any, renamed: Mapping[str, str], **kwargs: Any):
         super().__init__(*args, **kwargs)

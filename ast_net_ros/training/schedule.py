@@ -11,14 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR
 def warmup_cosine(optimizer: Optimizer, total_steps: int, warmup_steps: int, finished_steps: int = 0) -> LambdaLR:
     """Scale each parameter group's learning rate over a run (Loshchilov and Hutter 2017, without restarts).
 
-    Args:
-        optimizer: Its groups' current learning rates are the peaks.
-        total_steps: Optimizer steps of the whole run.
-        warmup_steps: Steps in which the rate rises linearly to the peak; at least 1.
-        finished_steps: Steps already made by the run that is resumed.
-
-    Returns:
-        The schedule; call its ``step()`` after each optimizer step.
+    The groups' current rates are the peaks; `finished_steps` were made by the run that is resumed.
     """
 
     def factor(step: int) -> float:

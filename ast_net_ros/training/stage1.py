@@ -37,35 +37,21 @@ _Tensors = tuple[Tensor, ...] | list[Tensor]
 class AttributeTraining:
     """Settings of stage 1. The learning rate rises during the first epoch, then falls along a cosine.
 
-    Attributes:
-        epochs: Passes over the training faces.
-        batch: Faces of one optimizer step.
-        learning_rate: Its peak.
-        weight_decay: Of weights; biases and the scales of normalisations do not decay.
-        average_decay: Of the exponential moving average of the weights, per step.
-        unaligned_share: How often the image is shown instead of the aligned chip, in [0, 1], so that the CNN tolerates
-            poor landmarks.
-        final_strength: Strength of the augmentation at the end, in [0, 1]; it falls linearly from 1.
-        rare_exponent: How much more often faces of rare emotions are shown, in [0, 1]; see `rarity_weights`.
-        teacher_share: Weight of the teacher's probabilities in the targets, in [0, 1]; the rest is the votes.
-        mixup_share: Share of the batches that mixup blends, in [0, 1]; it falls to 0 over the last 15 % of the run.
-        mixup_alpha: Of its Beta distribution.
-        precision: "float32", or "bfloat16" for convolutions under autocast.
-        seed: Of everything random.
+    All shares and strengths are in [0, 1].
     """
 
     epochs: int = 30
-    batch: int = 128
-    learning_rate: float = 0.1
-    weight_decay: float = 5e-4
-    average_decay: float = 0.998
-    unaligned_share: float = 0.15
-    final_strength: float = 0.4
-    rare_exponent: float = 0.25
-    teacher_share: float = 0.5
-    mixup_share: float = 0.0
-    mixup_alpha: float = 0.3
-    precision: str = "float32"
+    batch: int = 128  # faces
+    learning_rate: float = 0.1  # the peak
+    weight_decay: float = 5e-4  # of weights; biases and the scales of normalisations do not decay
+    average_decay: float = 0.998  # per step, of the exponential moving average of the weights
+    unaligned_share: float = 0.15  # of faces shown unaligned, so that the CNN tolerates poor landmarks
+    final_strength: float = 0.4  # of the augmentation at the end; it falls linearly from 1
+    rare_exponent: float = 0.25  # see `rarity_weights`
+    teacher_share: float = 0.5  # of the teacher's probabilities in the targets; the rest is the votes
+    mixup_share: float = 0.0  # of the batches that mixup blends; falls to 0 over the last 15 % of the run
+    mixup_alpha: float = 0.3  # of its Beta distribution
+    precision: str = "float32"  # or "bfloat16", for convolutions under autocast
     seed: int = 1
 
 
@@ -87,12 +73,12 @@ def train_attributes(
     Args:
         train: Faces to train on.
         valid: Faces to choose the best epoch by.
-        output: Folder for the results; made if needed.
+        output: Folder for the results.
         training: Settings.
         network: Sizes of the CNN.
         device: "cpu", "cuda" or "cuda:N".
-        initial_cnn: Weights to start from in place of random ones (see `init_from_checkpoint`).
-        teacher: CNN to distil; None trains on the votes alone.
+        initial_cnn: Weights to start from in place of random ones.
+        teacher: CNN to distil.
 
     Returns:
         The best majority accuracy on `valid`, in [0, 1].
@@ -182,11 +168,7 @@ def _moving_average(decay: float) -> Callable[[_Tensors, _Tensors, Tensor | int]
 
 
 def majority_accuracy(model: nn.Module, faces: Faces, device: str = "cpu") -> float:
-    """FER+ majority accuracy (Barsoum et al. 2016) on the chips of `faces`, without duplicates of training images.
-
-    Returns:
-        A share in [0, 1].
-    """
+    """FER+ majority accuracy (Barsoum et al. 2016) on the chips of `faces`, without duplicates of training images."""
     truth = majority_emotion(faces.votes)
     chosen = (truth >= 0) & ~faces.duplicate
     predicted = _predict_logits(model, faces.chips[chosen], device).argmax(dim=1).numpy()

@@ -36,37 +36,22 @@ STATE_FILE = "temporal_state.safetensors"
 class TemporalTraining:
     """Settings of stage 2. The learning rate rises during the first tenth, then falls along a cosine.
 
-    Attributes:
-        iterations: Optimizer steps.
-        batch: Clips of each process in one step.
-        clip_steps: Model steps of one branch's clip.
-        largest_shift: Model steps between the starts of both branches' clips, at most.
-        settle_steps: See `losses.consistency_loss`.
-        consistency: Weight of the Siamese term; 0 trains without it.
-        branch_noise: Relative noise (standard deviation) on the features of each branch, independent of the other's.
-        cnn_share: Share of the learning rate at which the CNN is trained along (fine_tuning.py), in [0, 1]; 0 keeps it
-            frozen.
-        learning_rate: Its peak.
-        weight_decay: Of AdamW.
-        seed: Of everything random.
-        check_every: Iterations between two rows of the log, and two states to resume from.
-
     Raises:
         DataError: The clips cannot overlap, or branch_noise is to be put on chips.
     """
 
     iterations: int = 1500
-    batch: int = 48
-    clip_steps: int = 150
-    largest_shift: int = 50
-    settle_steps: int = 5
-    consistency: float = 1.0
-    branch_noise: float = 0.0
-    cnn_share: float = 0.0
-    learning_rate: float = 2e-3
+    batch: int = 48  # clips of each process
+    clip_steps: int = 150  # model steps of one branch's clip
+    largest_shift: int = 50  # model steps between the starts of both branches' clips, at most
+    settle_steps: int = 5  # see `losses.consistency_loss`
+    consistency: float = 1.0  # weight of the Siamese term; 0 trains without it
+    branch_noise: float = 0.0  # relative, on the features of each branch, independent of the other's
+    cnn_share: float = 0.0  # of the learning rate, at which the CNN is trained along; 0 keeps it frozen
+    learning_rate: float = 2e-3  # the peak
     weight_decay: float = 1e-4
     seed: int = 1
-    check_every: int = 100
+    check_every: int = 100  # iterations between two rows of the log, and two states to resume from
 
     def __post_init__(self) -> None:
         """Check that the settings fit each other."""
@@ -109,11 +94,7 @@ def train_siamese(
         valid: Clips of other people, for the log.
         engine: The processes that train; this one alone by default.
         cnn_digest: `checkpoint.state_digest` of the CNN that the clips' features come from.
-        parameter_groups: Makes the optimizer's groups of the model and the learning rate, where not all parameters are
-            trained alike.
-
-    Returns:
-        The trained model, in evaluation mode.
+        parameter_groups: Makes the optimizer's groups of model and learning rate, if they are not trained alike.
 
     Raises:
         DataError: `output` holds a run with other settings or on another CNN.
@@ -169,12 +150,8 @@ def _batch_loss(
 
 
 def _settings(network: NetworkConfig, training: TemporalTraining, engine: Engine, cnn_digest: str | None) -> Settings:
-    return {
-        "training": asdict(training),
-        "network": asdict(network),
-        "engine": {"processes": engine.processes},
-        "cnn": {"digest": cnn_digest},
-    }
+    run: Settings = {"engine": {"processes": engine.processes}, "cnn": {"digest": cnn_digest}}
+    return {"training": asdict(training), "network": asdict(network), **run}
 
 
 def check_run(
@@ -204,9 +181,7 @@ def temporal_metrics(
 ) -> dict[str, float]:
     """CCC, RMSE and calibration of sigma on `count` held-out clips of `steps` model steps, all of them put end to end.
 
-    Returns:
-        `ccc_`, `rmse_` and `within_one_sigma_` (a share, 0.683 for calibrated normal errors), each of `valence` and
-        `arousal`. Moments without a label do not count.
+    Moments without a label do not count. `within_one_sigma_` is a share, 0.683 for calibrated normal errors.
     """
     device = next(model.parameters()).device
     batch = sampler(count, steps, torch.Generator().manual_seed(seed)).to(device)

@@ -12,10 +12,8 @@ from ast_net_ros.atomic_files import atomic_file
 def log_row(path: Path, row: Mapping[str, int | float | str]) -> None:
     """Add one row to the log; write the header first where the file is new.
 
-    Args:
-        path: The CSV file.
-        row: Values by column. The first column is the step, a whole number that rises; earlier rows of this or a
-            later step are dropped, as a resumed run repeats them. Floats are written with five decimals.
+    The first column is the step, a whole number that rises; rows of this or a later step are dropped, as a resumed run
+    repeats them.
     """
     columns = list(row)
     rows: list[list[str]] = []
