@@ -33,7 +33,7 @@ def test_the_baseline_is_bounded():
         assert abs(baseline.update(index / 10, float(valence), 0.0, NEUTRAL)) <= 0.1
 
 
-def test_the_baseline_is_forgotten_while_the_face_is_not_at_rest():
+def test_the_baseline_is_forgotten_away_from_rest():
     baseline = RestingBaseline(0.25)
     learned = watch(baseline, 0.2, 15)
     assert watch(baseline, 0.7, 240, HAPPY, arousal=0.6, start=15) == pytest.approx(learned * np.exp(-2), rel=0.05)

@@ -96,20 +96,20 @@ def test_between_rivals_appearance_decides():
     assert _show(tracker, 0.2, (2, _face(10, 0)), (1, _face(50, 0))) == [2, 1]
 
 
-def test_two_people_keep_their_numbers_whatever_the_order_of_detections():
+def test_the_order_of_detections_does_not_matter():
     tracker = FaceTracker()
     assert _show(tracker, 0.0, (1, _face(0, 0)), (2, _face(300, 0))) == [1, 2]
     assert _show(tracker, 0.1, (2, _face(303, 0)), (1, _face(2, 0))) == [2, 1]
 
 
-def test_a_face_cannot_jump_across_the_image_or_change_size_at_once():
+def test_a_face_cannot_jump_or_change_its_size_at_once():
     tracker = FaceTracker()
     assert _show(tracker, 0.0, (1, _face(0, 0))) == [1]
     assert _show(tracker, 0.04, (1, _face(500, 0))) == [2]
     assert _show(tracker, 0.08, (1, _face(500, 0, size=250))) == [3]
 
 
-def test_an_unlikely_detection_continues_a_track_and_begins_none():
+def test_an_unlikely_detection_begins_no_track():
     tracker = FaceTracker()
     assert _show(tracker, 0.0, (1, _face(0, 0, score=0.4))) == [None]
     assert _show(tracker, 0.1, (1, _face(0, 0))) == [1]
