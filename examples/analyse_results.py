@@ -1,7 +1,7 @@
-"""What a folder of `ast_net evaluate` says, in a table and one picture, with NumPy and Matplotlib alone.
+"""Summarise the results of `ast_net evaluate` in a table and a plot, with NumPy and Matplotlib only.
 
-In: DIR, with DIR/recordings/NAME/frames.csv. Out: a line for each recording, and DIR/curves.png. A place to begin an
-analysis of one's own.
+Reads DIR/recordings/NAME/frames.csv, prints a line for each recording and writes DIR/curves.png. A starting point for
+an analysis of your own.
 
     ast_net evaluate bags/* --output out/evaluation
     python examples/analyse_results.py out/evaluation
@@ -23,7 +23,7 @@ COLUMNS = ("valence", "arousal", "confidence", "truth_valence", "truth_arousal")
 
 
 def read_frames(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Seconds from the first frame, and each column with NaN where the field is empty."""
+    """Return seconds since the first frame, and each column with NaN for empty fields."""
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     stamps = np.array([int(row["stamp_ns"]) for row in rows], np.int64)
@@ -32,7 +32,7 @@ def read_frames(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 def concordance(predicted: np.ndarray, truth: np.ndarray) -> float:
-    """Lin's concordance correlation where both are known; NaN where that is nowhere."""
+    """Return Lin's concordance correlation over the frames where both are known; NaN without any."""
     known = np.isfinite(predicted) & np.isfinite(truth)
     if known.sum() < 2:
         return float("nan")
@@ -42,7 +42,7 @@ def concordance(predicted: np.ndarray, truth: np.ndarray) -> float:
 
 
 def summary(seconds: np.ndarray, values: dict[str, np.ndarray]) -> dict[str, float]:
-    """The figures of one recording. Estimates of little confidence are left out of the mean and the share."""
+    """Return the metrics of one recording. Mean and share ignore estimates of low confidence."""
     seen = np.isfinite(values["valence"])
     sure = seen & (values["confidence"] > 0.4)
     valence = values["valence"][sure]
@@ -58,7 +58,7 @@ def summary(seconds: np.ndarray, values: dict[str, np.ndarray]) -> dict[str, flo
 
 def main() -> None:
     """Print a table and write a plot."""
-    parser = argparse.ArgumentParser(description="A table and a picture from a folder of ast_net evaluate.")
+    parser = argparse.ArgumentParser(description="Summarise a folder of ast_net evaluate in a table and a plot.")
     parser.add_argument("folder", type=Path, help="what was given to ast_net evaluate as --output")
     folder = parser.parse_args().folder
     paths = sorted(folder.glob("recordings/*/frames.csv"))
@@ -67,8 +67,8 @@ def main() -> None:
     figure, axes = plt.subplots(len(paths), squeeze=False, figsize=(9, 2.2 * len(paths)), layout="constrained")
     for axis, path in zip(axes[:, 0], paths):
         seconds, values = read_frames(path)
-        figures = "  ".join(f"{name} {value:.2f}" for name, value in summary(seconds, values).items())
-        print(f"{path.parent.name}: {figures}")
+        metrics = "  ".join(f"{name} {value:.2f}" for name, value in summary(seconds, values).items())
+        print(f"{path.parent.name}: {metrics}")
         axis.plot(seconds, values["valence"], label="valence", color="tab:blue")
         axis.plot(seconds, values["arousal"], label="arousal", color="tab:orange")
         axis.plot(seconds, values["truth_valence"], ":", label="rated valence", color="tab:blue")
@@ -76,7 +76,7 @@ def main() -> None:
         axis.axhline(0, color="0.8", zorder=0)
     axes[0, 0].legend(ncols=3)
     figure.savefig(folder / "curves.png", dpi=120)
-    print(f"picture: {folder / 'curves.png'}")
+    print(f"plot: {folder / 'curves.png'}")
 
 
 if __name__ == "__main__":

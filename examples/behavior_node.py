@@ -1,6 +1,6 @@
-"""A robot that heeds who is in front of it: it greets a smile, offers help to a distressed face, and then stays quiet.
+"""A robot that reacts to the person in front of it: it greets a smile and offers help when a face becomes negative.
 
-In: ast_net/faces of a running ast_net_node. Out: std_msgs/String on `say`, for a speech node to read out.
+Subscribes: ast_net/faces of a running ast_net_node. Publishes: std_msgs/String on `say`, for a text-to-speech node.
 
     python examples/behavior_node.py                      # after `source env.sh` or the workspace's setup.bash
     ros2 topic echo /say
@@ -8,7 +8,10 @@ In: ast_net/faces of a running ast_net_node. Out: std_msgs/String on `say`, for 
 
 from __future__ import annotations
 
+import signal
+
 import rclpy
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from std_msgs.msg import String
 
@@ -24,30 +27,30 @@ from ast_net_ros.ros.examples.mood import (
     MoodMachine,
 )
 
-QUIET_SECONDS = 8.0  # between two remarks to one person: a robot that comments on every smile is tiresome
+MIN_PAUSE = 8.0  # seconds between two remarks to one person; a comment on every smile is tiresome
 
 
 class Companion(Node):
-    """Turns moods into a few sentences."""
+    """Turns changes of mood into a few sentences."""
 
     def __init__(self) -> None:
         super().__init__("companion")
-        self._moods: dict[str, MoodMachine] = {}  # one for each camera: each has a clock of its own
+        self._moods: dict[str, MoodMachine] = {}  # one for each camera: their stamps cannot be compared
         self._spoke: dict[str, float] = {}  # face_id -> stamp of the last remark
-        self._say = self.create_publisher(String, "say", 10)
+        self._speech = self.create_publisher(String, "say", 10)
         self.create_subscription(ValenceArousalArray, "ast_net/faces", self._on_faces, 10)
 
     def _on_faces(self, message: ValenceArousalArray) -> None:
         moods = self._moods.setdefault(message.source, MoodMachine())
-        # The picture's own stamp, never the time of receipt.
+        # Use the image's stamp, not the time of receipt.
         for event in moods.update(seconds(message.header.stamp), message.faces):
             remark = self._remark(event)
-            if remark and event.stamp - self._spoke.get(event.face_id, -QUIET_SECONDS) >= QUIET_SECONDS:
+            if remark and event.stamp - self._spoke.get(event.face_id, -MIN_PAUSE) >= MIN_PAUSE:
                 self._spoke[event.face_id] = event.stamp
-                self._say.publish(String(data=remark))
+                self._speech.publish(String(data=remark))
 
     def _remark(self, event: MoodEvent) -> str:
-        """What to say, in words that are right even when the estimate is wrong."""
+        """Return what to say, in words that are acceptable even if the estimate is wrong; empty for nothing."""
         if event.event == BECAME_UPSET or (event.event == MOOD_CHANGED and event.mood == NEGATIVE):
             return "Shall I slow down?"
         if event.event == CHEERED_UP or (event.event == MOOD_CHANGED and event.mood == POSITIVE):
@@ -61,8 +64,8 @@ def main() -> None:
     node = Companion()
     try:
         rclpy.spin(node)
-    except KeyboardInterrupt:
-        pass
+    except (KeyboardInterrupt, ExternalShutdownException):  # SIGINT, SIGTERM
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # under `ros2 launch`, Ctrl-C arrives twice
     finally:
         node.destroy_node()
         rclpy.try_shutdown()

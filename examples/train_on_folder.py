@@ -1,8 +1,8 @@
-"""From a folder of labelled videos to weights of one's own: lists them in a CSV manifest, trains, measures.
+"""Train your own weights on a folder of labelled videos: list them in a CSV manifest, train, evaluate.
 
-In: a folder with PERSON_ANYTHING.mp4 and, beside each, PERSON_ANYTHING.csv with the columns time, valence, arousal; and
-the CNN of stage 1 (cnn.safetensors of `ast_net train-attributes`). Out: FOLDER/manifest.csv, and in the output folder
-ast_net.safetensors and its figures on people that were not trained on.
+Needs a folder with PERSON_ANYTHING.mp4 and, beside each, PERSON_ANYTHING.csv with the columns time, valence, arousal;
+and the CNN of stage 1 (cnn.safetensors of `ast_net train-attributes`). Writes FOLDER/manifest.csv, and to the output
+folder ast_net.safetensors and its metrics on people who are not in the training data.
 
     python examples/train_on_folder.py recordings --cnn out/cnn/cnn.safetensors --output out/own
 """
@@ -19,7 +19,7 @@ AST_NET = [sys.executable, "-c", "from ast_net_ros.cli import main; main()"]
 
 
 def write_manifest(folder: Path) -> Path:
-    """Lists the folder's recordings: one person in three is held out, as a person in both would flatter."""
+    """Write a manifest of the folder's recordings; hold out every third person, so that nobody is in both splits."""
     videos = sorted(path for path in folder.glob("*.mp4") if path.with_suffix(".csv").is_file())
     people = sorted({path.stem.partition("_")[0] for path in videos})
     held_out = set(people[::3])
@@ -49,7 +49,7 @@ def main() -> None:
     weights = arguments.output / "ast_net.safetensors"
     cache = ["--cache", str(arguments.output / "features")]
     subprocess.run([*AST_NET, "evaluate-temporal", "--weights", str(weights), *data, *output, *cache], check=True)
-    print(f"try them: ast_net annotate VIDEO --weights {weights} --output out/look")
+    print(f"try it: ast_net annotate VIDEO --weights {weights} --output out/annotated")
 
 
 if __name__ == "__main__":

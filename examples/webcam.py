@@ -1,9 +1,7 @@
-"""The library without ROS: valence and arousal of everybody before a webcam, or in a video, as one line a second.
+"""Use the library without ROS: print valence and arousal of everyone in front of a webcam, or in a video, every second.
 
-In: the number of a webcam, or the path of a video. Out: lines on the terminal.
-
-    python examples/webcam.py 0
-    python examples/webcam.py talk.mp4 --seconds 20
+python examples/webcam.py 0
+python examples/webcam.py talk.mp4 --seconds 20
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ def line(second: int, face: FaceAffect, mood: str) -> str:
 
 
 def watch(source: str, seconds: float | None) -> None:
-    """Prints until the video, the time, or the user's patience ends."""
+    """Print until the video ends or the time is over."""
     pipeline, moods, next_line = AffectPipeline(), MoodMachine(), 0
     with open_video(source) as video:
         for stamp, frame in video:
@@ -38,7 +36,7 @@ def watch(source: str, seconds: float | None) -> None:
 
 def main() -> None:
     """Print the estimates for a webcam or a video."""
-    parser = argparse.ArgumentParser(description="Valence and arousal before a webcam or in a video.")
+    parser = argparse.ArgumentParser(description="Print valence and arousal of everyone in a webcam or a video.")
     parser.add_argument("source", help="number of a webcam, or path of a video")
     parser.add_argument("--seconds", type=float, help="stop after this much video")
     arguments = parser.parse_args()

@@ -8,8 +8,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +21,15 @@ import pytest
 from safetensors.torch import save_file
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+COMPANION = """
+import runpy, rclpy
+spin = rclpy.spin
+def announce(node):
+    node.create_timer(1.0, lambda: print("spinning", flush=True))
+    spin(node)
+rclpy.spin = announce
+runpy.run_path({path!r}, run_name="__main__")
+"""
 
 
 def example(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -115,7 +126,7 @@ def test_the_companion_speaks_rarely(monkeypatch: Any) -> None:
     monkeypatch.setattr("rclpy.node.get_default_context", lambda: context)
     companion = module("behavior_node").Companion()
     said: list[str] = []
-    companion._say.publish = lambda message: said.append(message.data)
+    companion._speech.publish = lambda message: said.append(message.data)
     for index in range(240):  # 12 s: distress, a smile soon after it, distress, and a smile late enough
         valence = 0.7 if 60 <= index < 120 or index >= 200 else -0.6
         stamp = time_message(10**12 + index * 50_000_000)
@@ -124,3 +135,19 @@ def test_the_companion_speaks_rarely(monkeypatch: Any) -> None:
     companion.destroy_node()
     rclpy.shutdown(context=context)
     assert said == ["Shall I slow down?", "Good to see you."]
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
+def test_the_companion_ends_in_order(signals: list[int], monkeypatch: Any) -> None:
+    from ast_net_ros.ros.runtime.domain import reserve_domain
+
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(reserve_domain()))
+    command = [sys.executable, "-u", "-c", COMPANION.format(path=str(EXAMPLES / "behavior_node.py"))]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/")
+    assert process.stdout is not None and process.stdout.readline() == "spinning\n"
+    time.sleep(0.2)  # until it waits: rclpy does not survive a signal at every moment
+    for number in signals:
+        process.send_signal(number)
+        time.sleep(0.05)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0 and errors == ""
