@@ -33,26 +33,16 @@ class DataError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class LabelRows:
-    """The rows of a label file that belong to one face.
+    """The rows of a label file that belong to one face."""
 
-    Attributes:
-        face_id: Whose labels they are; "" where the file does not name faces.
-        times: M seconds as in the file, rising.
-        values: M x 2 (valence, arousal) in [-1, 1], NaN for none.
-        remarks: What was noticed while reading.
-    """
-
-    face_id: str
-    times: np.ndarray
-    values: np.ndarray
-    remarks: tuple[str, ...] = ()
+    face_id: str  # "" where the file does not name faces
+    times: np.ndarray  # M seconds as in the file, rising
+    values: np.ndarray  # M x 2 (valence, arousal) in [-1, 1], NaN for none
+    remarks: tuple[str, ...] = ()  # what was noticed while reading
 
 
 def bounded_labels(values: np.ndarray, what: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Clip labels to [-1, 1]; infinite values become NaN.
-
-    Returns:
-        The labels, and a remark where any was clipped.
+    """Clip labels to [-1, 1], with a remark where any was clipped; infinite values become NaN.
 
     Raises:
         DataError: The values are clearly of another scale.
@@ -89,21 +79,17 @@ def read_avec2012_values(path: Path) -> np.ndarray:
 def read_avec2012_pair(valence: Path, arousal: Path, name: str) -> LabelRows:
     """Read the two .dat files of one session; where one is longer, its surplus is left out with a remark."""
     columns = [read_avec2012_values(path) for path in (valence, arousal)]
-    length = min(map(len, columns))
-    remarks: tuple[str, ...] = ()
-    if length < max(map(len, columns)):
-        remarks = (
-            f"{name}: {len(columns[0])} valence and {len(columns[1])} arousal labels; the first {length} are used",
-        )
-    values, clipped = bounded_labels(np.stack([column[:length] for column in columns], axis=1), name)
-    return LabelRows("", np.arange(length) * AVEC_LABEL_SECONDS, values, remarks + clipped)
+    counts = [len(column) for column in columns]
+    length = min(counts)
+    values, remarks = bounded_labels(np.stack([column[:length] for column in columns], axis=1), name)
+    if length < max(counts):
+        surplus = f"{name}: {counts[0]} valence and {counts[1]} arousal labels; the first {length} are used"
+        remarks = (surplus, *remarks)
+    return LabelRows("", np.arange(length) * AVEC_LABEL_SECONDS, values, remarks)
 
 
 def read_afew_va_frames(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """Read the JSON file of an AFEW-VA clip.
-
-    Returns:
-        M frame numbers, rising; M x 2 values divided by 10, not yet bounded; the content of the file.
+    """Read an AFEW-VA clip's JSON: M rising frame numbers, M x 2 values divided by 10 but not bounded, all content.
 
     Raises:
         DataError: The file is not such a file.

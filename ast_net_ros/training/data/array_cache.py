@@ -12,13 +12,7 @@ from ast_net_ros.atomic_files import atomic_file
 
 
 def cached_arrays(path: Path | None, key: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Read named arrays from an .npz file, or make them and write it where it is missing, damaged or of another key.
-
-    Args:
-        path: The file; None makes the arrays each time.
-        key: Identifies what the arrays are made from.
-        make: Makes the arrays.
-    """
+    """Read named arrays from an .npz file, or make them and write it where it is missing, damaged or of another key."""
     if path is None:
         return make()
     try:

@@ -52,11 +52,7 @@ def open_faces(
 ) -> Faces:
     """Read the labelled faces at `path`.
 
-    Args:
-        path: An .npz archive, fer2013.csv or its folder, or a folder with a folder per class.
-        part: One of PARTS, for sources that have parts.
-        cache: Folder in which the chips are kept.
-        log: Called with a line about what is skipped.
+    `part` is one of PARTS, for sources that have parts; the chips are kept in the folder `cache`.
 
     Raises:
         DataError: The data cannot be read.

@@ -27,21 +27,13 @@ EMOTION_COUNT = 8
 
 @dataclass(frozen=True)
 class Faces:
-    """N faces with the raters' votes.
+    """N faces with the raters' votes."""
 
-    Attributes:
-        images: N x 48 x 48 uint8, as in the archive.
-        votes: N x 10 uint8.
-        duplicate: N bool, whether the image is identical to one of the training part.
-        chips: N x CHIP_SIDE x CHIP_SIDE uint8; where no face was found, the image itself.
-        found: N bool, whether the detector found the face.
-    """
-
-    images: np.ndarray
-    votes: np.ndarray
-    duplicate: np.ndarray
-    chips: np.ndarray
-    found: np.ndarray
+    images: np.ndarray  # N x 48 x 48 uint8, as in the archive
+    votes: np.ndarray  # N x 10 uint8
+    duplicate: np.ndarray  # N bool, whether the image is identical to one of the training part
+    chips: np.ndarray  # N x CHIP_SIDE x CHIP_SIDE uint8; where no face was found, the image itself
+    found: np.ndarray  # N bool, whether the detector found the face
 
     def __len__(self) -> int:
         """The number of faces."""
@@ -78,24 +70,15 @@ def cached_chips(images: np.ndarray, cache: Path | None) -> tuple[np.ndarray, np
 
 
 def cut_chips(images: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
-    """Cut the chips of N images that a face fills (H x W grey or H x W x 3 BGR, uint8).
-
-    Returns:
-        chips: N x CHIP_SIDE x CHIP_SIDE uint8. found: N bool, whether the face was found.
-    """
+    """Cut the `chips` of images that a face fills (H x W grey or H x W x 3 BGR, uint8), and whether it was `found`."""
     detector = make_detector()
     cut = [crop_chip(detector, image) for image in tqdm(images, desc="aligning faces", unit="face")]
-    empty = np.zeros((0, CHIP_SIDE, CHIP_SIDE), np.uint8)
-    chips = np.stack([chip for chip, _ in cut]) if cut else empty
+    chips = np.array([chip for chip, _ in cut], np.uint8).reshape(-1, CHIP_SIDE, CHIP_SIDE)
     return {"chips": chips, "found": np.array([found for _, found in cut], bool)}
 
 
 def vote_distribution(votes: np.ndarray) -> np.ndarray:
-    """Turn N x 10 votes into training targets: single votes are dropped as noise (Barsoum et al. 2016).
-
-    Returns:
-        N x 8 probabilities; all zero where no vote for an emotion is left.
-    """
+    """Turn N x 10 votes into N x 8 targets (all zero where none is left) without single votes (Barsoum et al. 2016)."""
     kept = np.where(votes > 1, votes, 0)[:, :EMOTION_COUNT].astype(np.float32)
     return kept / np.maximum(kept.sum(axis=1, keepdims=True), 1e-9)
 
@@ -110,8 +93,7 @@ def majority_emotion(votes: np.ndarray) -> np.ndarray:
         N labels in 0..7, or -1 where the protocol leaves a face out.
     """
     kept = np.where(votes > 1, votes, 0).astype(int)
-    best = kept.argmax(axis=1)
-    top = kept.max(axis=1)
+    best, top = kept.argmax(axis=1), kept.max(axis=1)
     unique = (kept == top[:, None]).sum(axis=1) == 1
     usable = (best < EMOTION_COUNT) & unique & (2 * top > kept.sum(axis=1))
     return np.where(usable, best, -1)

@@ -50,13 +50,7 @@ def encode_recordings(
 ) -> dict[str, list[StepClip]]:
     """Encode every recording, or read it from the cache, and split it into clips of model steps.
 
-    Args:
-        opened: The recordings.
-        cnn: Encodes the chips; None keeps the chips.
-        network: Sizes of the network.
-        cache: Folder of the cache.
-        label_delay: See `recordings.step_clips`.
-        log: Called with a line for each recording or part that is not used, and why.
+    Without a CNN the chips are kept; what is not used is logged with the reason.
 
     Returns:
         Clips by split.
@@ -88,9 +82,7 @@ def _remarks(recording: Recording, sequence: FaceSequence, clips: Sequence[StepC
     if sequence.undecodable:
         yield f"{recording.name}: skipped, cannot be decoded: {', '.join(sequence.undecodable)}"
     if not clips:
-        reason = (
-            "no frame" if not sequence.frames else "no face found" if not found else "no label while a face is seen"
-        )
+        reason = "no label while a face is seen" if found else "no face found" if sequence.frames else "no frame"
         yield f"left out: {recording.name}: {reason} ({sequence.frames} frames, {found} with a face)"
     elif abs(float(sequence.stamps[-1] - recording.label_stamps[-1])) > 1.0:
         yield (

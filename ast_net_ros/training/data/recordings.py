@@ -42,43 +42,29 @@ class InputKind(Enum):
 class Recording:
     """A recording of one person.
 
-    Attributes:
-        name: Unique in its data set.
-        split: One of SPLITS.
-        person: Whom it shows, to keep people apart.
-        frames: Opens the frames, from the first one at each call.
-        source: Identifies their content: paths, sizes, times of change.
-        label_stamps: M seconds on the frames' clock, rising.
-        labels: M x 2 (valence, arousal) in [-1, 1], NaN for none.
-        cropped: The frames are crops that a face fills.
-        remarks: What was noticed while reading.
-
     Raises:
         DataError: The split is unknown, or the labels and their stamps do not fit.
     """
 
-    name: str
-    split: str
+    name: str  # unique in its data set
+    split: str  # one of SPLITS
     person: str
-    frames: Callable[[], Frames]
-    source: tuple[str, ...]
-    label_stamps: np.ndarray
-    labels: np.ndarray
-    cropped: bool = False
-    remarks: tuple[str, ...] = ()
+    frames: Callable[[], Frames]  # opens the frames, from the first one at each call
+    source: tuple[str, ...]  # identifies their content: paths, sizes, times of change
+    label_stamps: np.ndarray  # M seconds on the frames' clock, rising
+    labels: np.ndarray  # M x 2 (valence, arousal) in [-1, 1], NaN for none
+    cropped: bool = False  # the frames are crops that a face fills
+    remarks: tuple[str, ...] = ()  # what was noticed while reading
 
     def __post_init__(self) -> None:
         """Check split and labels."""
+        what, shape = f"recording '{self.name}'", (len(self.label_stamps), 2)
         if self.split not in SPLITS:
-            raise DataError(f"recording '{self.name}': split is '{self.split}'; expected one of {', '.join(SPLITS)}")
-        if self.labels.shape != (len(self.label_stamps), 2):
-            raise DataError(
-                f"recording '{self.name}': labels are {self.labels.shape}; expected {(len(self.label_stamps), 2)}"
-            )
+            raise DataError(f"{what}: split is '{self.split}'; expected one of {', '.join(SPLITS)}")
+        if self.labels.shape != shape:
+            raise DataError(f"{what}: labels are {self.labels.shape}; expected {shape}")
         if not (np.diff(self.label_stamps) > 0).all():
-            raise DataError(
-                f"recording '{self.name}': the times of its labels are not increasing; sort them, drop duplicates"
-            )
+            raise DataError(f"{what}: the times of its labels are not increasing; sort them, drop duplicates")
 
 
 @dataclass(frozen=True)
@@ -102,38 +88,24 @@ class RecordingSet:
 
 @dataclass(frozen=True)
 class FaceSequence:
-    """The face of one recording, in the frames where it was found.
+    """The face of one recording, in the frames where it was found."""
 
-    Attributes:
-        stamps: K seconds, rising.
-        inputs: K x F float32 features, or K x S x S uint8 chips, as `kind` says.
-        frames: Number of frames, with or without a face.
-        undecodable: Names of frames that could not be decoded; a few, then a count.
-    """
-
-    stamps: np.ndarray
-    inputs: np.ndarray
+    stamps: np.ndarray  # K seconds, rising
+    inputs: np.ndarray  # K x F float32 features, or K x S x S uint8 chips, as `kind` says
     kind: InputKind = InputKind.FEATURES
-    frames: int = 0
-    undecodable: tuple[str, ...] = ()
+    frames: int = 0  # with or without a face
+    undecodable: tuple[str, ...] = ()  # names of frames; a few, then a count
 
 
 @dataclass(frozen=True)
 class StepClip:
-    """One uninterrupted sequence of a recorded face, in model steps.
-
-    Attributes:
-        recording, person: Names.
-        start: Stamp of the first frame, in seconds.
-        inputs: T x F float32 features, or T x S x S uint8 chips, as `kind` says.
-        labels: T x 2 (valence, arousal), NaN where there is none.
-    """
+    """One uninterrupted sequence of a recorded face, in model steps."""
 
     recording: str
     person: str
-    start: float
-    inputs: np.ndarray
-    labels: np.ndarray
+    start: float  # stamp of the first frame, in seconds
+    inputs: np.ndarray  # T x F float32 features, or T x S x S uint8 chips, as `kind` says
+    labels: np.ndarray  # T x 2 (valence, arousal), NaN where there is none
     kind: InputKind = InputKind.FEATURES
 
 
@@ -186,16 +158,9 @@ def split_by_person(person: str) -> str:
 def step_clips(
     recording: Recording, sequence: FaceSequence, step_seconds: float, label_delay: float = 0.0
 ) -> tuple[StepClip, ...]:
-    """Split a recording where the node would have lost the face, and resample each part to model steps.
+    """Split a recording where the node would have lost the face, and resample each part with labels to model steps.
 
-    Args:
-        recording: Gives the labels.
-        sequence: Gives the inputs.
-        step_seconds: Length of a model step.
-        label_delay: Seconds by which raters lag: the label of time t is the one given at t + label_delay.
-
-    Returns:
-        The parts that have any label.
+    label_delay: seconds by which raters lag: the label of time t is the one given at t + label_delay.
     """
     if len(sequence.stamps) == 0:
         return ()
@@ -215,9 +180,6 @@ def features_by_step(stamps: np.ndarray, features: np.ndarray, step_seconds: flo
     """Average K x F features at rising stamps (seconds) within each model step; an empty step repeats the one before.
 
     This is how model/recurrent_state.py advances the state of a face.
-
-    Returns:
-        T x F float32.
     """
     step, first, counts = _steps_of(stamps, step_seconds)
     means = np.add.reduceat(features.astype(np.float64), first, axis=0) / counts[:, None]

@@ -21,20 +21,12 @@ AUGMENTATION_STRENGTH = 0.4
 
 @dataclass(frozen=True)
 class ClipBatch:
-    """N labelled clips of T model steps, as both Siamese branches see them.
+    """N labelled clips of T model steps, as both Siamese branches see them."""
 
-    Attributes:
-        inputs: N x T x F features or N x T x S x S chips.
-        labels: N x T x 2 (valence, arousal), NaN where there is none.
-        kind: What `inputs` holds.
-        second_view: The same moments under an augmentation of their own, for the second branch; None where both
-            branches see `inputs`.
-    """
-
-    inputs: Tensor
-    labels: Tensor
+    inputs: Tensor  # N x T x F features or N x T x S x S chips, as `kind` says
+    labels: Tensor  # N x T x 2 (valence, arousal), NaN where there is none
     kind: InputKind = InputKind.FEATURES
-    second_view: Tensor | None = None
+    second_view: Tensor | None = None  # the same moments under an augmentation of their own, for the second branch
 
     def views(self) -> tuple[Tensor, Tensor]:
         """The inputs of the first and of the second branch."""
@@ -97,11 +89,9 @@ def independent_augmentation(sampler: ClipSampler) -> ClipSampler:
 
 
 def mixture(sources: Sequence[tuple[ClipSampler, float]]) -> ClipSampler:
-    """Combine several samplers of one kind of input.
+    """Combine samplers of one kind of input, each with its weight: its expected share of a batch.
 
-    Args:
-        sources: Samplers, each with its weight: its expected share of a batch. Where any of them gives a second view,
-            the others' clips are the same in both.
+    Where any of them gives a second view, the others' clips are the same in both.
     """
     if len(sources) == 1:
         return sources[0][0]
@@ -122,12 +112,8 @@ def mixture(sources: Sequence[tuple[ClipSampler, float]]) -> ClipSampler:
 def rarity_weights(targets: Tensor, exponent: float) -> Tensor:
     """How often each face is to be sampled: the mean of (largest share / own share) ** exponent over its emotions.
 
-    Args:
-        targets: N x 8 vote distributions; all zero where a face carries no target.
-        exponent: 0 samples all faces equally often, 1 all emotions.
-
-    Returns:
-        N float64 weights, 0 where there is no target.
+    targets: N x 8 vote distributions, all zero (and so the weight) where a face carries no target. exponent: 0 samples
+    all faces equally often, 1 all emotions.
     """
     share = targets.double().sum(dim=0)
     rarity = (share.max() / share.clamp(min=1)) ** exponent

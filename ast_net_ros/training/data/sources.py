@@ -34,29 +34,18 @@ Log = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Sources:
-    """What to train on.
+    """What to train on."""
 
-    Attributes:
-        data: Data sets of real recordings, "NAME:PATH" each.
-        train, valid: Faces of simulated recordings to train on, and of other people.
-        smile_pairs: Folder of smile pairs.
-        cache: Folder of cached features.
-        label_delay: Seconds by which raters lag.
-        versions, seed: Of the augmentation of simulated faces.
-        independent_augmentation: Each branch sees jitter, light and blur of its own; for simulated faces and chips.
-        chips: Real recordings give chips in place of features, for a CNN that is trained along.
-    """
-
-    data: tuple[str, ...]
-    train: Path | None
-    valid: Path | None
+    data: tuple[str, ...]  # data sets of real recordings, "NAME:PATH" each
+    train: Path | None  # faces of simulated recordings
+    valid: Path | None  # faces of other people
     smile_pairs: Path | None
-    cache: Path
-    label_delay: float = 0.0
-    versions: int = 4
-    seed: int = 1
-    independent_augmentation: bool = False
-    chips: bool = False
+    cache: Path  # folder of cached features
+    label_delay: float = 0.0  # seconds by which raters lag
+    versions: int = 4  # augmented ones of each simulated face
+    seed: int = 1  # of their augmentation
+    independent_augmentation: bool = False  # each branch sees jitter, light and blur of its own
+    chips: bool = False  # real recordings give chips in place of features, for a CNN that is trained along
 
 
 class Samplers(NamedTuple):
@@ -122,9 +111,8 @@ def recorded_clips(
     encoder = None if sources.chips else cnn
     for name_and_path in sources.data:
         opened = open_recordings(name_and_path)
-        for split, found in encode_recordings(
-            opened, encoder, network, sources.cache, sources.label_delay, log
-        ).items():
+        encoded = encode_recordings(opened, encoder, network, sources.cache, sources.label_delay, log)
+        for split, found in encoded.items():
             clips[split] += found
     for split, found in clips.items():
         if found:

@@ -20,11 +20,6 @@ _CONTRAST = 64.0  # grey values; of the standardised chips that mixup returns, s
 def teacher_probabilities(teacher: DiscreteEmotionCNN, faces: Faces, device: str = "cpu") -> Tensor:
     """Ask a trained CNN for the emotions of each face, averaged with those of its mirror image.
 
-    Args:
-        teacher: Trained CNN.
-        faces: N faces.
-        device: Where to compute.
-
     Returns:
         2 x N x 8 probabilities of the aligned chips and of the unaligned images.
     """
@@ -50,14 +45,8 @@ def _probabilities(teacher: DiscreteEmotionCNN, chips: Tensor) -> Tensor:
 def mixup(chips: Tensor, targets: Tensor, alpha: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Blend every chip and its target with those of another face of the batch, all with one weight.
 
-    Args:
-        chips: N x 1 x S x S. Standardised first, so that a bright face does not outweigh a dark one.
-        targets: N x 8 probabilities.
-        alpha: Of the Beta distribution that the weight is sampled from.
-        generator: Source of randomness.
-
-    Returns:
-        Blended chips and targets.
+    The chips are standardised first, so that a bright face does not outweigh a dark one. `alpha` is that of the Beta
+    distribution which the weight is sampled from.
     """
     seed = int(torch.randint(1 << 31, (), generator=generator))
     weight = float(np.random.default_rng(seed).beta(alpha, alpha))

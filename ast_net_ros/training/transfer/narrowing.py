@@ -20,16 +20,7 @@ from ast_net_ros.model.network import DiscreteEmotionCNN
 def narrow_cnn(
     source: DiscreteEmotionCNN, sizes: NetworkConfig, widths: tuple[int, ...]
 ) -> tuple[NetworkConfig, DiscreteEmotionCNN]:
-    """Copy a CNN with at most `widths` channels in its stages.
-
-    Args:
-        source: CNN to copy.
-        sizes: Its sizes.
-        widths: Largest width of each stage; stages beyond them keep their own.
-
-    Returns:
-        The sizes of the copy, and the copy.
-    """
+    """Copy a CNN with at most `widths` channels in its stages (those beyond keep their own); returns its sizes too."""
     limits = (*widths, *sizes.widths[len(widths) :])
     narrow = replace(sizes, widths=tuple(min(pair) for pair in zip(sizes.widths, limits)))
     cnn = DiscreteEmotionCNN(narrow)
@@ -53,12 +44,9 @@ def _strongest(scale: Tensor, count: int) -> Tensor:
 
 def _added_scales(blocks: Any) -> Tensor:
     """The sum of the scales of all normalisations that a stage adds up."""
-    total = torch.zeros(())
-    for block in blocks:
-        total = total + block.second_norm.weight.detach().abs()
-        if not isinstance(block.shortcut, nn.Identity):
-            total = total + block.shortcut[2].weight.detach().abs()
-    return total
+    norms = [block.second_norm for block in blocks]
+    norms += [block.shortcut[2] for block in blocks if not isinstance(block.shortcut, nn.Identity)]
+    return torch.stack([norm.weight.detach().abs() for norm in norms]).sum(dim=0)
 
 
 def _copy_block(ours: Any, theirs: Any, before: Tensor, kept: Tensor) -> None:

@@ -48,13 +48,7 @@ def _recording(path: Path) -> Recording:
     unmatched = len(set(numbers.tolist()) ^ {int(image.stem) for image in images})
     odd = (f"{path}: {unmatched} frames without a label or labels without a frame",) if unmatched else ()
     person = str(stored.get("actor") or f"clip {path.stem}")
-    return Recording(
-        name=path.stem,
-        split=split_by_person(person),
-        person=person,
-        frames=image_frames(images, [int(image.stem) / AFEW_VA_FRAME_RATE for image in images]),
-        source=source_identity(images),
-        label_stamps=numbers / AFEW_VA_FRAME_RATE,
-        labels=labels,
-        remarks=odd + clipped,
-    )
+    split, source = split_by_person(person), source_identity(images)
+    frames = image_frames(images, [int(image.stem) / AFEW_VA_FRAME_RATE for image in images])
+    stamps = numbers / AFEW_VA_FRAME_RATE
+    return Recording(path.stem, split, person, frames, source, stamps, labels, remarks=odd + clipped)

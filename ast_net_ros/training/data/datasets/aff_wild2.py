@@ -69,17 +69,9 @@ def _recording(path: Path, crop: Path | None, videos: dict[str, Path]) -> Record
     beyond = sum(int(image.stem) > len(labels) for image in images)
     if beyond:
         remarks += (f"{path.name}: {beyond} frames beyond its {len(labels)} lines have no label",)
-    return Recording(
-        name=path.stem,
-        split=_SETS[path.parent.name],
-        person=path.stem,
-        frames=image_frames(images, [(int(image.stem) - 1) / rate for image in images]),
-        source=source_identity(images),
-        label_stamps=np.arange(len(labels)) / rate,
-        labels=labels,
-        cropped=True,
-        remarks=remarks + assumed,
-    )
+    split, source, stamps = _SETS[path.parent.name], source_identity(images), np.arange(len(labels)) / rate
+    frames = image_frames(images, [(int(image.stem) - 1) / rate for image in images])
+    return Recording(path.stem, split, path.stem, frames, source, stamps, labels, True, remarks + assumed)
 
 
 def _read_annotation(path: Path) -> np.ndarray:

@@ -92,13 +92,5 @@ def _recording(name: str, part: str, files: dict[str, Path], videos: list[Path])
             f"{name}: expected one video such as {part}{'s' * (part == 'test')}_video{name[-3:]}.avi, found {what}"
         )
     rows = read_avec2012_pair(files["valence"], files["arousal"], name)
-    return Recording(
-        name=name,
-        split=_SETS[part],
-        person=name,
-        frames=video_frames(videos[0]),
-        source=source_identity(videos),
-        label_stamps=rows.times,
-        labels=rows.values,
-        remarks=rows.remarks,
-    )
+    frames, source = video_frames(videos[0]), source_identity(videos)
+    return Recording(name, _SETS[part], name, frames, source, rows.times, rows.values, remarks=rows.remarks)

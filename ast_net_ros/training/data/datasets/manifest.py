@@ -71,9 +71,8 @@ def _parse(manifest: Path, row: dict[str, str]) -> Recording:
     else:
         opened, source = video_frames(frames), source_identity([frames])
     split = row["split"].lower()
-    return Recording(
-        name, _SPLIT_NAMES.get(split, split), row["person"] or name, opened, source, stamps, values, remarks=remarks
-    )
+    split, person = _SPLIT_NAMES.get(split, split), row["person"] or name
+    return Recording(name, split, person, opened, source, stamps, values, remarks=remarks)
 
 
 def _is_there(path: Path) -> bool:
@@ -112,9 +111,8 @@ def read_labels(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     except ValueError as error:
         raise DataError(f"labels '{path}': {error}") from error
     if not np.isfinite(table[:, 0]).all():
-        raise DataError(
-            f"labels '{path}', line {rows[int((~np.isfinite(table[:, 0])).argmax())][0]}: a row has no time"
-        )
+        line = rows[int((~np.isfinite(table[:, 0])).argmax())][0]
+        raise DataError(f"labels '{path}', line {line}: a row has no time")
     values, remarks = bounded_labels(table[:, 1:], str(path))
     return table[:, 0], values, remarks
 
