@@ -98,16 +98,8 @@ def package_version() -> str:
         return ElementTree.parse(manifest).findtext("version", "unknown") if manifest.is_file() else "unknown"
 
 
-def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if wanted:
-        click.echo(f"ast_net {package_version()}")
-        ctx.exit()
-
-
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the version."
-)
+@click.version_option(package_version(), message="ast_net %(version)s", help="Show the version.")
 def ast_net() -> None:
     """Continuous valence and arousal of faces in video."""
 

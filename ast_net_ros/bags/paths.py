@@ -41,7 +41,8 @@ def find_recordings(arguments: Sequence[str]) -> list[Path]:
     labels: list[str] = []
     for argument in arguments:
         # What exists comes first: a folder may have glob characters in its name.
-        paths = [Path(argument)] if Path(argument).exists() else _matching(argument)
+        matching = [argument] if Path(argument).exists() else glob.glob(argument, recursive=True)  # noqa: PTH207
+        paths = sorted(map(Path, matching))
         others = [path for path in paths if not (path.is_file() and path.suffix.lower() in LABEL_SUFFIXES)]
         if paths and not others:
             labels.append(argument)
@@ -55,10 +56,6 @@ def find_recordings(arguments: Sequence[str]) -> list[Path]:
     if not found:
         raise RecordingError(f"recording {labels[0]!r}: not a bag or video; name the recording that it belongs to")
     return list(found.values())
-
-
-def _matching(pattern: str) -> list[Path]:
-    return sorted(map(Path, glob.glob(pattern, recursive=True)))  # noqa: PTH207 - Path.glob takes no absolute pattern
 
 
 def _recordings_at(path: Path) -> list[Path]:

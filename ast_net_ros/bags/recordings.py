@@ -189,15 +189,11 @@ def _video_frames(path: Path, problems: ReadingProblems) -> Iterator[_EncodedFra
             for seconds, image in video:
                 frames += 1
                 stamp_ns = round(seconds * NANOSECONDS)
-                yield _EncodedFrame(stamp_ns, "", functools.partial(_unchanged, image))
+                yield _EncodedFrame(stamp_ns, "", functools.partial(np.asarray, image))
         except VideoError as error:
             problems.note(str(error))
         if declared is not None and frames < _COMPLETE_SHARE * declared:
             problems.note(f"video {path.name}: declares {declared} frames, of which {frames} could be read")
-
-
-def _unchanged(image: np.ndarray) -> np.ndarray:
-    return image
 
 
 def _open_video(path: Path) -> Video:

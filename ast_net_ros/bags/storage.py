@@ -112,11 +112,12 @@ def _all_topics(path: Path, problems: ReadingProblems) -> list[StoredTopic]:
         except Exception as error:  # rosbags raises whatever its parsers raise on damaged files
             _note_refused(path, error, problems)
         else:
-            try:
+            with closing(reader):
                 if kind == SQLITE or reader.chunks:
-                    return _whole_topics(reader)
-            finally:
-                reader.close()
+                    return [
+                        StoredTopic(one.topic, one.msgtype, one.msgcount, one.ext.serialization_format, one.msgdef.data)
+                        for one in reader.connections
+                    ]
     return _mcap_topics(path, problems) if kind == MCAP else _sqlite_topics(path)
 
 
@@ -202,13 +203,6 @@ def _open_whole(path: Path, kind: str) -> Any:
     reader = Reader.STORAGE_PLUGINS[_SUFFIXES[kind]](path)
     reader.open()
     return reader
-
-
-def _whole_topics(reader: Any) -> list[StoredTopic]:
-    return [
-        StoredTopic(one.topic, one.msgtype, one.msgcount, one.ext.serialization_format, one.msgdef.data)
-        for one in reader.connections
-    ]
 
 
 def _note_refused(path: Path, error: Exception, problems: ReadingProblems) -> None:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from ast_net_ros.atomic_files import atomic_dir
 from ast_net_ros.bags.names import STILL_SUFFIXES
 from ast_net_ros.evaluation.estimates import EstimatesWriter, read_estimates
-from ast_net_ros.evaluation.report.estimate_plots import plot_estimates
+from ast_net_ros.evaluation.report.estimate_plots import plot_estimates, write_png
 from ast_net_ros.face_affect import FaceAffect
 from ast_net_ros.pipeline import AffectPipeline
 from ast_net_ros.vision.drawing import AffectPlane, draw_faces
@@ -57,8 +57,7 @@ class _StillImage:
     def __enter__(self) -> _StillImage:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        pass
+    def __exit__(self, *_: object) -> None: ...
 
     def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
         yield 0.0, self.image
@@ -168,7 +167,7 @@ def _overlay(folder: Path, video: Video | _StillImage) -> Iterator[DrawFaces]:
         return image
 
     if isinstance(video, _StillImage):
-        yield lambda image, faces, stamp: _write_png(folder / STILL_OVERLAY, drawn(image, faces, stamp))
+        yield lambda image, faces, stamp: write_png(folder / STILL_OVERLAY, drawn(image, faces, stamp))
         return
     width, height = (side - side % 2 or 2 for side in video.size)  # VP8 stores colour at half the resolution
     writer = _open_webm(folder / OVERLAY, video.fps, (width, height))
@@ -183,10 +182,6 @@ def _overlay(folder: Path, video: Video | _StillImage) -> Iterator[DrawFaces]:
         yield write
     finally:
         writer.release()
-
-
-def _write_png(path: Path, image: np.ndarray) -> None:
-    path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
 
 
 def _open_webm(path: Path, fps: float, size: tuple[int, int]) -> cv2.VideoWriter:

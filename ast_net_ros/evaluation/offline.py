@@ -120,16 +120,13 @@ def key_of(path: Path, topic: str | None, settings: EstimationSettings, weights_
 
     Files count with their names, sizes and modification times; `more` are further options, ready for JSON.
     """
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     parts = {
         "recording": str(path.resolve()),
-        "files": [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in _files_of(path)],
+        "files": [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files],
         "topic": topic,
         "settings": settings.as_dict() | {"weights": weights_sha256},
         "versions": library_versions(),
         **more,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _files_of(path: Path) -> list[Path]:
-    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]

@@ -17,6 +17,7 @@ from __future__ import annotations
 import errno
 import fnmatch
 import functools
+import itertools
 import platform
 import shutil
 import sys
@@ -32,13 +33,14 @@ from ast_net_ros.bags.names import LIVE_SUFFIX, unique_names
 from ast_net_ros.bags.paths import RecordingError, find_recordings
 from ast_net_ros.bags.recordings import open_recording
 from ast_net_ros.evaluation.comparison import compare_results
+from ast_net_ros.evaluation.estimates import iterate_estimates
 from ast_net_ros.evaluation.labels.ground_truth import GroundTruth, LabelOptions, LabelsError, ground_truth_of
 from ast_net_ros.evaluation.labels.labelling import delay_of, label_recording
 from ast_net_ros.evaluation.labels.matching import check_rule
 from ast_net_ros.evaluation.metrics.summary import MetricOptions, evaluation_metrics, read_results, write_results
 from ast_net_ros.evaluation.offline import evaluate_recording, key_of, library_versions
 from ast_net_ros.evaluation.options import EstimationSettings
-from ast_net_ros.evaluation.recording_result import RecordingResult, RecordingResultError, read_recording
+from ast_net_ros.evaluation.recording_result import ESTIMATES, RecordingResult, RecordingResultError, read_recording
 from ast_net_ros.evaluation.report.page import write_report
 from ast_net_ros.evaluation.workers import FULL_DISK, Progress, RecordingJob, disk_full, run_here, run_in_processes
 from ast_net_ros.model.inference import AffectModel, load_model
@@ -140,9 +142,7 @@ def evaluate(arguments: Sequence[str], options: RunOptions) -> EvaluationOutcome
             raise EvaluationError(_nothing_left(failures))
         metrics = _write(results, _run_facts(started, model, options, failures, delay), options, baseline)
         for job in done if options.write_bag else []:
-            from ast_net_ros.evaluation.estimates_bag import write_estimates_bag
-
-            write_estimates_bag(Path(job.folder), Path(str(options.write_bag).replace("{name}", job.name)))
+            _write_bag(Path(job.folder), Path(str(options.write_bag).replace("{name}", job.name)))
     except OSError as error:
         if error.errno in FULL_DISK:
             raise disk_full(f"{error.filename or options.output}: {error.strerror}") from error
@@ -337,3 +337,20 @@ def _write(results: Sequence[RecordingResult], run: dict, options: RunOptions, b
     write_report(options.output / REPORT, metrics, results, options.thumbnails, show_progress=not options.quiet)
     write_results(options.output / RESULTS, metrics)
     return metrics
+
+
+def _write_bag(folder: Path, path: Path) -> None:
+    """Write one ValenceArousalArray for every frame of a results folder, with the frame's own stamp."""
+    from ast_net_ros.bags.writer import affect_bag
+
+    result = read_recording(folder)
+    frame_id = str(result.about.get("frame_id", ""))
+    by_frame = itertools.groupby(iterate_estimates(folder / ESTIMATES), key=lambda row: row.frame)
+    with affect_bag(path) as bag:
+        upcoming = next(by_frame, None)
+        for frame, stamp_ns in enumerate(result.stamps_ns.tolist()):
+            faces = []
+            if upcoming is not None and upcoming[0] == frame:
+                faces = [row.face for row in upcoming[1]]
+                upcoming = next(by_frame, None)
+            bag.write(stamp_ns, frame_id, result.topic or result.path, faces)

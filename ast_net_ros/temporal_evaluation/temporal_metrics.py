@@ -98,7 +98,8 @@ def rate_metrics(model: AffectModel, features: Tensor, seconds_per_frame: float,
     stamps = np.arange(features.shape[1]) * seconds_per_frame
     reference = _trajectory(model, features, stamps, np.arange(len(stamps)))
     metrics: dict = {}
-    runs = {f"{rate:g} Hz": _nearest_frames(len(stamps), 1 / (rate * seconds_per_frame)) for rate in RATES[1:]}
+    steps = {rate: np.arange(0, len(stamps) - 1, 1 / (rate * seconds_per_frame)) for rate in RATES[1:]}
+    runs = {f"{rate:g} Hz": np.unique(np.round(nearest).astype(int)) for rate, nearest in steps.items()}
     generator = np.random.default_rng(0)
     runs[f"{RATES[0]:g} Hz, {loss:.0%} lost"] = np.flatnonzero(generator.random(len(stamps)) >= loss)
     for name, kept in runs.items():
@@ -111,10 +112,6 @@ def rate_metrics(model: AffectModel, features: Tensor, seconds_per_frame: float,
         metrics[name] = dict(zip(DIMENSIONS, np.sqrt((error**2).mean(axis=(0, 1))).tolist()))
     worst = max(max(figure.values()) for figure in metrics.values())
     return {"rmse": metrics, "largest": worst, "within": bool(worst < MAX_RATE_RMSE)}
-
-
-def _nearest_frames(count: int, every: float) -> np.ndarray:
-    return np.unique(np.round(np.arange(0, count - 1, every)).astype(int))
 
 
 def _trajectory(model: AffectModel, features: Tensor, stamps: np.ndarray, kept: np.ndarray) -> np.ndarray:

@@ -43,18 +43,7 @@ def write_report(
     Without a choice, `thumbnails` of the worst frames are shown for offline recordings only. They are read from the
     recordings, and their boxes from `recordings/NAME` beside `path`; if that fails, the page says so.
     """
-    page = report_page(metrics, results, path.parent / "recordings", thumbnails, show_progress)
-    atomic_write(path, page)
-
-
-def report_page(
-    metrics: Mapping[str, Any],
-    results: Sequence[RecordingResult],
-    folder: Path,
-    thumbnails: bool | None = None,
-    show_progress: bool = False,
-) -> str:
-    """Return the page as HTML; `folder` contains the results folder of each recording. See `write_report`."""
+    folder = path.parent / "recordings"
     warm_up = metrics["options"]["warm_up_seconds"]
     points = max(_MIN_POINTS, min(_MAX_POINTS, _TOTAL_POINTS // max(1, len(results))))
     moments = max(2, min(_MAX_MOMENTS, _TOTAL_MOMENTS // max(1, len(results))))
@@ -67,9 +56,10 @@ def report_page(
         _group(mode, pooled, [(r, p) for r, p in zip(results, parts) if r.mode == mode], warm_up)
         for mode, pooled in metrics["pooled"].items()
     ]
+    single = _single(metrics)
     comparison = metrics.get("comparison")
-    return _environment().get_template("report.html.j2").render(
-        title=_title(metrics),
+    page = _environment().get_template("report.html.j2").render(
+        title=single[0]["name"] if len(single) == 1 else f"{len(single)} recordings",
         subtitle=_subtitle(metrics),
         schema=metrics["schema"],
         options=metrics["options"],
@@ -81,6 +71,7 @@ def report_page(
         comparison=comparison,
         comparison_rows=_comparison_rows(comparison) if comparison else {},
     )  # fmt: skip
+    atomic_write(path, page)
 
 
 def _environment() -> jinja2.Environment:
@@ -183,12 +174,9 @@ def _moments(result: RecordingResult, warm_up: float, most: int, folder: Path, w
             images = read_thumbnails(result, moments, own_folder if own_folder.is_dir() else None)
         except (OSError, ValueError) as error:  # the report is complete without them
             problem = str(error)
-    entries = [{"moment": m, "image": _data_uri(images.get(m.frame))} for m in moments]
+    uris = {frame: "data:image/jpeg;base64," + base64.b64encode(jpeg).decode() for frame, jpeg in images.items()}
+    entries = [{"moment": moment, "image": uris.get(moment.frame)} for moment in moments]
     return {"moments": entries, "thumbnails": wanted, "thumbnails_problem": problem}
-
-
-def _data_uri(jpeg: bytes | None) -> str | None:
-    return None if jpeg is None else "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
 
 
 def _group(
@@ -252,11 +240,6 @@ def _bar(paired: Mapping[str, Any], reach: float) -> dict[str, float | None] | N
 def _single(metrics: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return each recording once; one that was also played live has two entries."""
     return list({(single["path"], single["topic"]): single for single in metrics["recordings"]}.values())
-
-
-def _title(metrics: Mapping[str, Any]) -> str:
-    single = _single(metrics)
-    return str(single[0]["name"]) if len(single) == 1 else f"{len(single)} recordings"
 
 
 def _day(started: object) -> str | None:
