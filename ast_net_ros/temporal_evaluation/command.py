@@ -56,7 +56,8 @@ def evaluate_temporal_command(
     metrics: dict = {"weights_sha256": info.sha256}
     if faces:
         labelled = open_faces(faces, split, output, click.echo)
-        recordings = simulate_recordings(net.cnn, labelled, 2, seed, Simulation(step_seconds=step), cache)
+        simulation = Simulation(step_seconds=step)
+        recordings = simulate_recordings(net.cnn, labelled, 2, seed, simulation, cache, vote_share=1.0)
         metrics["simulated"] = evaluate_simulated(net.temporal, load_model(weights, "cpu"), recordings, output)
     if data:
         sources = Sources(data, None, None, None, cache, label_delay)

@@ -56,16 +56,25 @@ def ablate_command(
     from ablation.plot import plot_ablation
     from ast_net_ros.training.checkpoint import load_cnn, state_digest
     from ast_net_ros.training.data.face_sources import open_faces
-    from ast_net_ros.training.data.simulation import Simulation, simulate_recordings
+    from ast_net_ros.training.data.simulation import VOTE_SHARE, Simulation, simulate_recordings
     from ast_net_ros.training.stage2 import TemporalTraining
 
     network, cnn = load_cnn(cnn_path)
     simulation = Simulation(step_seconds=network.step_seconds)
     train, valid = (
         simulate_recordings(
-            cnn, open_faces(path, part, output, click.echo), count, seed, simulation, output / "features"
+            cnn,
+            open_faces(path, part, output, click.echo),
+            count,
+            seed,
+            simulation,
+            output / "features",
+            vote_share=share,
         )
-        for path, part, count, seed in ((train_path, "train", versions, 1), (valid_path, "valid", 2, 2))
+        for path, part, count, seed, share in (
+            (train_path, "train", versions, 1, VOTE_SHARE),
+            (valid_path, "valid", 2, 2, 1.0),
+        )
     )
     training = TemporalTraining(
         iterations=iterations, batch=batch, clip_steps=clip_steps, largest_shift=largest_shift, check_every=50

@@ -259,6 +259,7 @@ def simulate_recordings(
     simulation: Simulation | None = None,
     cache: Path | None = None,
     affect_map: AffectMap = FITTED_MAP,
+    vote_share: float = VOTE_SHARE,
 ) -> SimulatedRecordings:
     """Encode faces with votes that the detector found, without duplicates, and make simulated recordings of them.
 
@@ -270,17 +271,23 @@ def simulate_recordings(
         simulation: Statistics of the recordings.
         cache: Folder in which the features are kept, by weights, faces, versions and seed.
         affect_map: Gives each face its valence and arousal.
+        vote_share: Of the raters' votes in the targets. 1 for metrics and calibration, which must not rest on what the
+            CNN itself sees.
     """
     votes = vote_distribution(faces.votes)
     chosen = np.flatnonzero((votes.sum(axis=1) > 0) & faces.found & ~faces.duplicate)
     features = _cached_features(cnn, faces.chips[chosen], versions, seed, cache)
-    targets = face_targets(cnn, features, votes[chosen], affect_map)
+    targets = face_targets(cnn, features, votes[chosen], affect_map, vote_share)
     return SimulatedRecordings(features, targets, simulation)
 
 
 @torch.inference_mode()
 def face_targets(
-    cnn: DiscreteEmotionCNN, features: Tensor, votes: np.ndarray, affect_map: AffectMap = FITTED_MAP
+    cnn: DiscreteEmotionCNN,
+    features: Tensor,
+    votes: np.ndarray,
+    affect_map: AffectMap = FITTED_MAP,
+    vote_share: float = VOTE_SHARE,
 ) -> Tensor:
     """Give each face its valence and arousal, from the raters' votes and from what the CNN sees in it.
 
@@ -289,6 +296,7 @@ def face_targets(
         features: N x V x F, V augmented versions of each face.
         votes: N x 8 shares of the votes.
         affect_map: From emotions to valence and arousal.
+        vote_share: Weight of the votes, in [0, 1].
 
     Returns:
         N x 2 float32 in [-1, 1].
@@ -296,7 +304,7 @@ def face_targets(
     cnn.eval()
     head = next(cnn.emotions.parameters())
     logits = cnn.emotions(features.mean(dim=1).to(head.device)).cpu().numpy()
-    weights = VOTE_SHARE * votes + (1 - VOTE_SHARE) * soften(logits, affect_map.temperature)
+    weights = vote_share * votes + (1 - vote_share) * soften(logits, affect_map.temperature)
     return torch.from_numpy(affect_map.of_weights(weights, logits)).float()
 
 

@@ -84,7 +84,7 @@ def open_samplers(
         simulated = simulate_recordings(cnn, faces, sources.versions, seed, simulation, sources.cache)
         train.append((simulated.sample_two_views if sources.independent_augmentation else simulated.sample, 1.0))
         faces = open_faces(sources.valid, "valid", output, log)
-        valid.append(simulate_recordings(cnn, faces, 2, seed + 1, simulation, sources.cache).sample)
+        valid.append(simulate_recordings(cnn, faces, 2, seed + 1, simulation, sources.cache, vote_share=1.0).sample)
         if sources.smile_pairs:
             smiles = smile_recordings(cnn, sources.smile_pairs, "train", sources.versions, seed, simulation)
             log(f"smiles of {len(smiles.features)} people")
