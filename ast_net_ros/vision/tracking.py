@@ -56,7 +56,7 @@ class AssociationSettings:
         largest_size_ratio: Between two observations.
     """
 
-    continued_seconds: float = 0.45
+    continued_seconds: float = 0.65
     bridged_seconds: float = 0.28
     continued_overlap: float = 0.5
     similarity_near: float = 0.3

@@ -28,7 +28,7 @@ SIDE = 100
 CANONICAL = np.array([[-0.17, -0.12], [0.17, -0.12], [0.0, 0.05], [-0.13, 0.2], [0.13, 0.2]], np.float32)
 SOURCES = ("left", "right")
 TIMEOUT = 1.0
-HANDOVER = 0.5  # seconds: nobody takes another one's place faster than this
+HANDOVER = 0.7  # seconds: nobody takes another one's place faster than this
 
 
 def _network() -> AffectModel:

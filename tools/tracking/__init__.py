@@ -1,0 +1,1 @@
+"""Measure the tracker on scenes with known truth."""

@@ -1,0 +1,82 @@
+"""Rendered scenes as the tracker gets them: what the detector finds in each frame, and who is there.
+
+In: scenes. Out: observations, kept in a file, so that thresholds are chosen without rendering again.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ast_net_ros.vision.alignment import align_face
+from ast_net_ros.vision.appearance import Appearance, describe
+from ast_net_ros.vision.detection import Detection, Detector
+from ast_net_ros.vision.tracking import CONTINUING_SCORE
+from tracking.scenes import RATE, Scene, TrueFace
+
+SURE_SCORE = 0.7  # the default of score_threshold
+
+
+@dataclass(frozen=True)
+class ObservedFrame:
+    """One frame of a scene at its time in seconds."""
+
+    time: float
+    truth: list[TrueFace]
+    detections: list[Detection]
+    appearances: list[Appearance]
+
+
+@dataclass(frozen=True)
+class ObservedScene:
+    """A scene at RATE frames a second."""
+
+    name: str
+    kind: str
+    frames: list[ObservedFrame]
+
+
+def observe(scene: Scene, detector: Detector) -> ObservedScene:
+    """Render a scene and detect the faces of every frame."""
+    frames = []
+    for time, image, truth in scene.frames():
+        found = detector.detect(image, SURE_SCORE * CONTINUING_SCORE)
+        appearances = [describe(image, face.landmarks, align_face(image, face.landmarks)) for face in found]
+        frames.append(ObservedFrame(time, truth, found, appearances))
+    return ObservedScene(scene.name, scene.kind, frames)
+
+
+def at_rate(scene: ObservedScene, rate: int, drop: float, seed: int) -> list[ObservedFrame]:
+    """Frames of a scene at a lower rate.
+
+    Args:
+        scene: At RATE.
+        rate: Frames a second, a divisor of RATE.
+        drop: Probability that a frame is lost; half of the losses take the next frame along.
+        seed: Of the losses.
+    """
+    rng = np.random.default_rng(seed)
+    kept, lost = [], 0
+    for frame in scene.frames[:: RATE // rate]:
+        if lost:
+            lost -= 1
+        elif rng.random() < drop:
+            lost = int(rng.integers(0, 2))
+        else:
+            kept.append(frame)
+    return kept
+
+
+def save(path: Path, scenes: Sequence[ObservedScene]) -> None:
+    """Keep observations in a file of this tool's own."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(pickle.dumps(list(scenes)))
+
+
+def load(path: Path) -> list[ObservedScene]:
+    """Read what `save` wrote on this machine. Never give it a file of somebody else's: it is a pickle."""
+    return pickle.loads(path.read_bytes())
