@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,10 @@ _DATA = "avec2012:FOLDER, afew-va:FOLDER, aff-wild2:FOLDER or manifest:FILE.csv"
 _SHARE, _NUMBER = click.FloatRange(0, 1), click.IntRange(0)
 _FACES = ".npz with FER+ votes, fer2013.csv with fer2013new.csv beside it, or a folder per class"
 _PART = "Of data that has parts: fer2013.csv, or a folder with train, valid and test."
+_FINE_TUNE = "Train the CNN along, at this share of the learning rate (with --data only); 0 keeps it frozen."
 _SMILE_PAIRS = "Folder of NAME_neutral.jpg and NAME_smiling.jpg"
+
+_command = partial(click.command, cls=RenamedOptionsCommand, context_settings=SHOW_DEFAULTS)
 
 
 def _sizes(option: str, text: str) -> tuple[int, ...]:
@@ -43,21 +47,12 @@ def _sizes(option: str, text: str) -> tuple[int, ...]:
     except ValueError:
         sizes = ()
     if not sizes or min(sizes) < 1:
-        raise click.BadParameter(
-            f"{text!r}: expected whole numbers of at least 1, separated by commas, such as 32,64,160",
-            None,
-            None,
-            option,
-        )
+        message = f"{text!r}: expected whole numbers of at least 1, separated by commas, such as 32,64,160"
+        raise click.BadParameter(message, param_hint=option)
     return sizes
 
 
-@click.command(
-    "train-attributes",
-    cls=RenamedOptionsCommand,
-    renamed={"--start-from": "--init-from"},
-    context_settings=SHOW_DEFAULTS,
-)
+@_command("train-attributes", renamed={"--start-from": "--init-from"})
 @click.option("--train", "train_path", type=FILE_OR_FOLDER, required=True, help=f"Faces to train on: {_FACES}.")
 @click.option("--valid", "valid_path", type=FILE_OR_FOLDER, required=True, help="Faces to choose the best epoch by.")
 @click.option("--output", type=FOLDER, required=True, help="Folder for cnn.safetensors, epochs.csv and the checkpoint.")
@@ -102,12 +97,7 @@ def train_attributes_command(train_path: Path, valid_path: Path, output: Path, d
     click.echo(f"best FER+ accuracy {best:.4f}: {output / 'cnn.safetensors'}")
 
 
-@click.command(
-    "evaluate-attributes",
-    cls=RenamedOptionsCommand,
-    renamed={"--pairs": "--smile-pairs"},
-    context_settings=SHOW_DEFAULTS,
-)
+@_command("evaluate-attributes", renamed={"--pairs": "--smile-pairs"})
 @click.option("--data", type=FILE_OR_FOLDER, required=True, help=f"Labelled faces: {_FACES}.")
 @click.option("--part", type=click.Choice(["train", "valid", "test"]), default="valid", help=_PART)
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="JSON for the metrics.")
@@ -163,11 +153,9 @@ def _write_json(path: Path, content: dict) -> None:
     atomic_write(path, json.dumps(content, indent=2) + "\n")
 
 
-@click.command(
+@_command(
     "train-temporal",
-    cls=RenamedOptionsCommand,
     renamed={"--agreement": "--consistency", "--own-looks": "--independent-augmentation", "--pairs": "--smile-pairs"},
-    context_settings=SHOW_DEFAULTS,
 )
 @cnn_option
 @click.option("--data", multiple=True, metavar="NAME:PATH", help=f"Labelled recordings: {_DATA}. Repeatable.")
@@ -182,14 +170,7 @@ def _write_json(path: Path, content: dict) -> None:
 @click.option("--consistency", type=click.FloatRange(0), default=1.0, help="Weight of the Siamese term.")
 @click.option("--independent-augmentation", is_flag=True, help="Augment the clips of both branches independently.")
 @click.option("--branch-noise", type=click.FloatRange(0), default=0.0, help="Relative noise on each branch's features.")
-@click.option(
-    "--fine-tune",
-    "cnn_share",
-    type=_SHARE,
-    default=0.0,
-    metavar="SHARE",
-    help="Train the CNN along, at this share of the learning rate (with --data only); 0 keeps it frozen.",
-)
+@click.option("--fine-tune", "cnn_share", type=_SHARE, default=0.0, metavar="SHARE", help=_FINE_TUNE)
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=2e-3)
 @versions_option
 @click.option("--seed", default=1)

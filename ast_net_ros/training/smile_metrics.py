@@ -12,6 +12,7 @@ import numpy as np
 
 from ast_net_ros.model.inference import AffectModel
 from ast_net_ros.model.resting_baseline import RestingBaseline
+from ast_net_ros.training.attribute_metrics import still_affect
 from ast_net_ros.training.data.smile_pairs import WARP_SIDE, aligned_pair, people_in, warp_between
 from ast_net_ros.vision.detection import make_detector
 
@@ -25,10 +26,6 @@ _TOLERANCE = 1e-3  # of valence, for what counts as not rising
 
 def smile_grading_metrics(model: AffectModel, folder: Path) -> dict:
     """Measure graded sensitivity and the personal baseline on people who are shown neutral, then smiling.
-
-    Args:
-        model: The model.
-        folder: Holds NAME_neutral.jpg and NAME_smiling.jpg.
 
     Returns:
         graded: share of the people whose valence never falls from one morph to the next, from the second of ten on, and
@@ -44,7 +41,7 @@ def smile_grading_metrics(model: AffectModel, folder: Path) -> dict:
     for pair in pairs:
         if pair is not None:
             attributes, emotions = model.encode(warp_between(*pair, MORPH_STEPS + 1))
-            courses.append(_settled(model, attributes)[:, 0])
+            courses.append(still_affect(model, attributes, _SHOWN_SECONDS)[:, 0])
             shown.append(_with_baseline(model, attributes[[0, -1]], emotions[[0, -1]]))
     return {"people": len(courses), "graded": graded_metrics(np.array(courses)), "baseline": _baseline(np.array(shown))}
 
@@ -68,14 +65,6 @@ def _baseline(shown: np.ndarray) -> dict:
         "neutral_mean": round(float(shown[:, 2].mean()), 4),
         "smile_above_neutral": int((shown[:, 3] > shown[:, 2]).sum()),
     }
-
-
-def _settled(model: AffectModel, attributes: np.ndarray) -> np.ndarray:
-    """Estimates (N x 2) of N faces (N x F), each shown for ten seconds on its own."""
-    state = model.initial_state(len(attributes))
-    for _ in range(math.ceil(_SHOWN_SECONDS / model.config.step_seconds)):
-        output, state = model.step(attributes, state)
-    return np.asarray(output.affect)
 
 
 def _with_baseline(model: AffectModel, attributes: np.ndarray, emotions: np.ndarray) -> tuple[float, ...]:

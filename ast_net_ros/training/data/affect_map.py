@@ -70,35 +70,21 @@ _SWEEPS, _TOLERANCE = 100, 1e-5
 
 @dataclass(frozen=True)
 class AffectMap:
-    """Valence and arousal as the mean of the emotions' coordinates, happiness graded by its strength.
+    """Valence and arousal as the mean of the emotions' coordinates, happiness graded by its strength."""
 
-    Attributes:
-        coordinates: 8 x 2, valence and arousal of each emotion in the order of EMOTIONS.
-        strength_slopes: Rise of valence and arousal per standard deviation of strength of a happy face.
-        strength_mean: Mean strength of happy faces; the strength is the logit of happiness minus the mean of all.
-        strength_deviation: Its standard deviation among them.
-        temperature: Of the softmax that turns logits into weights.
-        penalties: Of valence and arousal in the fit.
-    """
-
-    coordinates: np.ndarray
-    strength_slopes: tuple[float, float] = (0.0, 0.0)
-    strength_mean: float = 0.0
-    strength_deviation: float = 1.0
-    temperature: float = TEMPERATURE
-    penalties: tuple[float, float] = (0.0, 0.0)
+    coordinates: np.ndarray  # 8 x 2, valence and arousal of each emotion in the order of EMOTIONS
+    strength_slopes: tuple[float, float] = (0.0, 0.0)  # rise per standard deviation of strength of a happy face
+    strength_mean: float = 0.0  # of happy faces; the strength is the logit of happiness minus the mean of all
+    strength_deviation: float = 1.0  # standard deviation among them
+    temperature: float = TEMPERATURE  # of the softmax that turns logits into weights
+    penalties: tuple[float, float] = (0.0, 0.0)  # of valence and arousal in the fit
 
     def __call__(self, logits: np.ndarray) -> np.ndarray:
         """Return N x 2 valence and arousal of N x 8 emotion logits."""
         return self.of_weights(soften(logits, self.temperature), logits)
 
     def of_weights(self, weights: np.ndarray, logits: np.ndarray) -> np.ndarray:
-        """Return N x 2 valence and arousal, in [-1, 1].
-
-        Args:
-            weights: N x 8 shares of the emotions, such as raters' votes.
-            logits: N x 8 emotion logits, for the strength of smiles.
-        """
+        """Return N x 2 of N x 8 shares of the emotions, such as votes, and N x 8 logits for the strength of smiles."""
         strength = np.clip((_happiness(logits) - self.strength_mean) / self.strength_deviation, -2, 2)
         rise = (weights[:, _HAPPINESS] * strength)[:, None] * np.array(self.strength_slopes)
         return np.clip(weights @ self.coordinates + rise, -1, 1)
@@ -135,14 +121,9 @@ def soften(logits: np.ndarray, temperature: float) -> np.ndarray:
 def fit_affect_map(logits: np.ndarray, ratings: np.ndarray, seed: int = 0) -> AffectMap:
     """Fit the emotions' coordinates to rated faces.
 
-    Minimises the squared error plus a penalty times the squared distance from PUBLISHED_COORDINATES,
-    within BOUNDS. Each penalty is the best one in an 8-fold cross-validation. The strength of
-    smiles is measured against that of the rated happy faces.
-
-    Args:
-        logits: N x 8 emotion logits.
-        ratings: N x 2 valence and arousal in [-1, 1].
-        seed: Of the folds.
+    Minimises the squared error plus a penalty times the squared distance from PUBLISHED_COORDINATES, within BOUNDS.
+    Each penalty is the best one in an 8-fold cross-validation. The strength of smiles is measured against that of the
+    rated happy faces.
     """
     weights, ratings = soften(logits, TEMPERATURE), np.asarray(ratings, np.float64)
     coordinates, chosen = np.empty((_COUNT, 2)), []

@@ -22,14 +22,7 @@ from ast_net_ros.model.network import DiscreteEmotionCNN
 from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.checkpoint import state_digest
 from ast_net_ros.training.data.array_cache import cached_arrays
-from ast_net_ros.training.data.recordings import (
-    FaceSequence,
-    InputKind,
-    Recording,
-    RecordingSet,
-    StepClip,
-    step_clips,
-)
+from ast_net_ros.training.data.recordings import FaceSequence, InputKind, Recording, RecordingSet, StepClip, step_clips
 from ast_net_ros.vision.alignment import align_face
 from ast_net_ros.vision.detection import Detector, largest_detection, make_detector
 from ast_net_ros.vision.face_crops import crop_chip

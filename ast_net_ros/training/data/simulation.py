@@ -36,15 +36,7 @@ VOTE_SHARE = 0.5
 
 
 class AffectEvent(NamedTuple):
-    """A short departure from the trajectory, in which valence and arousal go ways of their own.
-
-    Attributes:
-        valence: Its largest change of valence.
-        arousal: Likewise of arousal.
-        rise: Seconds until it is reached.
-        hold: Seconds that it lasts.
-        fall: Seconds until it is over.
-    """
+    """A short departure from the trajectory: its largest changes, and seconds until they are reached, held and over."""
 
     valence: float
     arousal: float
@@ -64,42 +56,28 @@ AFFECT_EVENTS = {
 
 @dataclass(frozen=True)
 class Simulation:
-    """The statistics of simulated recordings.
+    """The statistics of simulated recordings; "measured" means in the annotation of 236 recordings."""
 
-    Attributes:
-        step_seconds: Length of a model step.
-        correlation_seconds: Range of the time in which the trajectory's correlation falls to 1/e (annotation of 236
-            recordings: 12 to 25).
-        mean_spread: Standard deviation of the recordings' means (0.30 measured).
-        spread: Standard deviation within a recording (0.14 measured).
-        expressive_share: Share of recordings with wide, faster movement, which annotation of mostly calm conversation
-            lacks and a robot meets. `expressive_spread` and `expressive_correlation_seconds` are theirs.
-        still_share: Share of steps without change.
-        stretch_seconds: Mean time from one sampled face to the next, chosen from the `nearest` ones.
-        miss_rate: Misses of the face per second, each of up to `miss_seconds`.
-        identity_share: Share of the variation not explained by valence and arousal that stays with a person (measured
-            on 51 people, each neutral and smiling: correlation 0.23), for `identity_seconds` on average.
-        held_share: Share of steps that show the version of a slow change (light, blur, pose), which lasts
-            `held_seconds` on average, instead of a fresh one (jitter).
-    """
-
-    step_seconds: float = 0.2
-    correlation_seconds: tuple[float, float] = (12.0, 25.0)
-    mean_spread: float = 0.30
-    spread: float = 0.14
+    step_seconds: float = 0.2  # length of a model step
+    correlation_seconds: tuple[float, float] = (12.0, 25.0)  # until the correlation falls to 1/e (measured)
+    mean_spread: float = 0.30  # standard deviation of the recordings' means (measured)
+    spread: float = 0.14  # standard deviation within a recording (measured)
+    # Recordings with wide, faster movement, which annotation of mostly calm conversation lacks and a robot meets.
     expressive_share: float = 0.5
     expressive_spread: float = 0.45
     expressive_correlation_seconds: tuple[float, float] = (2.0, 10.0)
-    still_share: float = 0.6
-    stretch_seconds: float = 3.0
-    nearest: int = 48
-    event_rate: float = 0.04
-    miss_rate: float = 0.05
-    miss_seconds: float = 1.0
+    still_share: float = 0.6  # of steps without change
+    stretch_seconds: float = 3.0  # mean time from one sampled face to the next
+    nearest: int = 48  # faces that the next one is chosen from
+    event_rate: float = 0.04  # per second
+    miss_rate: float = 0.05  # of the face, per second
+    miss_seconds: float = 1.0  # at most
+    # Of the variation that valence and arousal do not explain, what stays with a person (measured on 51 people, each
+    # neutral and smiling: correlation 0.23), and for how long on average.
     identity_share: float = 0.25
     identity_seconds: float = 60.0
-    held_share: float = 0.5
-    held_seconds: float = 4.0
+    held_share: float = 0.5  # of steps that show a slow change (light, blur, pose) instead of a fresh version (jitter)
+    held_seconds: float = 4.0  # its mean duration
 
 
 class SimulatedRecordings:
@@ -180,8 +158,7 @@ class SimulatedRecordings:
         """For every step the faces before and after it (2 x count x steps), and the weight of the one after it."""
         s = self.simulation
         count, steps, _ = wanted.shape
-        sampled = torch.rand(count, steps, generator=generator) < s.step_seconds / s.stretch_seconds
-        sampled |= keyframes
+        sampled = keyframes | (torch.rand(count, steps, generator=generator) < s.step_seconds / s.stretch_seconds)
         sampled[:, 0] = sampled[:, -1] = True
         where = sampled.nonzero()
         near = torch.cdist(wanted[sampled], self.targets).topk(min(s.nearest, len(self.targets)), largest=False).indices
@@ -319,11 +296,7 @@ def _cached_features(
 
 @torch.inference_mode()
 def augmented_features(cnn: DiscreteEmotionCNN, chips: np.ndarray, versions: int, seed: int) -> Tensor:
-    """Encode augmented versions of each of N chips (N x S x S uint8), as far apart as a tracked face jitters.
-
-    Returns:
-        N x versions x F features, on the CPU.
-    """
+    """Encode augmented versions of N x S x S chips, as far apart as a tracked face jitters: N x versions x F."""
     cnn.eval()
     device = next(cnn.parameters()).device
     generator = torch.Generator().manual_seed(seed)

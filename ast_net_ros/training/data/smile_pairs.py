@@ -21,11 +21,7 @@ from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.data.affect_map import FITTED_MAP
 from ast_net_ros.training.data.recordings import read_image, split_by_person
 from ast_net_ros.training.data.samplers import ClipBatch
-from ast_net_ros.training.data.simulation import (
-    SimulatedRecordings,
-    Simulation,
-    augmented_features,
-)
+from ast_net_ros.training.data.simulation import SimulatedRecordings, Simulation, augmented_features
 from ast_net_ros.vision.alignment import CHIP_SIDE, align_face
 from ast_net_ros.vision.detection import Detector, largest_detection, make_detector
 
@@ -72,8 +68,6 @@ def smile_recordings(
 ) -> SmileRecordings:
     """Make smile recordings of the people of one split ("train" or "valid"), who are assigned by name.
 
-    The other arguments are those of `simulation.simulate_recordings`.
-
     Raises:
         DataError: No pair of this split shows a face in both images, or an image is missing.
     """
@@ -100,10 +94,7 @@ def people_in(folder: Path, split: str | None = None) -> list[str]:
 
 
 def aligned_pair(folder: Path, name: str, detector: Detector, side: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Read NAME_neutral.jpg and NAME_smiling.jpg and align both faces.
-
-    Returns:
-        Two side x side uint8 images, or None where a face is not found.
+    """Read NAME_neutral.jpg and NAME_smiling.jpg and align both faces; None where a face is not found.
 
     Raises:
         DataError: An image is missing or cannot be decoded.

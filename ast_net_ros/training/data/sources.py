@@ -17,12 +17,7 @@ from ast_net_ros.training.data.datasets import open_recordings
 from ast_net_ros.training.data.face_sources import open_faces
 from ast_net_ros.training.data.features import encode_recordings
 from ast_net_ros.training.data.recordings import StepClip
-from ast_net_ros.training.data.samplers import (
-    ClipSampler,
-    independent_augmentation,
-    mixture,
-    recorded_clip_sampler,
-)
+from ast_net_ros.training.data.samplers import ClipSampler, independent_augmentation, mixture, recorded_clip_sampler
 from ast_net_ros.training.data.simulation import Simulation, simulate_recordings
 from ast_net_ros.training.data.smile_pairs import smile_recordings
 
@@ -60,8 +55,7 @@ def open_samplers(
 ) -> Samplers:
     """Read all sources; chips of archives are cached in `output`, and what is found or left out is logged.
 
-    Returns:
-        Samplers of the mixture to train on, and of real held-out recordings, or of simulated ones where there are none.
+    Held out are real recordings, or simulated ones where there are none.
 
     Raises:
         DataError: The sources do not fit each other, or nothing is left.

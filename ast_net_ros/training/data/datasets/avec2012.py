@@ -23,13 +23,7 @@ from functools import partial
 from pathlib import Path
 
 from ast_net_ros.rating_files import DataError, read_avec2012_pair
-from ast_net_ros.training.data.recordings import (
-    VIDEO_SUFFIXES,
-    Recording,
-    RecordingSet,
-    source_identity,
-    video_frames,
-)
+from ast_net_ros.training.data.recordings import VIDEO_SUFFIXES, Recording, RecordingSet, source_identity, video_frames
 
 _SETS = {"train": "train", "devel": "valid", "test": "test"}  # the challenge's name: ours
 _LABEL_FILE = re.compile(r"labels_continuous_(train|devel|tests?)_?(\d+)_(valence|arousal)\.dat$", re.IGNORECASE)
