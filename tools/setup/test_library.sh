@@ -3,8 +3,9 @@
 #   tools/setup/test_library.sh [newest|oldest] [PYTEST ARGUMENTS...]
 # newest: the newest Python on this machine and the versions that pip selects.
 # oldest: Python 3.10 and the versions in tools/setup/requirements/library-oldest.txt.
-# PYTHON selects the interpreter, AST_NET_TEST_ENV a directory that keeps the environment, AST_NET_TORCH a torch to
-# install as well, such as torch==2.0.1: then the tests of the torch back end run too. Exit code 127: no such interpreter.
+# Without an argument under test/ it runs all tests that need no ROS. PYTHON selects the interpreter, AST_NET_TEST_ENV a
+# directory that keeps the environment, AST_NET_TORCH a torch to install as well, such as torch==2.0.1: then the tests that
+# import torch run too. Exit code 127: no such interpreter.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 requirements=$root/tools/setup/requirements
@@ -54,12 +55,16 @@ import sys, cv2, numpy, onnxruntime
 print("[library] Python", sys.version.split()[0], "NumPy", numpy.__version__, "OpenCV", cv2.__version__,
       "ONNX Runtime", onnxruntime.__version__)
 END
-tests=()
-for name in model vision pipeline bags; do tests+=("$root/test/$name"); done
+cd "$root"
+case " $* " in
+    *" test/"*) ;;
+    *) set -- test/model test/vision test/pipeline test/bags test/test_cli.py "$@" ;;
+esac
 if [ -z "${AST_NET_TORCH:-}" ]; then
-    while IFS= read -r file; do tests+=("--ignore=$file"); done < <(grep -rlE '^(import|from) (torch|onnx)\b' "${tests[@]}")
-    echo "[library] without torch, not run: ${tests[*]:4}"
+    ignored=()
+    while IFS= read -r file; do ignored+=("--ignore=$file"); done < <(grep -rlE '^(import|from) (torch|onnx)\b' test)
+    set -- "$@" "${ignored[@]}"
+    echo "[library] tests of torch are not run; AST_NET_TORCH installs it"
 fi
-cd "$directory"
 # The command, not `python -m pytest`, which would put this directory on the path.
-"$directory/bin/pytest" -c "$root/pyproject.toml" --rootdir "$root" -p no:cacheprovider "${tests[@]}" "$root/test/test_cli.py" "$@"
+"$directory/bin/pytest" -p no:cacheprovider "$@"
