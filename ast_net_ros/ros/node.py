@@ -50,6 +50,7 @@ from ast_net_ros.ros.latest_images import LatestImages
 from ast_net_ros.ros.runtime.log_bridge import bridge_logging
 from ast_net_ros.ros.runtime.spinning import StartError, run_node
 from ast_net_ros.ros.transitions import reject_impossible_transitions
+from ast_net_ros.vision.detection import Detection, make_detector
 
 QUEUE_DEPTH = 10
 WARM_UP_SIZE = (480, 640)  # height, width
@@ -131,12 +132,12 @@ class AstNetNode(LifecycleNode):
             wants_hri = values["hri"] or values["face_source"] == "hri"
             self._hri_messages = load_hri_messages() if wants_hri else None
             model = load_model(values["weights"] or None, values["device"], values["precision"], values["runtime"])
+            model.warm_up()
+            detector = make_detector()
+            _warm_up(AffectPipeline(model, detector))
             # A random prefix keeps the ids of two runs apart in one recording or one subscriber's memory.
             prefix = f"face_{secrets.token_hex(2)}_"
-            pipeline = AffectPipeline(model, settings=parameters.pipeline_settings(values), id_prefix=prefix)
-            model.warm_up()
-            pipeline.process(np.zeros((*WARM_UP_SIZE, 3), np.uint8), 0.0, "warm-up")
-            pipeline.reset()
+            pipeline = AffectPipeline(model, detector, parameters.pipeline_settings(values), prefix)
             self._create_publishers()
         except Exception as error:  # rclpy would hide it
             self._free()
@@ -388,6 +389,15 @@ def _reason(error: Exception) -> str:
     """Return the message of an expected error, and also the type of an unexpected one."""
     expected = isinstance(error, ValueError | RuntimeError | ImportError | OSError)
     return str(error) if expected else f"{type(error).__name__}: {error}"
+
+
+def _warm_up(pipeline: AffectPipeline) -> None:
+    """Process an image with and without a face, so that the first real ones are not delayed by loading models."""
+    frame = np.zeros((*WARM_UP_SIZE, 3), np.uint8)
+    landmarks = np.array([[290, 200], [350, 200], [320, 240], [295, 270], [345, 270]], np.float32)
+    face = Detection((260.0, 150.0, 120.0, 160.0), landmarks, 1.0)
+    pipeline.process(frame, 0.0, "warm-up")
+    pipeline.process(frame, 1.0, "warm-up", detections=[face])
 
 
 def make_node() -> AstNetNode:

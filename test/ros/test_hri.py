@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import importlib
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -65,8 +67,18 @@ def wait_until(condition: Callable[[], Any], what: str) -> Any:
     return value
 
 
-def build_hri_msgs(folder: Path) -> Path:
-    """The install folder of a message package of that name."""
+def built_hri_msgs() -> Path:
+    """The install folder of a message package of that name; built once for each interpreter and checkout."""
+    content = "".join([PACKAGE, CMAKE, *MESSAGES.values(), sys.prefix, sys.version])
+    folder = Path(__file__).parents[2] / ".cache" / f"hri_msgs-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
+    if not (folder / "complete").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        build_hri_msgs(folder)
+        (folder / "complete").touch()
+    return folder / "install"
+
+
+def build_hri_msgs(folder: Path) -> None:
     source, install = folder / "src", folder / "install"
     (source / "msg").mkdir(parents=True)
     (source / "package.xml").write_text(PACKAGE)
@@ -83,16 +95,15 @@ def build_hri_msgs(folder: Path) -> Path:
         text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    return install
 
 
 @pytest.fixture(scope="module")
-def hri_msgs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def hri_msgs() -> Iterator[Any]:
     """The module hri_msgs.msg, for this process and those that it starts."""
     if importlib.util.find_spec("hri_msgs"):
         yield importlib.import_module("hri_msgs.msg")
         return
-    install = build_hri_msgs(tmp_path_factory.mktemp("hri_msgs"))
+    install = built_hri_msgs()
     packages = next(install.glob("lib/python*/*-packages"))
     with pytest.MonkeyPatch.context() as patch:
         for variable, folder in (("AMENT_PREFIX_PATH", install), ("LD_LIBRARY_PATH", install / "lib")):

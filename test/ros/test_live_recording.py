@@ -90,21 +90,20 @@ def test_text_parameters_stay_text() -> None:
 
 @pytest.fixture(scope="module")
 def face_bag(bags: Any, media: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve pictures of a face, 30 a second."""
+    """Twelve images of a face, 30 per second."""
     bag: Path = bags.video_bag(tmp_path_factory.mktemp("bag") / "face", media / "single_face.mp4", frames=12)
     return bag
 
 
 @pytest.fixture(scope="module")
 def calm(face_bag: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that no machine finds hard: 6 images a second, played twice."""
+    """A run that any machine can handle: 6 images per second, played twice."""
     folder = tmp_path_factory.mktemp("calm") / "face"
-    every_frame = node_parameters({"detection_interval": 0.0})
-    record_live(face_bag, folder, LiveOptions(rate=0.2, loops=2, name="face", key="k", node_arguments=every_frame))
+    record_live(face_bag, folder, LiveOptions(rate=0.2, loops=2, name="face", key="k"))
     return folder
 
 
-def test_a_machine_that_is_fast_enough_drops_nothing(calm: Path) -> None:
+def test_a_fast_enough_machine_drops_nothing(calm: Path) -> None:
     live = read_recording(calm).about["live"]
     assert (live["frames_sent"], live["frames_answered"], live["frames_dropped"]) == (24, 24, 0)
     assert [loop["dropped"] for loop in live["each_loop"]] == [0, 0]
