@@ -56,11 +56,7 @@ def bounded_labels(values: np.ndarray, what: str) -> tuple[np.ndarray, tuple[str
 
 
 def read_avec2012_values(path: Path) -> np.ndarray:
-    """Read a .dat file of AVEC 2012: one value per line, NaN for none.
-
-    Raises:
-        DataError: A line is not a number, or there is none.
-    """
+    """Read a .dat file of AVEC 2012: one value per line, NaN for none."""
     values = []
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         if not line.strip():
@@ -89,11 +85,7 @@ def read_avec2012_pair(valence: Path, arousal: Path, name: str) -> LabelRows:
 
 
 def read_afew_va_frames(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """Read an AFEW-VA clip's JSON: M rising frame numbers, M x 2 values divided by 10 but not bounded, all content.
-
-    Raises:
-        DataError: The file is not such a file.
-    """
+    """Read an AFEW-VA clip's JSON: M rising frame numbers, M x 2 values divided by 10 but not bounded, all content."""
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         frames = {int(name): (one["valence"], one["arousal"]) for name, one in stored["frames"].items()}

@@ -68,11 +68,7 @@ class Checkpoint:
 
 
 def check_settings(path: Path, settings: Settings) -> None:
-    """Check that the run in `path`, if there is one, can be resumed with `settings`.
-
-    Raises:
-        DataError: The file is damaged, or names the settings that differ.
-    """
+    """Raise DataError unless the run in `path`, if there is one, can be resumed with `settings`."""
     if not path.is_file():
         return
     try:
@@ -101,11 +97,7 @@ def save_cnn(cnn: nn.Module, network: NetworkConfig, path: Path) -> None:
 
 
 def load_cnn(path: Path) -> tuple[NetworkConfig, DiscreteEmotionCNN]:
-    """Read the sizes and the CNN (on the CPU, in evaluation mode) of a `cnn.safetensors`.
-
-    Raises:
-        DataError: The file is not a CNN of stage 1.
-    """
+    """Read the sizes and the CNN (on the CPU, in evaluation mode) of a `cnn.safetensors`."""
     try:
         with safe_open(path, framework="pt") as stored:
             network = parse_config((stored.metadata() or {}).get("network", ""))

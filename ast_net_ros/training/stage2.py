@@ -157,11 +157,7 @@ def _settings(network: NetworkConfig, training: TemporalTraining, engine: Engine
 def check_run(
     output: Path, network: NetworkConfig, training: TemporalTraining, engine: Engine, cnn_digest: str | None = None
 ) -> None:
-    """Refuse what `train_siamese` would refuse, before the data are read, which may take long.
-
-    Raises:
-        DataError: `output` holds a run with other settings or on another CNN.
-    """
+    """Raise what `train_siamese` would raise, before the data are read, which may take long."""
     check_settings(output / STATE_FILE, _settings(network, training, engine, cnn_digest))
 
 

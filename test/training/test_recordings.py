@@ -21,6 +21,7 @@ from ast_net_ros.training.data.features import (
 )
 from ast_net_ros.training.data.recordings import (
     FaceSequence,
+    FrameSource,
     Recording,
     RecordingSet,
     features_by_step,
@@ -33,6 +34,10 @@ from ast_net_ros.training.data.recordings import (
 )
 
 SMALL = NetworkConfig(widths=(8, 8, 8), depths=(1, 1, 1), attributes=6, hidden=8)
+
+
+def _opened(source: FrameSource) -> dict:
+    return dict(zip(("frames", "source"), source))
 
 
 def _recording(**changes) -> Recording:
@@ -135,7 +140,7 @@ def _closed():
 def test_a_video_is_encoded_once_until_weights_or_file_change(media, tmp_path, cnn):
     video = tmp_path / "clip.mp4"
     shutil.copy(media / "single_face.mp4", video)
-    recording = _recording(frames=video_frames(video), source=source_identity([video]))
+    recording = _recording(**_opened(video_frames(video)))
     cache, key = tmp_path / "cache", encoder_key(cnn, SMALL)
     first = cached_face_sequence(recording, cnn, SMALL, cache, key)
     assert first.frames == 72 and len(first.stamps) > 68 and first.inputs.shape == (len(first.stamps), 6)
@@ -156,7 +161,7 @@ def test_a_video_is_encoded_once_until_weights_or_file_change(media, tmp_path, c
 def test_a_damaged_cache_entry_is_replaced(face_image, tmp_path, cnn):
     image = tmp_path / "face.png"
     cv2.imwrite(str(image), face_image)
-    recording = _recording(frames=image_frames([image], [0.0]), source=source_identity([image]))
+    recording = _recording(**_opened(image_frames([image], [0.0])))
     cache, key = tmp_path / "cache", encoder_key(cnn, SMALL)
     first = cached_face_sequence(recording, cnn, SMALL, cache, key)
     assert len(first.stamps) == 1
@@ -173,7 +178,7 @@ def test_damaged_images_are_named_and_the_rest_is_used(face_image, tmp_path, cnn
         cv2.imwrite(str(path), face_image)
     for broken in (3, 4, 5, 6, 7, 8, 9):
         paths[broken].write_bytes(paths[broken].read_bytes()[:60] if broken % 2 else b"")
-    recording = _recording(frames=image_frames(paths, [i / 10 for i in range(12)]))
+    recording = _recording(frames=image_frames(paths, [i / 10 for i in range(12)])[0])
     sequence = encode_recording(recording, cnn, SMALL)
     assert sequence.frames == 12
     assert sequence.stamps.tolist() == pytest.approx([0, 0.1, 0.2, 1.0, 1.1])
@@ -184,9 +189,7 @@ def test_unusable_recordings_are_logged(media, tmp_path, cnn):
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"\x00\x01 no video")
     videos = [media / "single_face.mp4", media / "no_face.mp4", broken]
-    recordings = tuple(
-        _recording(name=path.stem, frames=video_frames(path), source=source_identity([path])) for path in videos
-    )
+    recordings = tuple(_recording(name=path.stem, **_opened(video_frames(path))) for path in videos)
     logged: list[str] = []
     opened = RecordingSet(recordings, ("x: no video",))
     clips = encode_recordings(opened, cnn, SMALL, tmp_path / "cache", log=logged.append)

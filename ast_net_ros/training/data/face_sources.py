@@ -53,9 +53,6 @@ def open_faces(
     """Read the labelled faces at `path`.
 
     `part` is one of PARTS, for sources that have parts; the chips are kept in the folder `cache`.
-
-    Raises:
-        DataError: The data cannot be read.
     """
     path = Path(path)
     if part not in PARTS:

@@ -41,11 +41,7 @@ class Faces:
 
 
 def load_faces(path: Path, cache: Path | None = None) -> Faces:
-    """Read an .npz archive and cut its chips, or take these from the file `cache` if it holds those of this archive.
-
-    Raises:
-        DataError: The file is not such an archive.
-    """
+    """Read an .npz archive and cut its chips, or take these from the file `cache` if it holds those of this archive."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             missing = {"images", "votes"} - set(archive.files)

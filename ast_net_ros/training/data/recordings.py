@@ -27,6 +27,7 @@ TRACK_TIMEOUT = 1.0
 _STAMP_TOLERANCE = 1e-4  # s, as in model/recurrent_state.py
 _VALID_SHARE = 0.2  # of the people of a data set without official splits
 
+FrameSource = tuple[Callable[[], "Frames"], tuple[str, ...]]
 Frames = Iterator[tuple[float, str, np.ndarray | None]]
 """(stamp in seconds, name, H x W x 3 uint8 BGR or None where the frame cannot be decoded), stamps rising."""
 
@@ -120,25 +121,25 @@ def images_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
-def video_frames(path: Path) -> Callable[[], Frames]:
-    """Make `Recording.frames` of a video, with its own stamps; iterating raises VideoError for a file that is none."""
+def video_frames(path: Path) -> FrameSource:
+    """Make `Recording.frames` and `.source` of a video, with its own stamps; iterating may raise VideoError."""
 
     def frames() -> Frames:
         with open_video(path) as video:
             for index, (stamp, frame) in enumerate(video):
                 yield stamp, f"{path.name} frame {index}", frame
 
-    return frames
+    return frames, source_identity([path])
 
 
-def image_frames(paths: Sequence[Path], stamps: Sequence[float]) -> Callable[[], Frames]:
-    """Make `Recording.frames` of image files taken at `stamps` (seconds)."""
+def image_frames(paths: Sequence[Path], stamps: Sequence[float]) -> FrameSource:
+    """Make `Recording.frames` and `.source` of image files taken at `stamps` (seconds)."""
 
     def frames() -> Frames:
         for path, stamp in zip(paths, stamps):
             yield stamp, path.name, read_image(path)
 
-    return frames
+    return frames, source_identity(paths)
 
 
 def source_identity(paths: Sequence[Path]) -> tuple[str, ...]:
@@ -210,18 +211,10 @@ def labels_at(times: np.ndarray, label_stamps: np.ndarray, labels: np.ndarray) -
     Returns:
         T x 2; NaN next to NaN and outside the time of the labels, of which the last one holds for one period.
     """
-    found = np.full((len(times), 2), np.nan)
     if len(label_stamps) == 0:
-        return found
+        return np.full((len(times), 2), np.nan)
     period = float(np.median(np.diff(label_stamps))) if len(label_stamps) > 1 else 0.0
     inside = (times >= label_stamps[0] - _STAMP_TOLERANCE) & (times <= label_stamps[-1] + period + _STAMP_TOLERANCE)
-    after = np.clip(np.searchsorted(label_stamps, times), 1, max(1, len(label_stamps) - 1))
-    before = after - 1
-    after = np.minimum(after, len(label_stamps) - 1)
-    width = np.maximum(label_stamps[after] - label_stamps[before], 1e-9)
-    weight = np.clip((times - label_stamps[before]) / width, 0, 1)[:, None]
-    # A weight of exactly 0 or 1 must not let a neighbour's NaN in.
-    left, right = labels[before], labels[after]
-    mixed = np.where(weight == 0, left, np.where(weight == 1, right, left + weight * (right - left)))
-    found[inside] = mixed[inside]
-    return np.where(np.isfinite(found).all(axis=1, keepdims=True), found, np.nan)
+    # np.interp lets no neighbour's NaN in at a stamp itself.
+    found = np.stack([np.interp(times, label_stamps, column) for column in labels.T], axis=1)
+    return np.where(inside[:, None] & np.isfinite(found).all(axis=1, keepdims=True), found, np.nan)

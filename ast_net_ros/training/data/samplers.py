@@ -46,9 +46,6 @@ def recorded_clip_sampler(clips: Sequence[StepClip]) -> ClipSampler:
     """Sample pieces of real recordings, each recording in proportion to its length.
 
     A clip shorter than the piece asked for is taken whole; its last step is repeated without labels (NaN).
-
-    Raises:
-        DataError: There is no clip.
     """
     if not clips:
         raise DataError("no clip to train on: every recording of this split was left out")

@@ -246,7 +246,7 @@ def simulate_recordings(
         versions: Augmented versions of each face.
         seed: Of the augmentation.
         simulation: Statistics of the recordings.
-        cache: Folder in which the features are kept, by weights, faces, versions and seed.
+        cache: Folder in which the features are kept.
         affect_map: Gives each face its valence and arousal.
         vote_share: Of the raters' votes in the targets. 1 for metrics and calibration, which must not rest on what the
             CNN itself sees.
@@ -268,15 +268,7 @@ def face_targets(
 ) -> Tensor:
     """Give each face its valence and arousal, from the raters' votes and from what the CNN sees in it.
 
-    Args:
-        cnn: That encoded the faces.
-        features: N x V x F, V augmented versions of each face.
-        votes: N x 8 shares of the votes.
-        affect_map: From emotions to valence and arousal.
-        vote_share: Weight of the votes, in [0, 1].
-
-    Returns:
-        N x 2 float32 in [-1, 1].
+    features: N x V x F, V augmented versions of each face; votes: N x 8 shares; the result: N x 2 in [-1, 1].
     """
     cnn.eval()
     head = next(cnn.emotions.parameters())

@@ -94,11 +94,7 @@ def people_in(folder: Path, split: str | None = None) -> list[str]:
 
 
 def aligned_pair(folder: Path, name: str, detector: Detector, side: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Read NAME_neutral.jpg and NAME_smiling.jpg and align both faces; None where a face is not found.
-
-    Raises:
-        DataError: An image is missing or cannot be decoded.
-    """
+    """Read NAME_neutral.jpg and NAME_smiling.jpg and align both faces; None where a face is not found."""
     faces = []
     for expression in ("neutral", "smiling"):
         path = folder / f"{name}_{expression}.jpg"

@@ -19,11 +19,7 @@ from ast_net_ros.training.transfer.narrowing import narrow_cnn
 
 
 def load_any_cnn(path: Path) -> tuple[NetworkConfig, DiscreteEmotionCNN]:
-    """Read the CNN of either kind of weights file.
-
-    Raises:
-        DataError: The file is of neither kind.
-    """
+    """Read the CNN of either kind of weights file."""
     try:
         net, _ = load_weights(path)
     except WeightsError:

@@ -15,14 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from ast_net_ros.rating_files import AFEW_VA_FRAME_RATE, DataError, bounded_labels, read_afew_va_frames
-from ast_net_ros.training.data.recordings import (
-    Recording,
-    RecordingSet,
-    image_frames,
-    images_in,
-    source_identity,
-    split_by_person,
-)
+from ast_net_ros.training.data.recordings import Recording, RecordingSet, image_frames, images_in, split_by_person
 
 
 def read_afew_va(folder: Path) -> RecordingSet:
@@ -48,7 +41,6 @@ def _recording(path: Path) -> Recording:
     unmatched = len(set(numbers.tolist()) ^ {int(image.stem) for image in images})
     odd = (f"{path}: {unmatched} frames without a label or labels without a frame",) if unmatched else ()
     person = str(stored.get("actor") or f"clip {path.stem}")
-    split, source = split_by_person(person), source_identity(images)
-    frames = image_frames(images, [int(image.stem) / AFEW_VA_FRAME_RATE for image in images])
+    frames, source = image_frames(images, [int(image.stem) / AFEW_VA_FRAME_RATE for image in images])
     stamps = numbers / AFEW_VA_FRAME_RATE
-    return Recording(path.stem, split, person, frames, source, stamps, labels, remarks=odd + clipped)
+    return Recording(path.stem, split_by_person(person), person, frames, source, stamps, labels, remarks=odd + clipped)

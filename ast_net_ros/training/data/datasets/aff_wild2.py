@@ -20,14 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from ast_net_ros.rating_files import DataError, bounded_labels
-from ast_net_ros.training.data.recordings import (
-    VIDEO_SUFFIXES,
-    Recording,
-    RecordingSet,
-    image_frames,
-    images_in,
-    source_identity,
-)
+from ast_net_ros.training.data.recordings import VIDEO_SUFFIXES, Recording, RecordingSet, image_frames, images_in
 from ast_net_ros.vision.video import VideoError, open_video
 
 ASSUMED_RATE = 30.0
@@ -69,8 +62,8 @@ def _recording(path: Path, crop: Path | None, videos: dict[str, Path]) -> Record
     beyond = sum(int(image.stem) > len(labels) for image in images)
     if beyond:
         remarks += (f"{path.name}: {beyond} frames beyond its {len(labels)} lines have no label",)
-    split, source, stamps = _SETS[path.parent.name], source_identity(images), np.arange(len(labels)) / rate
-    frames = image_frames(images, [(int(image.stem) - 1) / rate for image in images])
+    split, stamps = _SETS[path.parent.name], np.arange(len(labels)) / rate
+    frames, source = image_frames(images, [(int(image.stem) - 1) / rate for image in images])
     return Recording(path.stem, split, path.stem, frames, source, stamps, labels, True, remarks + assumed)
 
 

@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 
 from ast_net_ros.rating_files import DataError, read_avec2012_pair
-from ast_net_ros.training.data.recordings import VIDEO_SUFFIXES, Recording, RecordingSet, source_identity, video_frames
+from ast_net_ros.training.data.recordings import VIDEO_SUFFIXES, Recording, RecordingSet, video_frames
 
 _SETS = {"train": "train", "devel": "valid", "test": "test"}  # the challenge's name: ours
 _LABEL_FILE = re.compile(r"labels_continuous_(train|devel|tests?)_?(\d+)_(valence|arousal)\.dat$", re.IGNORECASE)
@@ -86,5 +86,5 @@ def _recording(name: str, part: str, files: dict[str, Path], videos: list[Path])
             f"{name}: expected one video such as {part}{'s' * (part == 'test')}_video{name[-3:]}.avi, found {what}"
         )
     rows = read_avec2012_pair(files["valence"], files["arousal"], name)
-    frames, source = video_frames(videos[0]), source_identity(videos)
+    frames, source = video_frames(videos[0])
     return Recording(name, _SETS[part], name, frames, source, rows.times, rows.values, remarks=rows.remarks)

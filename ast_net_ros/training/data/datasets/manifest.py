@@ -21,14 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from ast_net_ros.rating_files import DataError, bounded_labels
-from ast_net_ros.training.data.recordings import (
-    Recording,
-    RecordingSet,
-    image_frames,
-    images_in,
-    source_identity,
-    video_frames,
-)
+from ast_net_ros.training.data.recordings import Recording, RecordingSet, image_frames, images_in, video_frames
 
 _LOWEST_RATE, _HIGHEST_RATE = 0.001, 100_000.0  # images per second; beyond them stamps are meaningless
 _COLUMNS = {"frames", "labels", "split", "person"}
@@ -67,9 +60,9 @@ def _parse(manifest: Path, row: dict[str, str]) -> Recording:
         if not images:
             raise DataError(f"frames '{row['frames']}': the folder contains no image")
         rate = _rate(row)
-        opened, source = image_frames(images, [i / rate for i in range(len(images))]), source_identity(images)
+        opened, source = image_frames(images, [i / rate for i in range(len(images))])
     else:
-        opened, source = video_frames(frames), source_identity([frames])
+        opened, source = video_frames(frames)
     split = row["split"].lower()
     split, person = _SPLIT_NAMES.get(split, split), row["person"] or name
     return Recording(name, split, person, opened, source, stamps, values, remarks=remarks)
