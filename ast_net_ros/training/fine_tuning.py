@@ -92,15 +92,13 @@ def refit_emotions(before: DiscreteEmotionCNN, after: DiscreteEmotionCNN, chips:
 
     Ridge regression from the new attribute features to the old logits: the features changed, the emotions did not.
     """
-    old, new = [], []
-    for part in chips.unsqueeze(1).split(_CHUNK):
-        old.append(before(part)[1].double())
-        new.append(after(part)[0].double())
-    features = torch.cat(new)
+    parts = chips.unsqueeze(1).split(_CHUNK)
+    old = torch.cat([before(part)[1].double() for part in parts])
+    features = torch.cat([after(part)[0].double() for part in parts])
     inputs = torch.cat([features, features.new_ones(len(features), 1)], dim=1)
     # Pulled towards the present head, so that few faces do not change it in directions they do not determine.
     present = torch.cat([after.emotions.weight, after.emotions.bias[:, None]], dim=1).double().T
     ridge = 1e-3 * len(inputs) * torch.eye(inputs.shape[1], dtype=torch.float64, device=inputs.device)
-    fitted = present + torch.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ (torch.cat(old) - inputs @ present))
+    fitted = present + torch.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ (old - inputs @ present))
     after.emotions.weight.copy_(fitted[:-1].T)
     after.emotions.bias.copy_(fitted[-1])

@@ -77,5 +77,4 @@ def _with_baseline(model: AffectModel, attributes: np.ndarray, emotions: np.ndar
             resting = baseline.update(stamp, valence, arousal, tuple(emotions[face].tolist()))
             stamp += model.config.step_seconds
         valences.append((valence, valence - resting))
-    (neutral, neutral_corrected), (smile, smile_corrected) = valences
-    return neutral, smile, neutral_corrected, smile_corrected
+    return tuple(value for pair in zip(*valences) for value in pair)

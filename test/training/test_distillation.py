@@ -9,8 +9,7 @@ from ast_net_ros.model.network import ASTNet, DiscreteEmotionCNN, save_weights, 
 from ast_net_ros.training.data.faces import Faces
 from ast_net_ros.training.stage1 import AttributeTraining, train_attributes
 from ast_net_ros.training.transfer.distillation import mixup, teacher_probabilities
-from ast_net_ros.training.transfer.narrowing import narrow_cnn
-from ast_net_ros.training.transfer.warm_start import init_from_checkpoint
+from ast_net_ros.training.transfer.warm_start import init_from_checkpoint, narrow_cnn
 
 WIDE = NetworkConfig(widths=(8, 16), depths=(2, 1), attributes=8, hidden=4)
 

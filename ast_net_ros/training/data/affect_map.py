@@ -93,16 +93,10 @@ class AffectMap:
 FITTED_MAP = AffectMap(
     np.array(
         [
-            [-0.050, 0.000],
-            [0.700, 0.650],
-            [0.337, 0.500],
-            [-0.763, -0.459],
-            [-0.796, 0.150],
-            [-0.639, 0.200],
-            [-0.658, 0.400],
-            [-0.570, -0.068],
+            [-0.050, 0.000, 0.700, 0.650, 0.337, 0.500, -0.763, -0.459],  # neutral, happiness, surprise, sadness
+            [-0.796, 0.150, -0.639, 0.200, -0.658, 0.400, -0.570, -0.068],  # anger, disgust, fear, contempt
         ]
-    ),
+    ).reshape(_COUNT, 2),
     STRENGTH_SLOPES,
     strength_mean=7.63,
     strength_deviation=2.77,
@@ -163,20 +157,17 @@ def _best_penalty(
     weights: np.ndarray, ratings: np.ndarray, dimension: int, penalties: Sequence[float], seed: int, folds: int = 8
 ) -> float:
     fold = np.random.default_rng(seed).permutation(len(ratings)) % folds
-    errors = []
-    for penalty in penalties:
-        error = 0.0
-        for k in range(folds):
-            solution = _ridge(weights[fold != k], ratings[fold != k], dimension, penalty)
-            error += float(np.square(weights[fold == k] @ solution - ratings[fold == k]).sum())
-        errors.append(error)
-    return penalties[int(np.argmin(errors))]
+
+    def error(penalty: float) -> float:
+        solutions = [_ridge(weights[fold != k], ratings[fold != k], dimension, penalty) for k in range(folds)]
+        return sum(float(np.square(weights[fold == k] @ s - ratings[fold == k]).sum()) for k, s in enumerate(solutions))
+
+    return min(penalties, key=error)
 
 
 def _ridge(weights: np.ndarray, ratings: np.ndarray, dimension: int, penalty: float) -> np.ndarray:
     """Solve the bounded ridge regression by coordinate descent; the problem is convex."""
-    prior = PUBLISHED_COORDINATES[:, dimension]
-    bounds = BOUNDS[:, dimension]
+    prior, bounds = PUBLISHED_COORDINATES[:, dimension], BOUNDS[:, dimension]
     target = ratings.mean() + AROUSAL_GAIN * (ratings - ratings.mean()) if dimension == 1 else ratings
     quadratic = weights.T @ weights + penalty * np.eye(_COUNT)
     linear = weights.T @ target + penalty * prior

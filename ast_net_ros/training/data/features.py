@@ -99,14 +99,13 @@ def cached_face_sequence(
 
     def make() -> dict[str, np.ndarray]:
         new = encode_recording(recording, cnn, network)
-        undecodable = np.array(new.undecodable, str)
-        return {"stamps": new.stamps, "inputs": new.inputs, "frames": np.array(new.frames), "undecodable": undecodable}
+        about_frames = {"frames": np.array(new.frames), "undecodable": np.array(new.undecodable, str)}
+        return {"stamps": new.stamps, "inputs": new.inputs, **about_frames}
 
     stored = cached_arrays(path, about, make)
     kind = InputKind.FEATURES if cnn else InputKind.CHIPS
-    return FaceSequence(
-        stored["stamps"], stored["inputs"], kind, int(stored["frames"]), tuple(stored["undecodable"].tolist())
-    )
+    undecodable = tuple(stored["undecodable"].tolist())
+    return FaceSequence(stored["stamps"], stored["inputs"], kind, int(stored["frames"]), undecodable)
 
 
 @torch.inference_mode()
