@@ -49,7 +49,7 @@ def test_a_face_at_chip_size_is_cut_pixel_for_pixel():
     np.testing.assert_array_equal(chip, image)
 
 
-@pytest.mark.parametrize("size", [60, 100, 200, 300])
+@pytest.mark.parametrize("size", [60, 100, 200, 300, 800])
 def test_chip_is_the_same_at_every_size(size):
     face = _image(300)
     reference = align_face(face, _landmarks((149.5, 149.5), 300))
