@@ -21,7 +21,8 @@ def _portrait(name: str, path, numbers: tuple[int, int], left: int, detector) ->
         capture.set(cv2.CAP_PROP_POS_FRAMES, number)
         frame = np.asarray(capture.read()[1])
         images.append(frame[:, left : left + len(frame)])
-    return Portrait(name, *images, detector)
+    neutral, smiling = images
+    return Portrait(name, neutral, smiling, detector)
 
 
 @pytest.fixture(scope="module")
