@@ -124,7 +124,7 @@ class Client(Node):
         pytest.fail(f"no answer to the image of stamp {stamp} within {PATIENCE:.0f} s")
 
     def show(self, image: np.ndarray, step: float = 0.04, frame_id: str = "camera") -> ValenceArousalArray:
-        """Publish a picture `step` seconds after the last and return the answer."""
+        """Publish an image `step` seconds after the last and return the answer."""
         header = Header(stamp=time_message(self.next_stamp(step)), frame_id=frame_id)
         return self.answer_to(image_message(header, image))
 
@@ -135,7 +135,7 @@ class Client(Node):
         client = self._services_used[name]
         if not client.service_is_ready():
             assert client.wait_for_service(PATIENCE), f"no service {name}"
-            time.sleep(0.5)  # until the service, too, knows of this client: it would answer into the void
+            time.sleep(0.5)  # until the service, has discovered this client as well
         future = client.call_async(request)
         wait_until(future.done, f"an answer of {name}")
         return future.result()
@@ -172,7 +172,7 @@ def wait_until_fixture() -> Callable[..., Any]:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_domain() -> None:
-    """Runs of these tests at the same time must not hear each other."""
+    """Concurrent runs of these tests must not receive each other."""
     os.environ["ROS_DOMAIN_ID"] = str(reserve_domain())
     os.environ.update(image_transport_environment())
 
@@ -220,18 +220,18 @@ def start_for_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start
 
 
 def frames_of(video: Path, count: int | None = None, step: int = 1) -> list[np.ndarray]:
-    """Pictures of a video, every `step`-th of the first ones."""
+    """Frames of a video, every `step`-th of the first ones."""
     with open_video(video) as opened:
         return [image for _, image in itertools.islice(opened, 0, None if count is None else count * step, step)]
 
 
 @pytest.fixture(scope="session")
 def face_frames(media: Path) -> list[np.ndarray]:
-    """Thirty pictures of one person, from neutral to a grin."""
+    """Thirty frames of one person, from neutral to a grin."""
     return frames_of(media / "single_face.mp4", count=30, step=2)
 
 
 @pytest.fixture(scope="session")
 def empty_frames(media: Path) -> list[np.ndarray]:
-    """Ten pictures without a face."""
+    """Ten frames without a face."""
     return frames_of(media / "no_face.mp4", count=10, step=2)

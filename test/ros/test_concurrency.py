@@ -1,7 +1,7 @@
 """Several clients at once: images, parameters, resets and lifecycle transitions, as fast as the node answers.
 
 Five seconds of it; AST_NET_CONCURRENCY_SECONDS=300 lets it run longer. A watchdog ends the test when a service
-gives no answer, which is what a deadlock looks like from outside.
+gives no answer, which is how a deadlock shows.
 """
 
 from __future__ import annotations

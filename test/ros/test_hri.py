@@ -111,7 +111,7 @@ def hri_msgs() -> Iterator[Any]:
         patch.setenv("PYTHONPATH", str(packages), prepend=os.pathsep)
         patch.syspath_prepend(str(packages))
         for library in (install / "lib").glob("*.so"):
-            ctypes.CDLL(str(library))  # a running process looks nowhere new for libraries
+            ctypes.CDLL(str(library))  # a running process does not search again for libraries
         yield importlib.import_module("hri_msgs.msg")
 
 
@@ -133,13 +133,13 @@ class Human:
 
     def follow(self, face_id: str) -> None:
         rois, expressions = self.rois.setdefault(face_id, []), self.expressions.setdefault(face_id, [])
-        wanted = (
+        types = (
             ("roi", self._messages.NormalizedRegionOfInterest2D, rois),
             ("expression", self._messages.Expression, expressions),
         )
         self.subscriptions += [
             self.client.create_subscription(kind, f"{FACES}/{face_id}/{name}", kept.append, 100)
-            for name, kind, kept in wanted
+            for name, kind, kept in types
         ]
 
     def topics(self) -> set[str]:
@@ -160,7 +160,7 @@ def human(client: Any, hri_msgs: Any) -> Iterator[Human]:
 
 
 def await_expression(human: Human, show: Callable[[], Any]) -> tuple[str, Any, Any]:
-    """Show pictures until a face's region and expression have come; the face's id, and both."""
+    """Show crops until a face's region and expression have come; the face's id, and both."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         show()
@@ -195,14 +195,14 @@ def test_faces_are_published_as_rep_155_specifies(
     wait_until(lambda: not policies.unused(client, "ast_net", policy), "all that the policy allows")
     assert not policies.denied(client, "ast_net", policy)
 
-    # The face's picture is there for whom asks for it.
-    pictures: list[Any] = []
-    human.subscriptions.append(client.create_subscription(Image, f"{FACES}/{face_id}/cropped", pictures.append, 1))
-    while not pictures:
+    # The face's crop is published to subscribers.
+    crops: list[Any] = []
+    human.subscriptions.append(client.create_subscription(Image, f"{FACES}/{face_id}/cropped", crops.append, 1))
+    while not crops:
         client.show(face_frames[0])
-    picture = decode_image(pictures[-1])
-    assert picture.shape == (128, 128, 3) and not picture[:, 0].any(), "a high face has black to its sides"
-    assert np.abs(picture.astype(int) - crop_of(face_frames[0])).mean() < 12
+    crop = decode_image(crops[-1])
+    assert crop.shape == (128, 128, 3) and not crop[:, 0].any(), "a high face has black to its sides"
+    assert np.abs(crop.astype(int) - crop_of(face_frames[0])).mean() < 12
     wait_until(lambda: human.tracked[-1].ids == [face_id], "still the same face")
 
     # A short miss changes nothing, a long one ends the face.
@@ -234,14 +234,14 @@ def crop_of(image: np.ndarray) -> np.ndarray:
     face = image[max(y, 0) : y + height, max(x, 0) : x + width]
     scale = 128 / max(face.shape[:2])
     face = cv2.resize(face, None, fx=scale, fy=scale)[:128, :128]
-    picture = np.zeros((128, 128, 3), np.uint8)
+    crop = np.zeros((128, 128, 3), np.uint8)
     top, left = (128 - face.shape[0]) // 2, (128 - face.shape[1]) // 2
-    picture[top : top + face.shape[0], left : left + face.shape[1]] = face
-    return picture
+    crop[top : top + face.shape[0], left : left + face.shape[1]] = face
+    return crop
 
 
 class Detector:
-    """A ROS4HRI face detector that looks at nothing: it tells of the faces that it is told of."""
+    """A ROS4HRI face detector that reports the faces it is given."""
 
     def __init__(self, client: Any, hri_msgs: Any):
         self.client, self.messages = client, hri_msgs
@@ -254,7 +254,7 @@ class Detector:
         self._tracked.publish(self.messages.IdsList(header=Header(stamp=stamp), ids=list(face_ids)))
 
     def show(self, face_id: str, crop: np.ndarray, name: str = "cropped") -> Any:
-        """Tell of the face and show its picture until it is answered."""
+        """Report the face and publish its crop until it is answered."""
         topic = f"{FACES}/{face_id}/{name}"
         if topic not in self._pictures:
             self._pictures[topic] = self.client.create_publisher(Image, topic, 1)
@@ -305,7 +305,7 @@ def test_the_faces_of_another_detector_are_taken_under_its_ids(
     wait_until(lambda: human.expressions["anna"], "the expression under the detector's id")
     assert human.rois["anna"] == [], "regions are the detector's own to publish"
 
-    # A second face, of which only the aligned picture is offered, is larger and becomes the primary one.
+    # A second face, of which only the aligned crop is offered, is larger and becomes the primary one.
     assert detector.show("bert", crops[0], "aligned").faces[0].face_id == "bert"
     detector.measure("anna", 0.1)
     detector.measure("bert", 0.5)
@@ -356,9 +356,9 @@ def test_a_region_is_in_pixels_with_old_hri_msgs() -> None:
 @pytest.mark.parametrize("box", [(0.0, 0.0, 0.0, 5.0), (600.0, 0.0, 40.0, 480.0), (639.6, 479.6, 0.3, 0.3)])
 def test_a_face_at_the_edge_still_has_a_picture(box: tuple[float, float, float, float]) -> None:
     white = np.full((480, 640, 3), 255, np.uint8)
-    picture = cropped_face(white, box)
-    assert picture.shape == (128, 128, 3)
-    assert picture.any() == (box[2] > 1)
+    crop = cropped_face(white, box)
+    assert crop.shape == (128, 128, 3)
+    assert crop.any() == (box[2] > 1)
 
 
 @pytest.mark.parametrize("emotion", EMOTIONS)

@@ -31,31 +31,31 @@ def sent_images(moments_ms: list[float], loop: int = 0) -> list[SentImage]:
 def test_metrics_equal_those_computed_by_hand() -> None:
     sent = sent_images([0, 100, 200, 300, 400])
     received = {1000: 10, 1001: 130, 1002: 220, 1004: 460}
-    figures = live_metrics(sent, {stamp: moment * MILLISECOND for stamp, moment in received.items()})
-    assert (figures["frames_sent"], figures["frames_answered"]) == (5, 4)
-    assert figures["frames_dropped"] == 1 and figures["dropped_share"] == 0.2
-    assert figures["input_rate"] == 10.0
-    assert figures["output_rate"] == pytest.approx(3 / 0.45, abs=1e-3)
-    latency = figures["latency_ms"]
+    metrics = live_metrics(sent, {stamp: moment * MILLISECOND for stamp, moment in received.items()})
+    assert (metrics["frames_sent"], metrics["frames_answered"]) == (5, 4)
+    assert metrics["frames_dropped"] == 1 and metrics["dropped_share"] == 0.2
+    assert metrics["input_rate"] == 10.0
+    assert metrics["output_rate"] == pytest.approx(3 / 0.45, abs=1e-3)
+    latency = metrics["latency_ms"]
     assert (latency["first"], latency["last"], latency["min"], latency["max"]) == (10, 60, 10, 60)
     assert latency["median"] == 25 and latency["mean"] == 30
     assert latency["p95"] == pytest.approx(np.percentile([10, 30, 20, 60], 95))
     # Between the answers lie 120, 90 and 240 ms, which differ by 30 and 150.
-    assert figures["jitter_ms"] == {"mean": 90, "max": 150, "min": 30, "std": 60}
-    assert figures["first_sent_to_first_received_ms"] == 10 and figures["last_sent_to_last_received_ms"] == 60
+    assert metrics["jitter_ms"] == {"mean": 90, "max": 150, "min": 30, "std": 60}
+    assert metrics["first_sent_to_first_received_ms"] == 10 and metrics["last_sent_to_last_received_ms"] == 60
 
 
 def test_a_run_without_answers_drops_everything() -> None:
-    figures = live_metrics(sent_images([0, 100, 200]), {})
-    assert figures["frames_dropped"] == 3 and figures["dropped_share"] == 1.0
-    assert figures["output_rate"] is None and set(figures["latency_ms"].values()) == {None}
-    json.dumps(figures, allow_nan=False)
+    metrics = live_metrics(sent_images([0, 100, 200]), {})
+    assert metrics["frames_dropped"] == 3 and metrics["dropped_share"] == 1.0
+    assert metrics["output_rate"] is None and set(metrics["latency_ms"].values()) == {None}
+    json.dumps(metrics, allow_nan=False)
 
 
 def test_every_loop_is_accounted_for() -> None:
     sent = sent_images([0, 100]) + sent_images([200, 300], loop=1)
-    figures = live_metrics(sent, {1000: 20 * MILLISECOND, 1001: 140 * MILLISECOND, 2001: 350 * MILLISECOND})
-    assert figures["each_loop"] == [
+    metrics = live_metrics(sent, {1000: 20 * MILLISECOND, 1001: 140 * MILLISECOND, 2001: 350 * MILLISECOND})
+    assert metrics["each_loop"] == [
         {"sent": 2, "answered": 2, "dropped": 0, "latency_median_ms": 30},
         {"sent": 2, "answered": 1, "dropped": 1, "latency_median_ms": 50},
     ]
@@ -71,7 +71,7 @@ def test_stamps_are_unique_and_keep_their_intervals() -> None:
     assert runs[0] == [10_000, 10_001, 10_100, 10_050, 10_200]
     assert len({stamp for run in runs for stamp in run}) == 15
     assert np.abs(np.array(runs) - runs[0]).max() < 10, "nanoseconds"
-    assert runs[1][0] < runs[0][-1], "a loop begins by going back, so that the node begins anew"
+    assert runs[1][0] < runs[0][-1], "a loop begins by going back, so that the node resets its states"
 
 
 def test_stamps_of_a_camera_whose_clock_was_set_stay_in_range() -> None:

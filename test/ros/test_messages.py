@@ -1,4 +1,4 @@
-"""Estimates and pictures as messages."""
+"""Estimates and images as messages."""
 
 from __future__ import annotations
 

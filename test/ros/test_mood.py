@@ -36,7 +36,7 @@ def play(machine: MoodMachine, *parts: Iterable[list[FaceAffect]]) -> list[MoodE
     return events
 
 
-def told(events: Iterable[MoodEvent]) -> list[str]:
+def summaries(events: Iterable[MoodEvent]) -> list[str]:
     return [f"{event.event} {event.previous}>{event.mood}" for event in events]
 
 
@@ -52,13 +52,13 @@ def told(events: Iterable[MoodEvent]) -> list[str]:
 )
 def test_valence_has_the_first_word_and_arousal_the_second(valence: float, arousal: float, mood: str) -> None:
     events = play(MoodMachine(), second_of(make_face(valence, arousal)))
-    assert told(events) == [f"mood_changed >{mood}"]
+    assert summaries(events) == [f"mood_changed >{mood}"]
 
 
 def test_a_person_becomes_upset_cheers_up_and_leaves() -> None:
     parts = [make_face(0.0), make_face(-0.5), make_face(0.0), make_face(0.5), None]
     events = play(MoodMachine(), *(second_of(face, 3.0) for face in parts))
-    assert told(events) == [
+    assert summaries(events) == [
         "mood_changed >calm",
         "mood_changed calm>negative",
         "became_upset calm>negative",
@@ -78,26 +78,26 @@ def test_a_good_mood_long_after_a_bad_one_is_no_cheering_up() -> None:
 
 def test_values_between_the_thresholds_change_nothing() -> None:
     fluctuation = [[make_face(0.22 + 0.05 * (-1) ** number)] for number in range(100)]
-    assert told(play(MoodMachine(), second_of(make_face(0.4)), fluctuation)) == ["mood_changed >positive"]
-    assert told(play(MoodMachine(), second_of(make_face(0.0)), fluctuation)) == ["mood_changed >calm"]
+    assert summaries(play(MoodMachine(), second_of(make_face(0.4)), fluctuation)) == ["mood_changed >positive"]
+    assert summaries(play(MoodMachine(), second_of(make_face(0.0)), fluctuation)) == ["mood_changed >calm"]
 
 
 def test_a_mood_that_does_not_last_is_not_believed() -> None:
     flashes = itertools.chain.from_iterable([second_of(make_face(-0.8), 0.4), second_of(make_face(0.0), 0.4)] * 5)
-    assert told(play(MoodMachine(), second_of(make_face(0.0)), flashes)) == ["mood_changed >calm"]
+    assert summaries(play(MoodMachine(), second_of(make_face(0.0)), flashes)) == ["mood_changed >calm"]
 
 
 @pytest.mark.parametrize("doubtful", [make_face(-0.8, confidence=0.2), make_face(-0.8, state_age=0.5)])
 def test_uncertain_estimates_only_keep_engagement(doubtful: FaceAffect) -> None:
     machine = MoodMachine()
-    assert told(play(machine, second_of(make_face(0.0)), second_of(doubtful, 5.0))) == ["mood_changed >calm"]
+    assert summaries(play(machine, second_of(make_face(0.0)), second_of(doubtful, 5.0))) == ["mood_changed >calm"]
     assert machine.people == {"a": "calm"}
 
 
 def test_short_absences_and_unknown_people_cause_no_loss() -> None:
-    assert told(play(MoodMachine(), second_of(make_face(0.0)), second_of(None, 1.5), second_of(make_face(0.0)))) == [
-        "mood_changed >calm"
-    ]
+    assert summaries(
+        play(MoodMachine(), second_of(make_face(0.0)), second_of(None, 1.5), second_of(make_face(0.0)))
+    ) == ["mood_changed >calm"]
     machine = MoodMachine()
     assert play(machine, second_of(make_face(0.0, state_age=0.1)), second_of(None, 5.0)) == []
     assert machine.people == {}
@@ -107,7 +107,7 @@ def test_without_images_time_itself_loses_people() -> None:
     machine = MoodMachine()
     play(machine, second_of(make_face(0.0)))
     assert machine.expire(2.9) == []
-    assert told(machine.expire(3.0)) == ["engagement_lost calm>"]
+    assert summaries(machine.expire(3.0)) == ["engagement_lost calm>"]
     assert machine.expire(4.0) == []
 
 
@@ -115,7 +115,7 @@ def test_stamps_that_go_backward_end_what_was_known() -> None:
     machine = MoodMachine()
     play(machine, second_of(make_face(0.5), 10.0))
     events = machine.update(0.0, [make_face(-0.5, face_id="b")])
-    assert told(events) == ["engagement_lost positive>"] and machine.people == {"b": ""}
+    assert summaries(events) == ["engagement_lost positive>"] and machine.people == {"b": ""}
 
 
 def test_people_have_moods_of_their_own() -> None:

@@ -219,9 +219,9 @@ def test_the_debug_image_is_published_to_subscribers(client: Any, face_frames: l
         answer = client.show(face_frames[0])
         time.sleep(0.05)
     client.destroy_subscription(subscription)
-    picture = np.frombuffer(received[0].data, np.uint8).reshape(face_frames[0].shape)
+    drawn = np.frombuffer(received[0].data, np.uint8).reshape(face_frames[0].shape)
     assert received[0].header.frame_id == answer.header.frame_id
-    assert np.count_nonzero(picture != face_frames[0]) > 1000
+    assert np.count_nonzero(drawn != face_frames[0]) > 1000
 
 
 def test_two_cameras_on_one_topic_are_reported_once(client: Any, node: Any, face_frames: list[np.ndarray]) -> None:

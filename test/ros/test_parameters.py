@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml  # type: ignore[import-untyped]
 from rcl_interfaces.msg import Parameter as ParameterMessage
@@ -15,6 +16,7 @@ from rcl_interfaces.srv import GetParameters, ListParameters, SetParameters
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from ast_net_ros.cli import ast_net
 from ast_net_ros.model import load_model
 from ast_net_ros.pipeline import AffectPipeline
 from ast_net_ros.ros.parameter_table import PARAMETERS, RENAMED
@@ -53,6 +55,18 @@ def test_node_library_and_evaluation_share_pipeline_defaults(name: str) -> None:
     assert DEFAULTS[name] == default
     assert getattr(pipeline_settings(DEFAULTS), name) == default
     assert inspect.signature(AffectPipeline).parameters["settings"].default is None
+
+
+@pytest.mark.parametrize("command", ["annotate", "evaluate"])
+def test_command_line_and_node_share_defaults(command: str) -> None:
+    settings = {**vars(ModelSettings()), **vars(PipelineSettings())}
+    options = {
+        option.name: option.default
+        for option in ast_net.get_command(click.Context(ast_net), command).params
+        if option.name in settings
+    }
+    assert {"device", "max_faces", "score_threshold", "detection_interval", "smoothing_time_constant"} <= set(options)
+    assert options == {name: settings[name] for name in options}
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(ModelSettings)])

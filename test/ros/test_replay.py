@@ -1,4 +1,4 @@
-"""Replay: when which picture is published, and what it refuses."""
+"""Replay: when images are published, and what is rejected."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from ast_net_ros.ros.replay.replay import main, schedule
 from ast_net_ros.ros.replay.source import ReplaySource, open_source, with_due_times
 
 
-def three_pictures() -> ReplaySource:
-    picture = np.zeros((4, 4, 3), np.uint8)
-    return ReplaySource("three", (4, 4), 0.1, lambda: iter([(0.0, picture), (0.1, picture), (0.25, picture)]))
+def three_images() -> ReplaySource:
+    image = np.zeros((4, 4, 3), np.uint8)
+    return ReplaySource("three", (4, 4), 0.1, lambda: iter([(0.0, image), (0.1, image), (0.25, image)]))
 
 
 def test_loops_go_on_in_time_and_a_rate_divides_it() -> None:
-    frames = list(islice(schedule(three_pictures(), loop=True, rate=2.0, limit=None), 7))
+    frames = list(islice(schedule(three_images(), loop=True, rate=2.0, limit=None), 7))
     assert [frame.due for frame in frames] == pytest.approx([0, 0.05, 0.125, 0.175, 0.225, 0.3, 0.35])
     assert [(frame.loop, frame.frame) for frame in frames] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0)]
 
 
 def test_the_number_of_frames_can_be_limited() -> None:
-    assert len(list(schedule(three_pictures(), loop=True, rate=1.0, limit=4))) == 4
-    assert len(list(schedule(three_pictures(), loop=False, rate=1.0, limit=None))) == 3
+    assert len(list(schedule(three_images(), loop=True, rate=1.0, limit=4))) == 4
+    assert len(list(schedule(three_images(), loop=False, rate=1.0, limit=None))) == 3
 
 
 def test_a_photograph_is_repeated_at_its_rate(tmp_path: Path) -> None:

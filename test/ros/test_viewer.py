@@ -67,9 +67,9 @@ def test_a_session_is_recorded_with_all_views(
     assert "Traceback" not in viewer.log
 
     rows = read(recording)
-    pictures = [value for _, value in rows["/cameras/image"]["EncodedImage:blob"]]
-    assert len(pictures) >= 5
-    shown = cv2.imdecode(np.frombuffer(bytes(pictures[0][0]), np.uint8), cv2.IMREAD_COLOR)
+    images = [value for _, value in rows["/cameras/image"]["EncodedImage:blob"]]
+    assert len(images) >= 5
+    shown = cv2.imdecode(np.frombuffer(bytes(images[0][0]), np.uint8), cv2.IMREAD_COLOR)
     assert shown is not None and shown.shape == (90, 160, 3)
 
     published = {nanoseconds(m.header.stamp): m.faces[0] for m in client.faces[seen:] if m.faces}
@@ -84,7 +84,7 @@ def test_a_session_is_recorded_with_all_views(
     assert any(label[0].startswith(face_id) for _, label in boxes["Boxes2D:labels"] if label)
     stamp, (half,) = [row for row in boxes["Boxes2D:half_sizes"] if row[1]][-1]
     roi = next(f.roi for near, f in published.items() if abs(near - stamp) < 1000)
-    assert 2 * half[0] == pytest.approx(roi.width / 2, abs=1.0), "boxes belong into the reduced picture"
+    assert 2 * half[0] == pytest.approx(roi.width / 2, abs=1.0), "boxes belong into the scaled image"
     assert rows[f"/plane/people/{face_id}/trail"] and rows[f"/plane/people/{face_id}/now"]
     assert rows["/rates/image/received"]["Scalars:scalars"]
 
@@ -149,8 +149,8 @@ def test_the_library_to_install_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_images_are_scaled_down_but_never_up() -> None:
-    picture, scale = scaled_down(np.zeros((480, 640, 3), np.uint8), 320)
-    assert picture.shape == (240, 320, 3) and scale == 0.5
+    image, scale = scaled_down(np.zeros((480, 640, 3), np.uint8), 320)
+    assert image.shape == (240, 320, 3) and scale == 0.5
     small = np.zeros((48, 64, 3), np.uint8)
     assert scaled_down(small, 320) == (small, 1.0)
 

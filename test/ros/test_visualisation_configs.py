@@ -60,9 +60,9 @@ def plotted(layout: dict[str, Any]) -> list[str]:
 
 def foxglove_topics(layout: dict[str, Any]) -> set[str]:
     panels = layout["configById"].values()
-    pictures = {panel["imageMode"]["imageTopic"] for panel in panels if "imageMode" in panel}
+    images = {panel["imageMode"]["imageTopic"] for panel in panels if "imageMode" in panel}
     health = {panel["topicToRender"] for panel in panels if "topicToRender" in panel}
-    return pictures | health | {path.partition(".")[0] for path in plotted(layout)}
+    return images | health | {path.partition(".")[0] for path in plotted(layout)}
 
 
 def test_the_foxglove_layout_shows_every_panel_once(layout: dict[str, Any]) -> None:
@@ -98,12 +98,12 @@ def test_the_running_node_offers_every_topic_of_both(
 ) -> None:
     node = start("ast_net_node")
     node.said("waiting for images")
-    wanted = foxglove_topics(layout) | {display["Topic"]["Value"] for display in rviz_displays}
+    expected = foxglove_topics(layout) | {display["Topic"]["Value"] for display in rviz_displays}
     client.camera()  # its diagnostics have come: the node is known here
     offered = dict(client.get_publisher_names_and_types_by_node("ast_net", "/"))
-    assert wanted <= set(offered), f"{wanted - set(offered)}"
-    assert all(TYPES[topic] in offered[topic] for topic in wanted)
-    # The name that the diagnostics panel has been told to open.
+    assert expected <= set(offered), f"{expected - set(offered)}"
+    assert all(TYPES[topic] in offered[topic] for topic in expected)
+    # The name that the diagnostics panel opens.
     selected = layout["configById"]["DiagnosticStatusPanel!estimation"]["selectedName"]
     assert re.fullmatch(r"ast_net: \w+", selected)
     assert selected in client.diagnostics

@@ -6,7 +6,7 @@ publisher's settings count. 1280x720 at 30 images per second for 6 s, 180 images
 
 | settings of the publisher | SUBNET (default) | LOCALHOST | ROS_LOCALHOST_ONLY=1 |
 |---|---|---|---|
-| none | 66 | 9 | 19 |
+| none | 66 | 22 | 21 |
 | FASTDDS_BUILTIN_TRANSPORTS=DEFAULT?sockets_size=8MB | 175 | 9 | 19 |
 | config/fastdds.xml | 180 | 180 | 180 |
 
