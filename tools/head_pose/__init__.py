@@ -1,0 +1,1 @@
+"""Measure head pose on rendered heads whose pose is known."""
