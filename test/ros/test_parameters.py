@@ -60,11 +60,9 @@ def test_node_library_and_evaluation_share_pipeline_defaults(name: str) -> None:
 @pytest.mark.parametrize("command", ["annotate", "evaluate"])
 def test_command_line_and_node_share_defaults(command: str) -> None:
     settings = {**vars(ModelSettings()), **vars(PipelineSettings())}
-    options = {
-        option.name: option.default
-        for option in ast_net.get_command(click.Context(ast_net), command).params
-        if option.name in settings
-    }
+    found = ast_net.get_command(click.Context(ast_net), command)
+    assert found is not None
+    options = {option.name: option.default for option in found.params if option.name in settings}
     assert {"device", "max_faces", "score_threshold", "detection_interval", "smoothing_time_constant"} <= set(options)
     assert options == {name: settings[name] for name in options}
 

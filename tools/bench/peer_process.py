@@ -27,9 +27,9 @@ def make_fer() -> tuple[Callable[[Any], int], tuple[str, ...]]:
 def make_py_feat() -> tuple[Callable[[Any], int], tuple[str, ...]]:
     """Return what counts the faces in a frame with py-feat, on the CPU, and the distributions that do the work."""
     import torch
-    from feat import Detector  # type: ignore[import-not-found]
+    from feat import Detectorv2  # type: ignore[import-not-found]
 
-    detector = Detector(device="cpu")
+    detector = Detectorv2(device="cpu")
 
     def count(frame: Any) -> int:
         image = torch.from_numpy(frame[:, :, ::-1].copy()).permute(2, 0, 1)
