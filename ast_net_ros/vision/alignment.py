@@ -90,12 +90,12 @@ def _reduce_region(image: np.ndarray, to_chip: np.ndarray, scale: float, side: i
     from_chip = cv2.invertAffineTransform(to_chip)
     in_image = corners @ from_chip[:, :2].T + from_chip[:, 2]
     low, high = in_image.min(axis=0).tolist(), in_image.max(axis=0).tolist()
-    halvings = max(0, int(math.log2(1 / (_LEAST_AVERAGED * scale))))
-    left, right = _span(low[0], high[0], image.shape[1], 1 << halvings)
-    top, bottom = _span(low[1], high[1], image.shape[0], 1 << halvings)
+    reductions = max(0, int(math.log2(1 / (_LEAST_AVERAGED * scale))))
+    left, right = _span(low[0], high[0], image.shape[1], 1 << reductions)
+    top, bottom = _span(low[1], high[1], image.shape[0], 1 << reductions)
     # Grey before it is reduced: a third of the work, and the same up to rounding.
-    region = halved(_grey(image[top:bottom, left:right]), halvings)
-    rest = scale * (1 << halvings)
+    region = halved(_grey(image[top:bottom, left:right]), reductions)
+    rest = scale * (1 << reductions)
     size = (max(1, round(region.shape[1] * rest)), max(1, round(region.shape[0] * rest)))
     reduced = cv2.resize(region, size, interpolation=cv2.INTER_AREA)
     # reduced pixel -> image pixel, then image -> chip

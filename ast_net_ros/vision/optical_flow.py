@@ -22,7 +22,7 @@ _LARGEST_RETURN_ERROR = 0.02  # of the face's width: how far a point may miss it
 _LEAST_POINTS = 0.6  # share of a face's points that must return
 _LARGEST_SIZE_CHANGE = 1.15  # from frame to frame
 _MARGIN = 0.6  # of the largest face's side: how much is searched around the faces
-_WINDOW, _LEVELS = (15, 15), 3  # of the flow: pixels, and halvings of its own
+_WINDOW, _LEVELS = (15, 15), 3  # of the flow: pixels, and reductions of its own
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ class FlowReference:
         faces: In pixels of the frame.
         shape: The frame's shape.
         region: Left, top, right and bottom of the part of the frame around the faces.
-        halvings: How often the region is halved.
+        reductions: How often the region is halved in size in size.
         grey: The region in grey, halved.
     """
 
     faces: list[Detection]
     shape: tuple[int, ...]
     region: tuple[int, int, int, int]
-    halvings: int
+    reductions: int
     grey: np.ndarray
 
 
@@ -52,9 +52,9 @@ def make_reference(image_bgr: np.ndarray, faces: Sequence[Detection]) -> FlowRef
         faces: At least one, in pixels of the frame.
     """
     smallest = min(face.box[2] for face in faces)
-    halvings = max(0, int(np.log2(max(smallest / _SMALLEST_WIDTH, 1.0))))
-    region = _region_around(faces, image_bgr.shape, 1 << halvings)
-    return FlowReference(list(faces), image_bgr.shape, region, halvings, _grey(image_bgr, region, halvings))
+    reductions = max(0, int(np.log2(max(smallest / _SMALLEST_WIDTH, 1.0))))
+    region = _region_around(faces, image_bgr.shape, 1 << reductions)
+    return FlowReference(list(faces), image_bgr.shape, region, reductions, _grey(image_bgr, region, reductions))
 
 
 def follow_faces(reference: FlowReference, image_bgr: np.ndarray) -> FlowReference | None:
@@ -73,8 +73,8 @@ def follow_faces(reference: FlowReference, image_bgr: np.ndarray) -> FlowReferen
     """
     if image_bgr.shape != reference.shape:
         return None
-    grey = _grey(image_bgr, reference.region, reference.halvings)
-    scale, origin = 1 / (1 << reference.halvings), np.array(reference.region[:2])
+    grey = _grey(image_bgr, reference.region, reference.reductions)
+    scale, origin = 1 / (1 << reference.reductions), np.array(reference.region[:2])
     points = [(np.vstack([face.landmarks, _grid(face)]) - origin) * scale for face in reference.faces]
     start = np.vstack(points).astype(np.float32).reshape(-1, 1, 2)
     moved, found, _ = cv2.calcOpticalFlowPyrLK(reference.grey, grey, start, None, winSize=_WINDOW, maxLevel=_LEVELS)
@@ -96,9 +96,9 @@ def follow_faces(reference: FlowReference, image_bgr: np.ndarray) -> FlowReferen
     return replace(reference, faces=faces, grey=grey)
 
 
-def _grey(image_bgr: np.ndarray, region: tuple[int, int, int, int], halvings: int) -> np.ndarray:
+def _grey(image_bgr: np.ndarray, region: tuple[int, int, int, int], reductions: int) -> np.ndarray:
     left, top, right, bottom = region
-    return halved(cv2.cvtColor(image_bgr[top:bottom, left:right], cv2.COLOR_BGR2GRAY), halvings)
+    return halved(cv2.cvtColor(image_bgr[top:bottom, left:right], cv2.COLOR_BGR2GRAY), reductions)
 
 
 def _region_around(faces: Sequence[Detection], shape: tuple[int, ...], step: int) -> tuple[int, int, int, int]:

@@ -96,15 +96,15 @@ def face_bag(bags: Any, media: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="module")
-def calm(face_bag: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def unhurried(face_bag: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that any machine can handle: 6 images per second, played twice."""
-    folder = tmp_path_factory.mktemp("calm") / "face"
+    folder = tmp_path_factory.mktemp("unhurried") / "face"
     record_live(face_bag, folder, LiveOptions(rate=0.2, loops=2, name="face", key="k"))
     return folder
 
 
-def test_a_fast_enough_machine_drops_nothing(calm: Path) -> None:
-    live = read_recording(calm).about["live"]
+def test_a_fast_enough_machine_drops_nothing(unhurried: Path) -> None:
+    live = read_recording(unhurried).about["live"]
     assert (live["frames_sent"], live["frames_answered"], live["frames_dropped"]) == (24, 24, 0)
     assert [loop["dropped"] for loop in live["each_loop"]] == [0, 0]
     assert live["input_rate"] == pytest.approx(6, rel=0.2) and live["output_rate"] == pytest.approx(6, rel=0.2)
@@ -126,11 +126,11 @@ def test_dropped_images_are_counted(face_bag: Path, tmp_path: Path) -> None:
     assert about["settings"]["node_arguments"] == ["-p", "max_faces:=1"]
 
 
-def test_live_rows_equal_offline_rows_without_drops(calm: Path, face_bag: Path) -> None:
+def test_live_rows_equal_offline_rows_without_drops(unhurried: Path, face_bag: Path) -> None:
     from ast_net_ros.bags.recordings import open_recording
     from ast_net_ros.pipeline import AffectPipeline, primary_face
 
-    result, pipeline = read_recording(calm), AffectPipeline()
+    result, pipeline = read_recording(unhurried), AffectPipeline()
     assert (result.name, result.mode, result.topic, result.about["key"]) == ("face", "live", "/camera/image_raw", "k")
     with open_recording(face_bag) as recording:
         frames = list(recording.frames())
@@ -139,7 +139,7 @@ def test_live_rows_equal_offline_rows_without_drops(calm: Path, face_bag: Path) 
     assert result.faces.tolist() == [len(found) for found in faces] and result.faces.max() == 1
     offline = np.array([[face.valence, face.arousal] for found in faces if (face := primary_face(found))])
     assert result.predicted == pytest.approx(offline, abs=1e-4)
-    rows = read_estimates(calm / "estimates.csv")
+    rows = read_estimates(unhurried / "estimates.csv")
     assert [row.frame for row in rows] == list(range(12)) and {row.face.face_id for row in rows} == {"face_1"}
     assert rows[-1].time == pytest.approx((frames[-1].stamp_ns - frames[0].stamp_ns) / NANOSECONDS, abs=1e-6)
 
