@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,18 @@ def test_a_signal_ends_working_node_and_replay_in_order(
     assert (node.end(number), replay.end(number)) == (0, 0)
     assert "Traceback" not in node.log + replay.log
     assert json.loads(replay.log.splitlines()[-1])["published"] >= 5
+
+
+def test_a_signal_during_interpreter_shutdown_is_ignored() -> None:
+    program = """
+import atexit, os, signal
+from ast_net_ros.ros.runtime.signals import exit_on_signal, run
+exit_on_signal()
+atexit.register(lambda: (os.kill(os.getpid(), signal.SIGTERM), print("cleaned up")))
+run(lambda: 3)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout.strip()) == (3, "cleaned up"), ended.stderr
 
 
 def test_an_unknown_parameter_is_logged_with_a_suggestion(start: Any) -> None:
