@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 Box = tuple[float, float, float, float]
 """Left, top, width and height in pixels."""
+
+
+@dataclass(frozen=True)
+class HeadPose:
+    """How a head is turned, relative to the line from the head to the camera.
+
+    All zero when the face looks into the camera. Axes as in REP-103, fixed to the head: x forward, y left, z up;
+    turned by yaw, then pitch, then roll about the turned axes.
+
+    Attributes:
+        roll: Radians; above 0 tilts to the head's own right.
+        pitch: Radians; above 0 looks down.
+        yaw: Radians; above 0 turns to the head's own left, which is right in the image.
+        sigma: Standard deviation of roll, pitch and yaw, radians.
+    """
+
+    roll: float
+    pitch: float
+    yaw: float
+    sigma: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -28,6 +50,11 @@ class FaceAffect:
         quality: How well the face can be read, in [0, 1]; do not act on estimates below
             `ast_net_ros.vision.quality.QUALITY_THRESHOLD`. 1 where it is not known.
         baseline: The person's resting valence, already subtracted from valence; 0 without `personal_baseline`.
+        landmarks: x and y in pixels of left eye, right eye, nose tip, left and right mouth corner as they lie in the
+            frame; empty where they are not known.
+        head_pose: How the head is turned; None where it is not known.
+        engagement: Share of the last seconds during which the face was turned to the camera, in [0, 1].
+        person_id: Id of the person, shared by several tracks; empty where persons are not recognised.
     """
 
     face_id: str
@@ -42,6 +69,22 @@ class FaceAffect:
     detection_score: float = 0.0
     quality: float = 1.0
     baseline: float = 0.0
+    landmarks: tuple[tuple[float, float], ...] = ()
+    head_pose: HeadPose | None = None
+    engagement: float = 0.0
+    person_id: str = ""
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all numbers of the estimate are finite; others must not be published."""
+        pose = self.head_pose
+        numbers = (
+            *(*self.box, self.valence, self.arousal, self.confidence, self.state_age, *self.emotions),
+            *(self.valence_sigma, self.arousal_sigma, self.detection_score, self.quality, self.baseline),
+            *(*itertools.chain(*self.landmarks), self.engagement),
+            *((pose.roll, pose.pitch, pose.yaw, *pose.sigma) if pose else ()),
+        )
+        return all(map(math.isfinite, numbers))
 
 
 def primary_face(faces: Iterable[FaceAffect]) -> FaceAffect | None:

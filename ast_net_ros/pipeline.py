@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ast_net_ros.face_affect import Box, FaceAffect, primary_face
+from ast_net_ros.face_affect import Box, FaceAffect, HeadPose, primary_face
 from ast_net_ros.model.config import confidence
 from ast_net_ros.model.inference import AffectModel, load_model
 from ast_net_ros.model.recurrent_state import FaceState, advance
@@ -24,6 +24,7 @@ from ast_net_ros.settings import PipelineSettings
 from ast_net_ros.vision.appearance import describe
 from ast_net_ros.vision.detection import Detection, Detector, make_detector
 from ast_net_ros.vision.face_finder import FaceFinder, FoundFaces, Frame
+from ast_net_ros.vision.head_pose import estimate_head_pose
 from ast_net_ros.vision.quality import QUALITY_THRESHOLD, face_quality
 from ast_net_ros.vision.tracking import FaceTracker, Track
 
@@ -263,6 +264,8 @@ class AffectPipeline:
                 arousal_sigma=sigma[1],
                 detection_score=observation.detection.score,
                 quality=quality,
+                landmarks=tuple((x, y) for x, y in observation.detection.landmarks.tolist()),
+                head_pose=_head_pose(observation.detection.landmarks),
             )
 
     def _subtract_baseline(self, affect: FaceAffect, frame: Frame, limit: float) -> FaceAffect:
@@ -294,6 +297,13 @@ class AffectPipeline:
         began = time.perf_counter()
         yield
         self.timings[stage] += time.perf_counter() - began
+
+
+def _head_pose(landmarks: np.ndarray) -> HeadPose | None:
+    try:
+        return estimate_head_pose(landmarks)
+    except ValueError:  # no face has such landmarks
+        return None
 
 
 def _clip(box: Box, image: np.ndarray) -> Box:

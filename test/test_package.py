@@ -221,6 +221,15 @@ def test_one_face_message_has_the_documented_fields() -> None:
         "arousal_sigma": "float",
         "quality": "float",
         "baseline": "float",
+        "source": "string",
+        "detection_score": "float",
+        "landmarks": "float[10]",
+        "head_roll": "float",
+        "head_pitch": "float",
+        "head_yaw": "float",
+        "head_pose_sigma": "float[3]",
+        "engagement": "float",
+        "person_id": "string",
     }
 
 
@@ -231,6 +240,8 @@ def test_all_faces_message_has_the_documented_fields() -> None:
         "header": "std_msgs/Header",
         "source": "string",
         "faces": "sequence<ast_net_ros/ValenceArousal>",
+        "image_width": "uint32",
+        "image_height": "uint32",
     }
 
 

@@ -44,11 +44,22 @@ float32 valence_sigma
 float32 arousal_sigma
 float32 quality
 float32 baseline
+string source
+float32 detection_score
+float32[10] landmarks
+float32 head_roll
+float32 head_pitch
+float32 head_yaw
+float32[3] head_pose_sigma
+float32 engagement
+string person_id
 """,
     AFFECT_ARRAY: """\
 std_msgs/Header header
 string source
 ValenceArousal[] faces
+uint32 image_width
+uint32 image_height
 """,
 }
 """The fields of msg/*.msg, which a pip installation does not have."""

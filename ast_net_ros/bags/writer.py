@@ -5,7 +5,6 @@ The message definitions are embedded, so Foxglove, PlotJuggler and `ros2 bag pla
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from ast_net_ros.atomic_files import atomic_dir
 from ast_net_ros.bags.message_types import AFFECT, AFFECT_ARRAY, full_definition, typestore
 from ast_net_ros.bags.topics import NANOSECONDS
-from ast_net_ros.face_affect import FaceAffect
+from ast_net_ros.face_affect import FaceAffect, HeadPose
 
 FACES_TOPIC = "/ast_net/faces"
 """The topic on which a node with the default name publishes its estimates."""
@@ -41,11 +40,18 @@ class AffectBag:
             FACES_TOPIC, AFFECT_ARRAY, msgdef=full_definition(AFFECT_ARRAY), rihs01=store.hash_rihs01(AFFECT_ARRAY)
         )
 
-    def write(self, stamp_ns: int, frame_id: str, source: str, faces: Iterable[FaceAffect]) -> None:
+    def write(
+        self,
+        stamp_ns: int,
+        frame_id: str,
+        source: str,
+        faces: Iterable[FaceAffect],
+        image_size: tuple[int, int] = (0, 0),
+    ) -> None:
         """Add the message of one frame as the node publishes it; an empty one if there are no faces.
 
-        `source` is the image topic, or the path of a video. BagWritingError: a message cannot hold the stamp, or an
-        estimate is not finite.
+        `source` is the image topic, or the path of a video; `image_size` is width and height in pixels, 0 if unknown.
+        BagWritingError: a message cannot hold the stamp, or an estimate is not finite.
         """
         seconds, nanoseconds = divmod(stamp_ns, NANOSECONDS)
         if not 0 <= seconds <= _LAST_SECOND:
@@ -55,14 +61,15 @@ class AffectBag:
         header = self._types["std_msgs/msg/Header"](
             self._types["builtin_interfaces/msg/Time"](seconds, nanoseconds), frame_id
         )
-        message = self._types[AFFECT_ARRAY](header, source, [self._face(header, face) for face in faces])
+        message = self._types[AFFECT_ARRAY](
+            header, source, [self._face(header, source, face) for face in faces], *image_size
+        )
         self._writer.write(self._connection, stamp_ns, typestore().serialize_cdr(message, AFFECT_ARRAY))
 
-    def _face(self, header: Any, face: FaceAffect) -> Any:
-        trust = (face.valence_sigma, face.arousal_sigma, face.quality, face.baseline)
-        numbers = (*face.box, face.valence, face.arousal, face.confidence, face.state_age, *face.emotions, *trust)
-        if not all(map(math.isfinite, numbers)):
-            raise BagWritingError(f"face {face.face_id}: its estimate has a value that is not finite: {numbers}")
+    def _face(self, header: Any, source: str, face: FaceAffect) -> Any:
+        if not face.is_finite:
+            raise BagWritingError(f"face {face.face_id}: its estimate has a value that is not finite: {face}")
+        pose = face.head_pose or HeadPose(0.0, 0.0, 0.0, (0.0, 0.0, 0.0))
         # Rounded to whole pixels; the box lies inside the image already.
         left, right = (max(round(x), 0) for x in (face.box[0], face.box[0] + face.box[2]))
         top, bottom = (max(round(y), 0) for y in (face.box[1], face.box[1] + face.box[3]))
@@ -79,6 +86,15 @@ class AffectBag:
             arousal_sigma=face.arousal_sigma,
             quality=min(max(face.quality, 0.0), 1.0),
             baseline=min(max(face.baseline, -1.0), 1.0),
+            source=source,
+            detection_score=min(max(face.detection_score, 0.0), 1.0),
+            landmarks=np.asarray(face.landmarks or np.zeros(10), np.float32).ravel(),
+            head_roll=pose.roll,
+            head_pitch=pose.pitch,
+            head_yaw=pose.yaw,
+            head_pose_sigma=np.asarray(pose.sigma, np.float32),
+            engagement=min(max(face.engagement, 0.0), 1.0),
+            person_id=face.person_id,
         )
 
 

@@ -8,24 +8,28 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ast_net_ros.face_affect import FaceAffect
+from ast_net_ros.face_affect import FaceAffect, HeadPose
 from ast_net_ros.model.config import EMOTIONS
 
 _BOX_COLUMNS = ("box_x", "box_y", "box_width", "box_height")
 _AFFECT_COLUMNS = ("valence", "arousal", "confidence", "state_age")
 _SIGMA_COLUMNS = ("valence_sigma", "arousal_sigma")
 _TRUST_COLUMNS = ("detection_score", "quality", "baseline")
+_HEAD_COLUMNS = (
+    *("head_roll", "head_pitch", "head_yaw", "head_roll_sigma", "head_pitch_sigma", "head_yaw_sigma"),
+    "engagement",
+)
 ESTIMATE_COLUMNS = (
     *("frame", "time", "face_id"),
     *(*_BOX_COLUMNS, *_AFFECT_COLUMNS, *EMOTIONS),
-    *(*_SIGMA_COLUMNS, *_TRUST_COLUMNS),
+    *(*_SIGMA_COLUMNS, *_TRUST_COLUMNS, *_HEAD_COLUMNS),
 )
 """The header. frame: from 0; time: seconds since the first frame; box: pixels; the rest as in FaceAffect."""
 
-_FORMER_COLUMNS = tuple(ESTIMATE_COLUMNS[:-count] for count in (3, 5))  # without trust, and without sigma either
+_FORMER_COLUMNS = tuple(ESTIMATE_COLUMNS[:-count] for count in (7, 10, 12))  # without head; trust; sigma
 
 
 class EstimatesError(ValueError):
@@ -49,14 +53,16 @@ class EstimateRow:
 
 def format_row(frame: int, time: float, face: FaceAffect) -> list[str]:
     """Format one row, in the order of ESTIMATE_COLUMNS."""
-    others = (face.valence_sigma, face.arousal_sigma, face.detection_score, face.quality, face.baseline)
+    trust = (face.valence_sigma, face.arousal_sigma, face.detection_score, face.quality, face.baseline)
+    pose = face.head_pose
+    head = (pose.roll, pose.pitch, pose.yaw, *pose.sigma) if pose else (0.0,) * 6
     return [
         str(frame),
         f"{time:.6f}",
         face.face_id,
         *(f"{value:.2f}" for value in face.box),
         *(f"{value:.6f}" for value in (face.valence, face.arousal, face.confidence, face.state_age)),
-        *(f"{value:.6f}" for value in (*face.emotions, *others)),
+        *(f"{value:.6f}" for value in (*face.emotions, *trust, *head, face.engagement)),
     ]
 
 
@@ -119,5 +125,10 @@ def _parse_row(path: Path, line: int, row: Sequence[str], columns: int) -> Estim
         raise EstimatesError(f"estimates {path}, line {line}: {error}") from error
     x, y, width, height, valence, arousal, confidence, state_age, *others = numbers
     emotions, others = tuple(others[: len(EMOTIONS)]), others[len(EMOTIONS) :]
-    face = FaceAffect(row[2], (x, y, width, height), valence, arousal, confidence, emotions, state_age, *others)
+    face = FaceAffect(row[2], (x, y, width, height), valence, arousal, confidence, emotions, state_age)
+    face = replace(face, **dict(zip((*_SIGMA_COLUMNS, *_TRUST_COLUMNS), others)))
+    if head := others[5:]:
+        roll, pitch, yaw, *sigma, engagement = head
+        pose = HeadPose(roll, pitch, yaw, (sigma[0], sigma[1], sigma[2])) if any(sigma) else None
+        face = replace(face, head_pose=pose, engagement=engagement)
     return EstimateRow(frame, time, face)

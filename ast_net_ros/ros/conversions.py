@@ -5,7 +5,6 @@ Imports neither torch nor the pipeline, so that `replay` starts quickly.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 import cv2
@@ -14,7 +13,7 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CompressedImage, RegionOfInterest
 from std_msgs.msg import Header
 
-from ast_net_ros.face_affect import Box, FaceAffect
+from ast_net_ros.face_affect import Box, FaceAffect, HeadPose
 from ast_net_ros.msg import ValenceArousal, ValenceArousalArray
 from ast_net_ros.ros.image_bridge import byte_array
 from ast_net_ros.ros.image_bridge import image_message as image_message
@@ -54,21 +53,16 @@ def compressed_message(header: Header, image_bgr: np.ndarray) -> CompressedImage
 # Estimates
 
 
-def is_finite(face: FaceAffect) -> bool:
-    """Return whether all numbers of the estimate are finite; others must not be published."""
-    numbers = (face.valence, face.arousal, face.confidence, face.state_age, *face.emotions, *face.box)
-    return all(map(math.isfinite, numbers))
-
-
-def affect_message(header: Header, face: FaceAffect, image_size: tuple[int, int]) -> ValenceArousal:
+def affect_message(header: Header, face: FaceAffect, image_size: tuple[int, int], source: str = "") -> ValenceArousal:
     """Return one face as a message, its values clamped to their ranges.
 
     Args:
         header: The image's header.
         face: The estimate.
         image_size: (width, height) of the image in pixels.
+        source: Topic of the image.
     """
-    return ValenceArousal(
+    message = ValenceArousal(
         header=header,
         face_id=face.face_id,
         roi=region_of_interest(face.box, image_size),
@@ -81,7 +75,18 @@ def affect_message(header: Header, face: FaceAffect, image_size: tuple[int, int]
         arousal_sigma=float(face.arousal_sigma),
         quality=_clamp(face.quality, 0.0),
         baseline=_clamp(face.baseline, -1.0),
+        source=source,
+        detection_score=_clamp(face.detection_score, 0.0),
+        engagement=_clamp(face.engagement, 0.0),
+        person_id=face.person_id,
     )
+    if face.landmarks:
+        message.landmarks = np.asarray(face.landmarks, np.float32).ravel()
+    if face.head_pose is not None:
+        pose = face.head_pose
+        message.head_roll, message.head_pitch, message.head_yaw = pose.roll, pose.pitch, pose.yaw
+        message.head_pose_sigma = np.asarray(pose.sigma, np.float32)
+    return message
 
 
 def affect_array(
@@ -96,7 +101,11 @@ def affect_array(
         image_size: (width, height) of the image in pixels.
     """
     return ValenceArousalArray(
-        header=header, source=source, faces=[affect_message(header, face, image_size) for face in faces]
+        header=header,
+        source=source,
+        faces=[affect_message(header, face, image_size, source) for face in faces],
+        image_width=image_size[0],
+        image_height=image_size[1],
     )
 
 
@@ -115,7 +124,24 @@ def face_affect(message: ValenceArousal) -> FaceAffect:
         arousal_sigma=message.arousal_sigma,
         quality=message.quality,
         baseline=message.baseline,
+        detection_score=message.detection_score,
+        landmarks=_landmarks(message),
+        head_pose=_head_pose(message),
+        engagement=message.engagement,
+        person_id=message.person_id,
     )
+
+
+def _landmarks(message: ValenceArousal) -> tuple[tuple[float, float], ...]:
+    points = message.landmarks.reshape(5, 2)
+    return tuple((float(x), float(y)) for x, y in points) if points.any() else ()
+
+
+def _head_pose(message: ValenceArousal) -> HeadPose | None:
+    roll, pitch, yaw = (float(value) for value in message.head_pose_sigma)
+    if not any((roll, pitch, yaw)):
+        return None
+    return HeadPose(message.head_roll, message.head_pitch, message.head_yaw, (roll, pitch, yaw))
 
 
 def region_of_interest(box: Box, image_size: tuple[int, int]) -> RegionOfInterest:

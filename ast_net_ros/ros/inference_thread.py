@@ -15,7 +15,7 @@ from std_msgs.msg import Header
 from ast_net_ros.face_affect import FaceAffect
 from ast_net_ros.pipeline import AffectPipeline, Frame
 from ast_net_ros.ros.camera import Camera
-from ast_net_ros.ros.conversions import NANOSECONDS, is_finite, nanoseconds, seconds
+from ast_net_ros.ros.conversions import NANOSECONDS, nanoseconds, seconds
 from ast_net_ros.ros.image_bridge import decode_message
 from ast_net_ros.ros.latest_images import LatestImages, QueuedImage
 from ast_net_ros.ros.rolling_stats import RecentValues
@@ -193,7 +193,7 @@ class InferenceThread:
     def _finish(self, image: _DecodedImage, faces: list[FaceAffect]) -> None:
         """Publish the estimates of one image and count it."""
         camera, header = image.camera, image.queued.message.header
-        finite = [face for face in faces if is_finite(face)]
+        finite = [face for face in faces if face.is_finite]
         if len(finite) < len(faces):
             camera.warn_throttled(
                 "dropped an estimate that is not finite and reset the camera's face states", self._logger

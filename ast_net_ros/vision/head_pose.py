@@ -6,9 +6,10 @@ In: landmarks in pixels. Out: a :class:`HeadPose`: roll, pitch and yaw with thei
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
+
+from ast_net_ros.face_affect import HeadPose
 
 # Where the landmarks lie in a head, as the detector places them: left eye, right eye, nose tip, left and right mouth
 # corner as they lie in the image. x forward, y to the head's left (right in the image), z up. Distance of the eyes 1.
@@ -28,26 +29,6 @@ LANDMARK_SIGMA = 0.05
 _CENTRED = MODEL - MODEL.mean(axis=0)
 _TO_AFFINE = np.linalg.pinv(_CENTRED)
 _STEPS = 2
-
-
-@dataclass(frozen=True)
-class HeadPose:
-    """How a head is turned, relative to the line from the head to the camera.
-
-    All zero when the face looks into the camera. Axes as in REP-103, fixed to the head: x forward, y left, z up;
-    turned by yaw, then pitch, then roll about the turned axes.
-
-    Attributes:
-        roll: Radians; above 0 tilts to the head's own right.
-        pitch: Radians; above 0 looks down.
-        yaw: Radians; above 0 turns to the head's own left, which is right in the image.
-        sigma: Standard deviation of roll, pitch and yaw, radians.
-    """
-
-    roll: float
-    pitch: float
-    yaw: float
-    sigma: tuple[float, float, float]
 
 
 def estimate_head_pose(landmarks: np.ndarray) -> HeadPose:

@@ -73,13 +73,15 @@ def affect_message(stamp_ns: int, valence: float, arousal: float, face_id: str =
     emotions = np.full(8, 0.125, np.float32)
     values = (header(stamp_ns), face_id, roi, valence, arousal, 1.0, emotions, 0.0)
     kind = STORE.types[AFFECT]
-    required = sum(field.default is MISSING for field in fields(kind))
-    return kind(*values, *[0.0] * (required - len(values)))
+    later = [field.name for field in fields(kind) if field.default is MISSING][len(values) :]
+    others: dict[str, Any] = {name: "" if name in ("source", "person_id") else 0.0 for name in later}
+    others |= {"landmarks": np.zeros(10, np.float32), "head_pose_sigma": np.zeros(3, np.float32)}
+    return kind(*values, **others)
 
 
 def affect_array_message(stamp_ns: int, faces: Sequence[Any]) -> Any:
     """ast_net_ros/ValenceArousalArray of messages made by `affect_message`."""
-    return STORE.types[AFFECT_ARRAY](header(stamp_ns), TOPIC, list(faces))
+    return STORE.types[AFFECT_ARRAY](header(stamp_ns), TOPIC, list(faces), 0, 0)
 
 
 def video_messages(

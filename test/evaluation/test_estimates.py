@@ -15,12 +15,16 @@ from ast_net_ros.evaluation.estimates import (
     format_row,
     read_estimates,
 )
-from ast_net_ros.face_affect import FaceAffect
+from ast_net_ros.face_affect import FaceAffect, HeadPose
 from ast_net_ros.model import EMOTIONS
 
 EVEN = (0.125,) * 8
 FACE = FaceAffect(
-    "face_1", (10.126, 20.0, 30.5, 40.25), -0.5, 0.25, 0.875, (0.125,) * 8, 1.5, 0.1, 0.2, 0.9, 0.75, -0.0625
+    "face_1",
+    (10.126, 20.0, 30.5, 40.25),
+    *(-0.5, 0.25, 0.875, (0.125,) * 8, 1.5, 0.1, 0.2, 0.9, 0.75, -0.0625),
+    head_pose=HeadPose(0.125, -0.25, 0.5, (0.125, 0.25, 0.0625)),
+    engagement=0.75,
 )
 
 
@@ -35,21 +39,25 @@ def test_the_columns_are_the_documented_ones():
     assert ",".join(ESTIMATE_COLUMNS) == (
         "frame,time,face_id,box_x,box_y,box_width,box_height,valence,arousal,confidence,state_age,"
         "neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,valence_sigma,arousal_sigma,"
-        "detection_score,quality,baseline"
+        "detection_score,quality,baseline,"
+        "head_roll,head_pitch,head_yaw,head_roll_sigma,head_pitch_sigma,head_yaw_sigma,engagement"
     )
     assert ESTIMATE_COLUMNS[11:19] == EMOTIONS
     assert len(format_row(0, 0.0, FACE)) == len(ESTIMATE_COLUMNS)
 
 
-@pytest.mark.parametrize("missing", [3, 5])
+@pytest.mark.parametrize("missing", [7, 10, 12])
 def test_files_of_former_versions_are_read(tmp_path, missing):
     path = written(tmp_path / "e.csv", [(0.0, [FACE])])
     lines = path.read_text().splitlines()
     path.write_text("".join(",".join(line.split(",")[:-missing]) + "\n" for line in lines))
     (row,) = read_estimates(path)
-    sigmas = (0.1, 0.2) if missing == 3 else (0.0, 0.0)
-    assert (row.face.valence_sigma, row.face.arousal_sigma) == sigmas
-    assert (row.face.emotions, row.face.quality, row.face.baseline) == (FACE.emotions, 1.0, 0.0)
+    expected = replace(FACE, box=(10.13, 20.0, 30.5, 40.25), head_pose=None, engagement=0.0)
+    if missing >= 10:
+        expected = replace(expected, detection_score=0.0, quality=1.0, baseline=0.0)
+    if missing == 12:
+        expected = replace(expected, valence_sigma=0.0, arousal_sigma=0.0)
+    assert row.face == expected
 
 
 def test_rows_read_back_as_written(tmp_path):
@@ -78,7 +86,7 @@ def test_a_file_without_rows_is_empty_not_wrong(tmp_path):
     [
         (lambda text: "", ["the header is ''", "it must be frame,time"]),
         (lambda text: text.replace("valence", "mood"), ["mood"]),
-        (lambda text: text[:-30], ["line 3", "fields instead of 24"]),
+        (lambda text: text[:-30], ["line 3", "fields instead of 31"]),
         (lambda text: text.replace("-0.500000", "nan", 1), ["line 2", "not finite"]),
         (lambda text: text.replace("0.875000", "much", 1), ["line 2", "much"]),
         (lambda text: "\udcff" + text, ["not a CSV file"]),

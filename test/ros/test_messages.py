@@ -10,16 +10,15 @@ import numpy as np
 import pytest
 from std_msgs.msg import Header
 
+from ast_net_ros.face_affect import FaceAffect, HeadPose
 from ast_net_ros.model import EMOTIONS
 from ast_net_ros.msg import ValenceArousal
-from ast_net_ros.pipeline import FaceAffect
 from ast_net_ros.ros.conversions import (
     affect_array,
     affect_message,
     compressed_message,
     face_affect,
     image_message,
-    is_finite,
     nanoseconds,
     region_of_interest,
     seconds,
@@ -27,12 +26,26 @@ from ast_net_ros.ros.conversions import (
 )
 from ast_net_ros.vision.image_decoding import decode_image
 
-FACE = FaceAffect("face_7", (10.0, 20.0, 30.0, 40.0), 0.5, -0.25, 0.75, (0.5, 0.5, 0, 0, 0, 0, 0, 0), 1.5)
+FACE = FaceAffect(
+    "face_7",
+    (10.0, 20.0, 30.0, 40.0),
+    *(0.5, -0.25, 0.75, (0.5, 0.5, 0, 0, 0, 0, 0, 0), 1.5),
+    detection_score=0.875,
+    landmarks=((20.5, 30.0), (32.0, 30.0), (26.0, 36.0), (21.0, 44.0), (31.0, 44.0)),
+    head_pose=HeadPose(0.125, -0.25, 0.5, (0.125, 0.25, 0.0625)),
+    engagement=0.625,
+    person_id="person_3",
+)
 SIZE = (640, 480)
 
 
 def test_a_face_survives_the_way_through_a_message() -> None:
     assert face_affect(affect_message(Header(), FACE, SIZE)) == FACE
+
+
+def test_what_is_not_known_stays_unknown_in_a_message() -> None:
+    plain = replace(FACE, landmarks=(), head_pose=None)
+    assert face_affect(affect_message(Header(), plain, SIZE)) == plain
 
 
 def test_the_message_names_the_emotions_in_the_models_order() -> None:
@@ -43,6 +56,7 @@ def test_an_array_without_faces_is_empty_and_has_the_header() -> None:
     header = Header(stamp=time_message(1_700_000_000_123_456_789), frame_id="optical")
     message = affect_array(header, "/image", [], SIZE)
     assert message.header == header and message.source == "/image" and message.faces == []
+    assert (message.image_width, message.image_height) == SIZE
 
 
 @pytest.mark.parametrize("stamp_ns", [0, 1, 999_999_999, 1_000_000_000, 1_795_451_440_536_039_295])
@@ -75,9 +89,11 @@ def test_values_are_clamped_in_the_precision_of_messages() -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_what_is_not_finite_is_seen(field: str, value: float) -> None:
     broken: dict[str, Any] = {field: value}
-    assert is_finite(FACE) and not is_finite(replace(FACE, **broken))
-    assert not is_finite(replace(FACE, emotions=(math.nan, *FACE.emotions[1:])))
-    assert not is_finite(replace(FACE, box=(math.nan, 0, 1, 1)))
+    assert FACE.is_finite and not replace(FACE, **broken).is_finite
+    assert not replace(FACE, emotions=(math.nan, *FACE.emotions[1:])).is_finite
+    assert not replace(FACE, box=(math.nan, 0, 1, 1)).is_finite
+    assert not replace(FACE, landmarks=((0.0, math.inf), *FACE.landmarks[1:])).is_finite
+    assert not replace(FACE, head_pose=HeadPose(math.nan, 0.0, 0.0, (1.0, 1.0, 1.0))).is_finite
 
 
 def test_pictures_come_out_of_their_messages_as_they_went_in() -> None:
