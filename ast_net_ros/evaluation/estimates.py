@@ -30,6 +30,7 @@ ESTIMATE_COLUMNS = (
 """The header. frame: from 0; time: seconds since the first frame; box: pixels; the rest as in FaceAffect."""
 
 _FORMER_COLUMNS = tuple(ESTIMATE_COLUMNS[:-count] for count in (7, 10, 12))  # without head; trust; sigma
+_UNKNOWN = (0.0, 0.0, 0.0, 1.0, *(0.0,) * 8)  # of the columns that those files lack
 
 
 class EstimatesError(ValueError):
@@ -124,11 +125,17 @@ def _parse_row(path: Path, line: int, row: Sequence[str], columns: int) -> Estim
     except ValueError as error:
         raise EstimatesError(f"estimates {path}, line {line}: {error}") from error
     x, y, width, height, valence, arousal, confidence, state_age, *others = numbers
-    emotions, others = tuple(others[: len(EMOTIONS)]), others[len(EMOTIONS) :]
-    face = FaceAffect(row[2], (x, y, width, height), valence, arousal, confidence, emotions, state_age)
-    face = replace(face, **dict(zip((*_SIGMA_COLUMNS, *_TRUST_COLUMNS), others)))
-    if head := others[5:]:
-        roll, pitch, yaw, *sigma, engagement = head
-        pose = HeadPose(roll, pitch, yaw, (sigma[0], sigma[1], sigma[2])) if any(sigma) else None
-        face = replace(face, head_pose=pose, engagement=engagement)
+    emotions, later = tuple(others[: len(EMOTIONS)]), others[len(EMOTIONS) :]
+    valence_sigma, arousal_sigma, score, quality, baseline, *head = (*later, *_UNKNOWN[len(later) :])
+    roll, pitch, yaw, *sigma, engagement = head
+    face = FaceAffect(
+        *(row[2], (x, y, width, height), valence, arousal, confidence, emotions, state_age),
+        valence_sigma=valence_sigma,
+        arousal_sigma=arousal_sigma,
+        detection_score=score,
+        quality=quality,
+        baseline=baseline,
+        head_pose=HeadPose(roll, pitch, yaw, (sigma[0], sigma[1], sigma[2])) if any(sigma) else None,
+        engagement=engagement,
+    )
     return EstimateRow(frame, time, face)
