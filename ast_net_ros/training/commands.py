@@ -62,8 +62,8 @@ def _sizes(option: str, text: str) -> tuple[int, ...]:
 @click.option("--widths", default="32,64,160,256", help="Channels of each stage of the CNN.")
 @click.option("--depths", default="1,2,2,2", help="Residual blocks of each stage.")
 @click.option("--init-from", type=FILE, help="Weights to start from: cnn.safetensors or ast_net.safetensors.")
-@click.option("--teacher", "teacher_path", type=FILE, help="Weights to distil, of either kind.")
-@click.option("--teacher-share", type=click.FloatRange(0, 1), default=0.5, help="Of the teacher in the targets.")
+@click.option("--teacher", "teacher_paths", type=FILE, multiple=True, help="Weights to distil; several are averaged.")
+@click.option("--teacher-share", type=click.FloatRange(0, 1), default=0.5, help="Of the teachers in the targets.")
 @click.option("--mixup-share", type=click.FloatRange(0, 1), default=0.0, help="Of the batches that mixup blends.")
 @click.option(
     "--final-strength", type=_SHARE, default=0.4, help="Strength of the augmentation at the end; it starts at 1."
@@ -85,7 +85,7 @@ def train_attributes_command(train_path: Path, valid_path: Path, output: Path, d
             f"--widths has {len(network.widths)} stages and --depths {len(network.depths)}; they must be as many"
         )
     initial_cnn = init_from_checkpoint(given["init_from"], network) if given["init_from"] else None
-    teacher = load_any_cnn(given["teacher_path"])[1] if given["teacher_path"] else None
+    teachers = [load_any_cnn(path)[1] for path in given["teacher_paths"]]
     train, valid = (
         open_faces(path, part, output, click.echo) for path, part in ((train_path, "train"), (valid_path, "valid"))
     )
@@ -93,7 +93,7 @@ def train_attributes_command(train_path: Path, valid_path: Path, output: Path, d
         f"face found in {train.found.mean():.1%} of {len(train)} training and {valid.found.mean():.1%} of {len(valid)}"
     )
     training = from_options(AttributeTraining, given)
-    best = train_attributes(train, valid, output, training, network, device, initial_cnn, teacher)
+    best = train_attributes(train, valid, output, training, network, device, initial_cnn, teachers)
     click.echo(f"best FER+ accuracy {best:.4f}: {output / 'cnn.safetensors'}")
 
 

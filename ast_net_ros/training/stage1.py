@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -48,7 +48,7 @@ class AttributeTraining:
     unaligned_share: float = 0.15  # of faces shown unaligned, so that the CNN tolerates poor landmarks
     final_strength: float = 0.4  # of the augmentation at the end; it falls linearly from 1
     rare_exponent: float = 0.25  # see `rarity_weights`
-    teacher_share: float = 0.5  # of the teacher's probabilities in the targets; the rest is the votes
+    teacher_share: float = 0.5  # of the teachers' probabilities in the targets; the rest is the votes
     mixup_share: float = 0.0  # of the batches that mixup blends; falls to 0 over the last 15 % of the run
     mixup_alpha: float = 0.3  # of its Beta distribution
     precision: str = "float32"  # or "bfloat16", for convolutions under autocast
@@ -63,7 +63,7 @@ def train_attributes(
     network: NetworkConfig | None = None,
     device: str = "cpu",
     initial_cnn: DiscreteEmotionCNN | None = None,
-    teacher: DiscreteEmotionCNN | None = None,
+    teachers: Sequence[DiscreteEmotionCNN] = (),
 ) -> float:
     """Train, or resume the run in `output`.
 
@@ -78,7 +78,7 @@ def train_attributes(
         network: Sizes of the CNN.
         device: "cpu", "cuda" or "cuda:N".
         initial_cnn: Weights to start from in place of random ones.
-        teacher: CNN to distil.
+        teachers: CNNs to distil; their probabilities are averaged.
 
     Returns:
         The best majority accuracy on `valid`, in [0, 1].
@@ -93,7 +93,7 @@ def train_attributes(
         "training": asdict(training),
         "network": asdict(network),
         "initial_cnn": {"digest": state_digest(initial_cnn) if initial_cnn else None},
-        "teacher": {"digest": state_digest(teacher) if teacher else None},
+        "teachers": {"digests": [state_digest(teacher) for teacher in teachers]},
     }
     model = (initial_cnn or DiscreteEmotionCNN(network)).to(engine.device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -106,8 +106,8 @@ def train_attributes(
     images = torch.from_numpy(np.stack([train.chips, train.images])).unsqueeze(2)  # aligned, unaligned
     votes = torch.from_numpy(vote_distribution(train.votes))
     targets = votes.expand(2, -1, -1)
-    if teacher:
-        targets = torch.lerp(targets, teacher_probabilities(teacher, train, device), training.teacher_share)
+    if teachers:
+        targets = torch.lerp(targets, teacher_probabilities(teachers, train, device), training.teacher_share)
     weights = rarity_weights(votes, training.rare_exponent)
     usable = int((weights > 0).sum())
     steps = math.ceil(usable / training.batch)

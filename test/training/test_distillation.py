@@ -35,10 +35,17 @@ def trained_like(sizes, seed=0):
 def test_a_teacher_does_not_mind_a_mirror():
     faces, teacher = random_faces(), trained_like(WIDE)
     mirrored = Faces(faces.images[:, :, ::-1], faces.votes, faces.duplicate, faces.chips[:, :, ::-1], faces.found)
-    probabilities = teacher_probabilities(teacher, faces)
+    probabilities = teacher_probabilities([teacher], faces)
     assert probabilities.shape == (2, 24, 8)
     torch.testing.assert_close(probabilities.sum(dim=2), torch.ones(2, 24))
-    torch.testing.assert_close(teacher_probabilities(teacher, mirrored), probabilities, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(teacher_probabilities([teacher], mirrored), probabilities, atol=1e-5, rtol=1e-4)
+
+
+def test_several_teachers_are_averaged():
+    faces, teachers = random_faces(), [trained_like(WIDE, seed) for seed in (1, 2)]
+    apart = [teacher_probabilities([teacher], faces) for teacher in teachers]
+    assert (apart[0] - apart[1]).abs().max() > 0.01
+    torch.testing.assert_close(teacher_probabilities(teachers, faces), (apart[0] + apart[1]) / 2)
 
 
 def test_mixup_blends_targets_as_it_blends_faces():
@@ -92,5 +99,5 @@ def test_a_student_follows_its_teacher_where_it_is_asked_to(tmp_path, share):
     teacher.emotions.weight.data.zero_()
     teacher.emotions.bias.data = torch.tensor([0.0, 0.0, 8.0, 0.0, 0.0, 0.0, 0.0, 0.0])  # always surprise
     training = AttributeTraining(epochs=8, batch=8, learning_rate=0.1, average_decay=0.5, teacher_share=share)
-    best = train_attributes(happy, surprised, tmp_path, training, WIDE, teacher=teacher)
+    best = train_attributes(happy, surprised, tmp_path, training, WIDE, teachers=[teacher])
     assert (best > 0.9) == (share == 1.0)

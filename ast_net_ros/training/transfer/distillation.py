@@ -5,6 +5,8 @@ Hinton et al. 2015 (arXiv:1503.02531); Zhang et al. 2018, mixup (arXiv:1710.0941
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -16,13 +18,22 @@ from ast_net_ros.training.data.faces import Faces
 _CONTRAST = 64.0  # grey values; of the standardised chips that mixup returns, so that the network's own step keeps them
 
 
-@torch.inference_mode()
-def teacher_probabilities(teacher: DiscreteEmotionCNN, faces: Faces, device: str = "cpu") -> Tensor:
-    """Ask a trained CNN for the emotions of each face, averaged with those of its mirror image.
+def teacher_probabilities(teachers: Sequence[DiscreteEmotionCNN], faces: Faces, device: str = "cpu") -> Tensor:
+    """Ask trained CNNs for the emotions of each face, averaged over them and over its mirror image.
+
+    Args:
+        teachers: At least one.
+        faces: N faces.
+        device: "cpu", "cuda" or "cuda:N".
 
     Returns:
         2 x N x 8 probabilities of the aligned chips and of the unaligned images.
     """
+    return torch.stack([_one_teacher(teacher, faces, device) for teacher in teachers]).mean(dim=0)
+
+
+@torch.inference_mode()
+def _one_teacher(teacher: DiscreteEmotionCNN, faces: Faces, device: str) -> Tensor:
     teacher.eval().to(device)
     parts = []
     for images in (faces.chips, faces.images):
