@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+IMAGE_ROTATIONS = (0, 90, 180, 270)
+"""Allowed values of `image_rotation`, degrees clockwise."""
+
 
 @dataclass(frozen=True)
 class ModelSettings:
@@ -31,6 +34,8 @@ class PipelineSettings:
     """How frames are processed. May change between two frames.
 
     Attributes:
+        image_rotation: Degrees by which frames must be turned clockwise so that faces stand upright, for a camera that
+            is mounted on its side or upside down; one of IMAGE_ROTATIONS. Boxes stay those of the frame as it is.
         score_threshold: Minimum score of a face detection, in [0, 1]. A face that has a track may score less than
             half of it for a while: it is turned, blurred or partly hidden.
         max_faces: Number of faces processed in a frame; the largest ones. At least 1.
@@ -48,6 +53,7 @@ class PipelineSettings:
             In [0, 0.5]; 0 switches it off.
     """
 
+    image_rotation: int = 0
     score_threshold: float = 0.7
     max_faces: int = 16
     min_face_pixels: float = 24.0

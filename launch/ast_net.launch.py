@@ -18,6 +18,7 @@ DEFAULT_CONFIG = PathJoinSubstitution([FindPackageShare("ast_net_ros"), "config"
 # Arguments that are parameters of the node; their values are parsed as YAML.
 PARAMETERS = {
     "image_topics": "further image topics, such as [/left/image_raw, /right/image_raw/compressed]",
+    "image_rotation": "0, 90, 180 or 270 degrees by which images must be turned clockwise so that faces stand upright",
     "device": "auto, cpu, cuda or cuda:N",
     "precision": "auto, float32, bfloat16 or float16",
     "runtime": "auto, onnxruntime or torch: the library that runs the network",

@@ -95,6 +95,7 @@ def test_a_user_error_is_one_line_on_stderr(tmp_path):
         (["annotate"], "Missing argument 'VIDEO...'"),
         (["annotate", "x.mp4"], "Missing option '--output'"),
         (["annotate", "x.mp4", "--output", "o", "--max-faces", "0"], "Invalid value for '--max-faces'"),
+        (["annotate", "x.mp4", "--output", "o", "--image-rotation", "45"], "45 is not one of 0, 90, 180, 270"),
         (["annotat"], "No such command 'annotat'"),
     ],
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ast_net_ros.settings import ModelSettings, PipelineSettings
+from ast_net_ros.settings import IMAGE_ROTATIONS, ModelSettings, PipelineSettings
 
 if TYPE_CHECKING:
     from ast_net_ros.pipeline import AffectPipeline
@@ -32,6 +32,18 @@ class EstimationSettings:
         return {**asdict(self.model), **asdict(self.pipeline)}
 
 
+class _Rotation(click.ParamType):
+    """One of IMAGE_ROTATIONS."""
+
+    name = "degrees"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number."""
+        if str(value) not in map(str, IMAGE_ROTATIONS):
+            self.fail(f"{value} is not one of {', '.join(map(str, IMAGE_ROTATIONS))}.", param, ctx)
+        return int(value)
+
+
 # name of the setting: (type, metavar, help)
 _OPTIONS: dict[str, tuple[click.ParamType, str | None, str]] = {
     "weights": (click.Path(), "PATH", "Weights file (.safetensors).  [default: packaged]"),
@@ -45,6 +57,11 @@ _OPTIONS: dict[str, tuple[click.ParamType, str | None, str]] = {
         click.Choice(["auto", "torch", "onnxruntime"]),
         None,
         "What computes the CNN; auto uses onnxruntime on a CPU.",
+    ),
+    "image_rotation": (
+        _Rotation(),
+        "[0|90|180|270]",
+        "Degrees by which frames must be turned clockwise so that faces stand upright.",
     ),
     "max_faces": (click.IntRange(1, 256), "N", "Only the N largest faces of a frame are processed."),
     "min_face_pixels": (click.FloatRange(1, 10_000), "N", "Faces narrower than this are ignored."),

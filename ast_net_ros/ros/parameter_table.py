@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Union
 
-from ast_net_ros.settings import ModelSettings, PipelineSettings
+from ast_net_ros.settings import IMAGE_ROTATIONS, ModelSettings, PipelineSettings
 
 Value = Union[bool, int, float, str, "list[str]"]
 
@@ -43,7 +43,7 @@ class ParameterSpec:
         unit: Unit of the value.
         low: Smallest value, inclusive.
         high: Largest value, inclusive.
-        choices: The allowed texts.
+        choices: The allowed values.
         check: Returns what is wrong with a value of the right type, or None.
     """
 
@@ -54,7 +54,7 @@ class ParameterSpec:
     unit: str = ""
     low: float | None = None
     high: float | None = None
-    choices: tuple[str, ...] = ()
+    choices: tuple[str | int, ...] = ()
     check: Callable[[Any], str | None] | None = None
 
     @property
@@ -68,7 +68,7 @@ class ParameterSpec:
         """The allowed values, for users; empty when every value of the type is allowed."""
         if self.low is not None and self.high is not None:
             return f"{_number(self.low)} to {_number(self.high)}"
-        return ", ".join(self.choices)
+        return ", ".join(map(str, self.choices))
 
 
 def _check_device(value: str) -> str | None:
@@ -133,6 +133,15 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         "Image topics in addition to `image`, raw or compressed. Empty entries are ignored.",
         Change.UNCONFIGURED,
         check=_check_topics,
+    ),
+    ParameterSpec(
+        "image_rotation",
+        _PIPELINE.image_rotation,
+        "Angle by which images must be turned clockwise so that faces stand upright, for a camera that is mounted on "
+        "its side or upside down. Messages keep the coordinates of the image as it is.",
+        Change.LIVE,
+        unit="degrees",
+        choices=IMAGE_ROTATIONS,
     ),
     ParameterSpec(
         "face_source",

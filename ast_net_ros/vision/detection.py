@@ -19,7 +19,7 @@ class Detection:
     Attributes:
         box: Left, top, width and height in pixels; may extend beyond the frame.
         landmarks: 5 x 2 float32 in pixels: left eye, right eye, nose tip, left and right mouth corner, where left and
-            right are those of the frame.
+            right are those of the frame with the face upright.
         score: The detector's confidence in [0, 1].
     """
 

@@ -13,6 +13,7 @@ from ast_net_ros.settings import PipelineSettings
 from ast_net_ros.vision.alignment import align_face
 from ast_net_ros.vision.detection import Detection, Detector
 from ast_net_ros.vision.optical_flow import FlowReference, follow_faces, make_reference
+from ast_net_ros.vision.rotation import detect_rotated
 from ast_net_ros.vision.tracking import CONTINUING_SCORE, intersection_over_union
 
 _STAMP_TOLERANCE = 1e-4  # seconds; cameras do not stamp to the microsecond
@@ -142,7 +143,7 @@ class FaceFinder:
     def _detect(self, frame: Frame, last: Sequence[Detection], settings: PipelineSettings) -> list[Detection]:
         """Detect faces; unlikely ones count only where the last frame had a face, which may have turned or blurred."""
         score = settings.score_threshold * CONTINUING_SCORE
-        found = self.detector.detect(frame.image, score, settings.detector_input_size)
+        found = detect_rotated(self.detector, frame.image, settings.image_rotation, score, settings.detector_input_size)
         return [
             face
             for face in found
@@ -174,5 +175,6 @@ def _follow(source: _Source, frame: Frame) -> bool:
 
 def _select(faces: Sequence[Detection], settings: PipelineSettings) -> list[int]:
     """Choose faces that are large enough by their indices, the largest first."""
-    wide = [index for index, face in enumerate(faces) if face.box[2] >= settings.min_face_pixels]
+    # A face is higher than wide, and lies on its side in a rotated image.
+    wide = [index for index, face in enumerate(faces) if min(face.box[2:]) >= settings.min_face_pixels]
     return sorted(wide, key=lambda index: -faces[index].box[2] * faces[index].box[3])[: settings.max_faces]

@@ -67,7 +67,7 @@ def face_quality(detection: Detection, chip: np.ndarray) -> FaceQuality:
     gradient = cv2.magnitude(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
     eyes, mouth = (_region_mean(gradient, region) for region in (_EYES, _MOUTH))
     return FaceQuality(
-        size=_ramp(detection.box[2], _WIDTH_LIMITS),
+        size=_ramp(min(detection.box[2:]), _WIDTH_LIMITS),
         sharpness=_ramp(detail / (contrast + 1.0), _SHARPNESS_LIMITS),
         light=min(_ramp(float(grey.mean()), _BRIGHTNESS_LIMITS), _ramp(contrast, _CONTRAST_LIMITS)),
         pose=_ramp(sideways_turn(detection.landmarks), _TURN_LIMITS),

@@ -146,6 +146,36 @@ def test_settings_take_effect_on_the_next_frame(pipeline, media):
     assert pipeline.process(image, 0.2) == []
 
 
+@pytest.mark.parametrize(
+    ("rotation", "code"),
+    [(90, cv2.ROTATE_90_COUNTERCLOCKWISE), (180, cv2.ROTATE_180), (270, cv2.ROTATE_90_CLOCKWISE)],
+)
+def test_a_rotated_camera_gives_the_estimates_of_an_upright_one(pipeline, distress_to_smile, rotation, code):
+    frames = distress_to_smile[:12]
+    upright = [pipeline.process(image, stamp, "/upright")[0] for stamp, image in frames]
+    pipeline.settings = PipelineSettings(image_rotation=rotation)
+    rotated = [pipeline.process(cv2.rotate(image, code), stamp, "/rotated") for stamp, image in frames]
+    height, width = frames[0][1].shape[:2]
+    for before, (after,) in zip(upright, rotated):
+        x, y, w, h = before.box
+        moved = {
+            90: (y, width - x - w, h, w),
+            180: (width - x - w, height - y - h, w, h),
+            270: (height - y - h, x, h, w),
+        }
+        # Optical flow follows the faces between two detections, to a fraction of a pixel.
+        assert after.box == pytest.approx(moved[rotation], abs=2.0)
+        assert (after.valence, after.arousal) == pytest.approx((before.valence, before.arousal), abs=0.05)
+        assert after.quality == pytest.approx(before.quality, abs=0.1)
+    assert len({faces[0].face_id for faces in rotated}) == 1
+
+
+def test_a_rotation_that_is_not_a_quarter_turn_is_refused(pipeline, distress_to_smile):
+    pipeline.settings = PipelineSettings(image_rotation=45)
+    with pytest.raises(ValueError, match=r"image_rotation is 45; use one of \(0, 90, 180, 270\)"):
+        pipeline.process(distress_to_smile[0][1], 0.0)
+
+
 def test_smoothing_steadies_without_moving_the_mean(pipeline, distress_to_smile):
     runs = {}
     for seconds in (0.0, 1.0):

@@ -184,6 +184,21 @@ def test_an_invalid_value_is_rejected_with_the_reason(client: Any, name: str, va
     assert reason in result.reason
 
 
+def test_a_camera_on_its_side_is_read_with_image_rotation(client: Any, face_frames: list[np.ndarray]) -> None:
+    upright = client.show(face_frames[0]).faces[0].roi
+    sideways = np.rot90(face_frames[0])  # the camera lies on its right side
+    assert client.set_parameter("image_rotation", 90).successful
+    refused = client.set_parameter("image_rotation", 45)
+    answer = client.show(sideways)
+    assert client.set_parameter("image_rotation", 0).successful
+    assert not refused.successful and "use one of 0, 90, 180, 270" in refused.reason
+    (face,) = answer.faces
+    width = face_frames[0].shape[1]
+    expected = (upright.y_offset, width - upright.x_offset - upright.width, upright.height, upright.width)
+    roi = (face.roi.x_offset, face.roi.y_offset, face.roi.width, face.roi.height)
+    assert roi == pytest.approx(expected, abs=2), "in pixels of the image as it was sent"
+
+
 def test_a_topic_name_can_select_compressed_images(client: Any, face_frames: list[np.ndarray]) -> None:
     publisher = client.create_publisher(CompressedImage, "right/compressed", 1)
     header = Header(stamp=time_message(client.next_stamp()), frame_id="right")
