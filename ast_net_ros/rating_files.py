@@ -3,6 +3,8 @@
 In: a CSV (time, valence, arousal), the .dat files of AVEC 2012, the JSON of an AFEW-VA clip. Out: arrays of times and
 of values in [-1, 1], NaN where a label is missing. Training and evaluation read labels here, so that both mean the
 same, except for the tables of a training manifest, which are stricter (training/data/datasets/manifest.py).
+
+The ratings that `ast_net rate` writes are such a CSV with a JSON file beside it: see ratings.py.
 """
 
 from __future__ import annotations
