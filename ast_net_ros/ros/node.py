@@ -23,36 +23,29 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
-from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.timer import Timer
-from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 
 from ast_net_ros.face_affect import primary_face
 from ast_net_ros.model import load_model
-from ast_net_ros.msg import ValenceArousal, ValenceArousalArray
 from ast_net_ros.pipeline import AffectPipeline
 from ast_net_ros.ros import parameters
 from ast_net_ros.ros.camera import Camera, ImageMessage
 from ast_net_ros.ros.cameras import Cameras
-from ast_net_ros.ros.conversions import affect_array
-from ast_net_ros.ros.debug_image import DebugImages
 from ast_net_ros.ros.diagnostics import estimation_status
 from ast_net_ros.ros.hri.input import HriInput
 from ast_net_ros.ros.hri.messages import TRACKED, HriMessages, load_hri_messages
-from ast_net_ros.ros.hri.output import HriOutput
 from ast_net_ros.ros.image_bridge import image_converter
 from ast_net_ros.ros.inference_thread import Estimate, InferenceThread
 from ast_net_ros.ros.latest_images import LatestImages
+from ast_net_ros.ros.output.outputs import QUEUE_DEPTH, Outputs
 from ast_net_ros.ros.runtime.log_bridge import bridge_logging
 from ast_net_ros.ros.runtime.spinning import StartError, run_node
 from ast_net_ros.ros.transitions import reject_impossible_transitions
 from ast_net_ros.vision.detection import Detection, make_detector
 
-QUEUE_DEPTH = 10
 WARM_UP_SIZE = (480, 640)  # height, width
 _HAS_POST_SET_CALLBACK = hasattr(LifecycleNode, "add_post_set_parameters_callback")  # since Iron
 
@@ -92,8 +85,7 @@ class AstNetNode(LifecycleNode):
         self._cameras = Cameras(self, self._values, self._on_image)
         self._hri_messages: HriMessages | None = None
         self._hri_input: HriInput | None = None
-        self._hri_output: HriOutput | None = None
-        self._outputs: list[LifecyclePublisher] = []
+        self._outputs: Outputs | None = None
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", QUEUE_DEPTH)
         self.create_service(Trigger, "~/reset", self._on_reset)
         # Transitions must run in the executor's thread, but the inference thread is the one that gives up.
@@ -138,7 +130,7 @@ class AstNetNode(LifecycleNode):
             # A random prefix keeps the ids of two runs apart in one recording or one subscriber's memory.
             prefix = f"face_{secrets.token_hex(2)}_"
             pipeline = AffectPipeline(model, detector, parameters.pipeline_settings(values), prefix)
-            self._create_publishers()
+            self._outputs = Outputs(self, values, self._hri_messages)
         except Exception as error:  # rclpy would hide it
             self._free()
             return self._fail(f"cannot configure: {_reason(error)}")
@@ -232,23 +224,7 @@ class AstNetNode(LifecycleNode):
         if self._inference is not None and self._inference.gave_up:  # unless a client has deactivated the node
             self.trigger_deactivate()
 
-    # Publishers, cameras, clean-up
-
-    def _create_publishers(self) -> None:
-        def create(message_type: type, topic: str) -> Any:
-            overrides = QoSOverridingOptions.with_default_policies()
-            publisher = self.create_lifecycle_publisher(
-                message_type, topic, QoSProfile(depth=QUEUE_DEPTH), qos_overriding_options=overrides
-            )
-            self._outputs.append(publisher)  # at once, so that _free destroys it if the next one fails
-            return publisher
-
-        self._faces = create(ValenceArousalArray, "~/faces")
-        self._primary = create(ValenceArousal, "~/valence_arousal")
-        self._debug = DebugImages(create(Image, "~/debug_image"), create(CompressedImage, "~/debug_image/compressed"))
-        if self._values["hri"]:
-            assert self._hri_messages is not None
-            self._hri_output = HriOutput(self, self._hri_messages, self._values["face_source"] == "detector")
+    # Cameras, clean-up
 
     def _topics(self) -> list[str]:
         if self._values["face_source"] == "hri":
@@ -272,17 +248,15 @@ class AstNetNode(LifecycleNode):
             self._inference.stop()
             self._inference = None
         self._hri_input = None
-        if self._hri_output is not None:
-            self._hri_output.clear()
+        if self._outputs is not None:
+            self._outputs.clear()
         if self._pipeline is not None:
             self._pipeline.reset()
 
     def _free(self) -> None:
-        while self._outputs:
-            self.destroy_lifecycle_publisher(self._outputs.pop())
-        if self._hri_output is not None:
-            self._hri_output.destroy()
-            self._hri_output = None
+        if self._outputs is not None:
+            self._outputs.destroy()
+            self._outputs = None
         self._pipeline = None
         gc.collect()
 
@@ -349,30 +323,22 @@ class AstNetNode(LifecycleNode):
 
     def _publish(self, estimate: Estimate) -> None:
         """Publish the faces of one image. Called by the inference thread."""
-        height, width = estimate.image_bgr.shape[:2]
+        primary = primary_face(estimate.faces)
         if self._hri_input is not None:
             faces = self._hri_input.with_detector_id(estimate.camera.topic, estimate.faces)
             if faces is None:  # the detector lost the face in the meantime; its reset is already requested
                 return
             estimate = replace(estimate, faces=faces)
-        array = affect_array(estimate.header, estimate.camera.topic, estimate.faces, (width, height))
-        self._faces.publish(array)
-        primary = primary_face(estimate.faces)
-        if primary is not None and self._hri_input is not None and primary.face_id != self._hri_input.primary_id():
-            primary = None
-        if primary is not None:
-            self._primary.publish(array.faces[estimate.faces.index(primary)])
-        if self._values["debug_image"]:
-            self._debug.publish(estimate)
-        if self._hri_output is not None:
-            self._hri_output.publish(estimate, self._values["track_timeout"])
+            primary = next((face for face in faces if face.face_id == self._hri_input.primary_id()), None)
+        assert self._outputs is not None
+        self._outputs.publish(estimate, primary)
 
     def _on_timer(self) -> None:
         """Check the cameras and publish the diagnostics, once a second."""
         message = DiagnosticArray()
         message.header.stamp = self.get_clock().now().to_msg()
-        if self._hri_output is not None:
-            self._hri_output.expire(self._values["track_timeout"])
+        if self._outputs is not None:
+            self._outputs.expire()
         faces = [] if self._hri_input is None else [self._hri_input.status(self._values["no_image_timeout"])]
         status = estimation_status(
             self.get_name(), self._state, self._stop_reason, self._pipeline, self._inference, self._values

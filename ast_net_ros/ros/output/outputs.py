@@ -1,0 +1,91 @@
+"""What the node publishes of each image: all faces, the primary face, debug images, and ROS4HRI topics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
+from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CompressedImage, Image
+
+from ast_net_ros.face_affect import FaceAffect
+from ast_net_ros.msg import ValenceArousal, ValenceArousalArray
+from ast_net_ros.ros.conversions import affect_array
+from ast_net_ros.ros.hri.messages import HriMessages
+from ast_net_ros.ros.hri.output import HriOutput
+from ast_net_ros.ros.inference_thread import Estimate
+from ast_net_ros.ros.output.debug_image import DebugImages
+
+QUEUE_DEPTH = 10
+
+
+class Outputs:
+    """The lifecycle publishers of the estimates, from configuring to cleaning up.
+
+    Args:
+        node: The node that publishes.
+        values: The node's parameters; read at every use.
+        hri_messages: The message classes of ROS4HRI, if it is used.
+    """
+
+    def __init__(self, node: LifecycleNode, values: Mapping[str, Any], hri_messages: HriMessages | None):
+        self._node, self._values = node, values
+        self._publishers: list[LifecyclePublisher] = []
+        self._hri: HriOutput | None = None
+        try:
+            self._faces = self._create(ValenceArousalArray, "~/faces")
+            self._primary = self._create(ValenceArousal, "~/valence_arousal")
+            self._debug = DebugImages(
+                self._create(Image, "~/debug_image"), self._create(CompressedImage, "~/debug_image/compressed")
+            )
+            if values["hri"]:
+                assert hri_messages is not None
+                self._hri = HriOutput(node, hri_messages, values["face_source"] == "detector")
+        except BaseException:
+            self.destroy()
+            raise
+
+    def publish(self, estimate: Estimate, primary: FaceAffect | None) -> None:
+        """Publish the faces of one image.
+
+        Args:
+            estimate: The image and its faces.
+            primary: Which of them is the primary face, if any.
+        """
+        height, width = estimate.image_bgr.shape[:2]
+        array = affect_array(estimate.header, estimate.camera.topic, estimate.faces, (width, height))
+        self._faces.publish(array)
+        if primary is not None:
+            self._primary.publish(array.faces[estimate.faces.index(primary)])
+        if self._values["debug_image"]:
+            self._debug.publish(estimate)
+        if self._hri is not None:
+            self._hri.publish(estimate, self._values["track_timeout"])
+
+    def expire(self) -> None:
+        """Remove the ROS4HRI faces of cameras that have become silent. Call it once a second."""
+        if self._hri is not None:
+            self._hri.expire(self._values["track_timeout"])
+
+    def clear(self) -> None:
+        """Remove all ROS4HRI faces."""
+        if self._hri is not None:
+            self._hri.clear()
+
+    def destroy(self) -> None:
+        """Destroy the publishers."""
+        while self._publishers:
+            self._node.destroy_lifecycle_publisher(self._publishers.pop())
+        if self._hri is not None:
+            self._hri.destroy()
+            self._hri = None
+
+    def _create(self, message_type: type, topic: str) -> LifecyclePublisher:
+        overrides = QoSOverridingOptions.with_default_policies()
+        publisher = self._node.create_lifecycle_publisher(
+            message_type, topic, QoSProfile(depth=QUEUE_DEPTH), qos_overriding_options=overrides
+        )
+        self._publishers.append(publisher)
+        return publisher
