@@ -23,6 +23,7 @@ from ast_net_ros.model.resting_baseline import RestingBaseline
 from ast_net_ros.settings import PipelineSettings
 from ast_net_ros.vision.appearance import describe
 from ast_net_ros.vision.detection import Detection, Detector, make_detector
+from ast_net_ros.vision.engagement import Engagement
 from ast_net_ros.vision.face_finder import FaceFinder, FoundFaces, Frame
 from ast_net_ros.vision.head_pose import estimate_head_pose
 from ast_net_ros.vision.quality import QUALITY_THRESHOLD, face_quality
@@ -34,15 +35,24 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass
+class _FaceMemory:
+    """What is remembered of one face from frame to frame."""
+
+    face_id: str
+    state: FaceState
+    engagement: Engagement = field(default_factory=Engagement)
+    smoothed: tuple[float, float, float] | None = None  # stamp, valence, arousal
+    baseline: RestingBaseline | None = None  # resting valence
+
+
+@dataclass
 class _Source:
-    """The tracks and states of one camera."""
+    """The tracks and faces of one camera."""
 
     tracker: FaceTracker = field(default_factory=FaceTracker)
     tracks: list[Track | None] = field(default_factory=list)  # of the faces of the last frame
     names: dict[int, str] = field(default_factory=dict)  # track number -> face_id
-    states: dict[str, FaceState] = field(default_factory=dict)  # face_id -> recurrent state
-    smoothed: dict[str, tuple[float, float, float]] = field(default_factory=dict)  # face_id -> stamp, valence, arousal
-    baselines: dict[str, RestingBaseline] = field(default_factory=dict)  # face_id -> resting valence
+    memories: dict[str, _FaceMemory] = field(default_factory=dict)  # by face_id
     stamp: float | None = None
     last_stamp: float | None = None  # of the frame before
 
@@ -50,9 +60,7 @@ class _Source:
         self.tracker.reset()
         self.tracks = []
         self.names.clear()
-        self.states.clear()
-        self.smoothed.clear()
-        self.baselines.clear()
+        self.memories.clear()
 
 
 @dataclass(frozen=True)
@@ -63,8 +71,7 @@ class _FaceObservation:
     frame: Frame
     detection: Detection
     chip: np.ndarray
-    face_id: str
-    state: FaceState
+    memory: _FaceMemory
 
 
 class AffectPipeline:
@@ -175,9 +182,10 @@ class AffectPipeline:
                 observations += self._track(index, faces, settings)
         results: list[list[FaceAffect]] = [[] for _ in found]
         if observations:
-            for observation, affect in zip(observations, self._affect(observations)):
-                affect = self._subtract_baseline(affect, observation.frame, settings.personal_baseline)
-                affect = self._smooth(affect, observation.frame, settings.smoothing_time_constant)
+            for observation, affect in zip(observations, self._affect(observations, settings)):
+                memory, stamp = observation.memory, observation.frame.stamp
+                affect = _subtract_baseline(affect, memory, stamp, settings.personal_baseline)
+                affect = _smooth(affect, memory, stamp, settings.smoothing_time_constant)
                 results[observation.frame_index].append(affect)
         return results
 
@@ -199,7 +207,7 @@ class AffectPipeline:
         if source.stamp is not None and not 0 <= frame.stamp - source.stamp <= settings.max_time_gap:
             logger.warning(
                 "source '%s': stamps jumped by %+.3f s; %d face states are reset",
-                frame.source, frame.stamp - source.stamp, len(source.states),
+                frame.source, frame.stamp - source.stamp, len(source.memories),
             )  # fmt: skip
             source.reset()
         source.last_stamp, source.stamp = source.stamp, frame.stamp
@@ -227,76 +235,75 @@ class AffectPipeline:
             if track.number not in source.names:
                 source.names[track.number] = f"{self._id_prefix}{next(self._numbers)}"
             face_id = source.names[track.number]
-            state = source.states.get(face_id)
-            # A face that is tracked but not estimated, because the network fails, loses its state like an unseen one.
-            if state is None or frame.stamp - state.last > source.tracker.timeout:
-                state = source.states[face_id] = FaceState(frame.stamp)
-            observations.append(_FaceObservation(index, frame, detection, chip, face_id, state))
+            memory = source.memories.get(face_id)
+            # A face that is tracked but not estimated, because the network fails, is forgotten like an unseen one.
+            if memory is None or frame.stamp - memory.state.last > source.tracker.timeout:
+                memory = source.memories[face_id] = _FaceMemory(face_id, FaceState(frame.stamp))
+            observations.append(_FaceObservation(index, frame, detection, chip, memory))
         alive = {track.number for track in source.tracker.tracks}
         for number in [n for n in source.names if n not in alive]:
-            ended = source.names.pop(number)
-            source.states.pop(ended, None)
-            source.smoothed.pop(ended, None)
-            source.baselines.pop(ended, None)
+            source.memories.pop(source.names.pop(number), None)
         return observations
 
-    def _affect(self, observations: list[_FaceObservation]) -> Iterator[FaceAffect]:
+    def _affect(self, observations: list[_FaceObservation], settings: PipelineSettings) -> Iterator[FaceAffect]:
         """Run the network on all faces of all frames at once."""
         with self._timed("encode"):
             attributes, emotions = self.model.encode(np.stack([o.chip for o in observations]))
         with self._timed("step"):
-            states, stamps = [o.state for o in observations], [o.frame.stamp for o in observations]
+            states, stamps = [o.memory.state for o in observations], [o.frame.stamp for o in observations]
             output = advance(self.model, states, attributes, stamps)
             arrays = (output.affect, output.sigma, confidence(output.sigma), emotions)
         for observation, (valence, arousal), sigma, certainty, probabilities in zip(
             observations, *(array.tolist() for array in arrays)
         ):
+            memory, stamp = observation.memory, observation.frame.stamp
             quality = face_quality(observation.detection, observation.chip).score
+            pose = _head_pose(observation.detection.landmarks)
             yield FaceAffect(
-                face_id=observation.face_id,
+                face_id=memory.face_id,
                 box=_clip(observation.detection.box, observation.frame.image),
                 valence=valence,
                 arousal=arousal,
                 confidence=certainty * min(1.0, quality / QUALITY_THRESHOLD),
                 emotions=tuple(probabilities),
-                state_age=observation.state.age,
+                state_age=memory.state.age,
                 valence_sigma=sigma[0],
                 arousal_sigma=sigma[1],
                 detection_score=observation.detection.score,
                 quality=quality,
                 landmarks=tuple((x, y) for x, y in observation.detection.landmarks.tolist()),
-                head_pose=_head_pose(observation.detection.landmarks),
+                head_pose=pose,
+                engagement=memory.engagement.update(stamp, pose, settings.engagement_window),
             )
-
-    def _subtract_baseline(self, affect: FaceAffect, frame: Frame, limit: float) -> FaceAffect:
-        """Make valence relative to the person's own at rest."""
-        baselines = self._sources[frame.source].baselines
-        if limit <= 0:
-            baselines.clear()
-            return affect
-        baseline = baselines.get(affect.face_id)
-        if baseline is None or baseline.limit != limit:
-            baseline = baselines[affect.face_id] = RestingBaseline(limit)
-        resting = baseline.update(frame.stamp, affect.valence, affect.arousal, affect.emotions)
-        return replace(affect, valence=min(max(affect.valence - resting, -1.0), 1.0), baseline=resting)
-
-    def _smooth(self, affect: FaceAffect, frame: Frame, time_constant: float) -> FaceAffect:
-        """Apply the exponential filter to valence and arousal."""
-        smoothed = self._sources[frame.source].smoothed
-        before = smoothed.get(affect.face_id)
-        if time_constant > 0 and before is not None:
-            share = 1 - math.exp(-(frame.stamp - before[0]) / time_constant)
-            valence = before[1] + share * (affect.valence - before[1])
-            arousal = before[2] + share * (affect.arousal - before[2])
-            affect = replace(affect, valence=valence, arousal=arousal)
-        smoothed[affect.face_id] = (frame.stamp, affect.valence, affect.arousal)
-        return affect
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
         began = time.perf_counter()
         yield
         self.timings[stage] += time.perf_counter() - began
+
+
+def _subtract_baseline(affect: FaceAffect, memory: _FaceMemory, stamp: float, limit: float) -> FaceAffect:
+    """Make valence relative to the person's own at rest."""
+    if limit <= 0:
+        memory.baseline = None
+        return affect
+    if memory.baseline is None or memory.baseline.limit != limit:
+        memory.baseline = RestingBaseline(limit)
+    resting = memory.baseline.update(stamp, affect.valence, affect.arousal, affect.emotions)
+    return replace(affect, valence=min(max(affect.valence - resting, -1.0), 1.0), baseline=resting)
+
+
+def _smooth(affect: FaceAffect, memory: _FaceMemory, stamp: float, time_constant: float) -> FaceAffect:
+    """Apply the exponential filter to valence and arousal."""
+    before = memory.smoothed
+    if time_constant > 0 and before is not None:
+        share = 1 - math.exp(-(stamp - before[0]) / time_constant)
+        valence = before[1] + share * (affect.valence - before[1])
+        arousal = before[2] + share * (affect.arousal - before[2])
+        affect = replace(affect, valence=valence, arousal=arousal)
+    memory.smoothed = (stamp, affect.valence, affect.arousal)
+    return affect
 
 
 def _head_pose(landmarks: np.ndarray) -> HeadPose | None:

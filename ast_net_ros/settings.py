@@ -51,6 +51,8 @@ class PipelineSettings:
             0 publishes the estimates unfiltered.
         personal_baseline: Largest correction of a person's resting valence, which is learned while the face is at rest.
             In [0, 0.5]; 0 switches it off.
+        engagement_window: Engagement is the share of this time for which a face was turned to the camera. Seconds,
+            above 0.
     """
 
     image_rotation: int = 0
@@ -63,3 +65,4 @@ class PipelineSettings:
     max_time_gap: float = 5.0
     smoothing_time_constant: float = 0.0
     personal_baseline: float = 0.0
+    engagement_window: float = 3.0

@@ -92,6 +92,11 @@ _OPTIONS: dict[str, tuple[click.ParamType, str | None, str]] = {
         "V",
         "Subtract each person's resting valence, at most V; 0 does not.",
     ),
+    "engagement_window": (
+        click.FloatRange(0.1, 60),
+        "S",
+        "Engagement is the share of the last S seconds for which a face was turned to the camera.",
+    ),
 }
 
 

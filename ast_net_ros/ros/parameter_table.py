@@ -263,6 +263,15 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         high=0.5,
     ),
     ParameterSpec(
+        "engagement_window",
+        _PIPELINE.engagement_window,
+        "Engagement is the share of this time for which a face was turned to the camera.",
+        Change.LIVE,
+        unit="s",
+        low=0.1,
+        high=60.0,
+    ),
+    ParameterSpec(
         "debug_image", True, "Publish `~/debug_image` and its compressed form while they have subscribers.", Change.LIVE
     ),
     ParameterSpec(

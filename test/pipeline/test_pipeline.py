@@ -72,6 +72,18 @@ def test_distress_turns_into_a_smile_under_one_id(pipeline, distress_to_smile):
     assert seen[-1].state_age == pytest.approx(distress_to_smile[-1][0] - distress_to_smile[0][0], abs=0.2)
 
 
+def test_engagement_rises_while_a_face_is_turned_to_the_camera_and_ends_with_the_track(pipeline, distress_to_smile):
+    pipeline.settings = PipelineSettings(engagement_window=2.0)
+    values = []
+    for stamp, image in distress_to_smile:
+        for face in pipeline.process(image, stamp):
+            assert face.head_pose is not None and len(face.landmarks) == 5
+            values.append(face.engagement)
+    assert values[0] == 0 and max(values) == 1 and all(0 <= value <= 1 for value in values)
+    (again,) = pipeline.process(distress_to_smile[-1][1], distress_to_smile[-1][0] + 4.0)
+    assert again.engagement == 0
+
+
 def test_neutral_turns_into_a_grin_and_valence_rises(pipeline, media):
     faces = [pipeline.process(image, stamp) for stamp, image in _frames(media / "single_face.mp4", every=2)]
     valence = [face[0].valence for face in faces if face]
