@@ -6,20 +6,34 @@ The referee is py-motmetrics 1.4. Its own distance functions do not run with Num
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import motmetrics
 import numpy as np
 
-from ast_net_ros.vision.tracking import AssociationSettings, FaceTracker, intersection_over_union
-from tracking.observations import SURE_SCORE, ObservedFrame, ObservedScene, at_rate
-from tracking.scenes import Box
+from ast_net_ros.pipeline import AffectPipeline
+from ast_net_ros.vision.detection import Detector
+from ast_net_ros.vision.tracking import FaceTracker, intersection_over_union
+from tracking.actors import Box
+from tracking.observations import SURE_SCORE, AnyFrame, ObservedFrame, at_rate, observe
+from tracking.scenes import Scene, TrueFace
 
-RATES = (30, 15, 10, 5)
+Row = list[tuple[int, Box]]  # track numbers and boxes of one frame
 DROPS = (0.0, 0.15)
 _VISIBLE, _PRESENT = 0.5, 0.2  # share of a face that must be seen to count, and to be there at all
 _MATCH = 0.5  # overlap
+
+
+@dataclass(frozen=True)
+class RenderedFrame:
+    """One frame of a scene: time in seconds, BGR image, and who is where."""
+
+    time: float
+    image: np.ndarray
+    truth: list[TrueFace]
 
 
 @dataclass(frozen=True)
@@ -45,20 +59,51 @@ class Result:
         return overall | {"splits": self.splits, "merges": self.merges}
 
 
-def evaluate(scenes: Sequence[ObservedScene], rate: int, settings: AssociationSettings | None = None) -> Result:
-    """Track all scenes at a rate, each without and with lost frames."""
-    results = [
-        _referee(frames, _track(frames, settings))
-        for number, scene in enumerate(scenes)
-        for drop in DROPS
-        if (frames := at_rate(scene, rate, drop, seed=number))
-    ]
+def evaluate(scene: Scene, number: int, rates: Sequence[int], detector: Detector) -> dict[int, Result]:
+    """Track a scene at several rates, each without and with lost frames, from the detections in every frame.
+
+    Args:
+        scene: To render.
+        number: Of the scene; decides which frames are lost.
+        rates: Frames a second.
+        detector: Finds the faces.
+    """
+    observed = observe(scene, detector).frames
+    return {rate: combined(_lossy_runs(observed, number, rate, _track)) for rate in rates}
+
+
+def evaluate_pipeline(scene: Scene, number: int, rates: Sequence[int], pipeline: AffectPipeline) -> dict[int, Result]:
+    """Run a scene through the whole pipeline, with optical flow between detections; otherwise like `evaluate`."""
+    frames = [RenderedFrame(*parts) for parts in scene.frames()]
+    return {rate: combined(_lossy_runs(frames, number, rate, partial(_estimate, pipeline))) for rate in rates}
+
+
+def combined(results: Iterable[Result]) -> Result:
+    """Take several results together."""
+    results = list(results)
     accumulators = [accumulator for result in results for accumulator in result.accumulators]
     return Result(accumulators, sum(r.splits for r in results), sum(r.merges for r in results))
 
 
-def _track(frames: Sequence[ObservedFrame], settings: AssociationSettings | None) -> list[list[tuple[int, Box]]]:
-    tracker = FaceTracker(sure_score=SURE_SCORE, settings=settings)
+def _lossy_runs(
+    frames: Sequence[AnyFrame], number: int, rate: int, track: Callable[[Sequence[AnyFrame]], list[Row]]
+) -> Iterator[Result]:
+    for drop in DROPS:
+        kept = at_rate(frames, rate, drop, seed=number)
+        yield _referee(kept, track(kept))
+
+
+def _estimate(pipeline: AffectPipeline, frames: Sequence[RenderedFrame]) -> list[Row]:
+    pipeline.reset()
+    rows = []
+    for frame in frames:
+        faces = pipeline.process(frame.image, frame.time)
+        rows.append([(int(face.face_id.rpartition("_")[2]), face.box) for face in faces])
+    return rows
+
+
+def _track(frames: Sequence[ObservedFrame]) -> list[Row]:
+    tracker = FaceTracker(sure_score=SURE_SCORE)
     rows = []
     for frame in frames:
         tracks = tracker.update(frame.detections, frame.appearances, frame.time)
@@ -67,7 +112,7 @@ def _track(frames: Sequence[ObservedFrame], settings: AssociationSettings | None
     return rows
 
 
-def _referee(frames: Sequence[ObservedFrame], rows: Sequence[list[tuple[int, Box]]], timeout: float = 1.0) -> Result:
+def _referee(frames: Sequence[Any], rows: Sequence[Row], timeout: float = 1.0) -> Result:
     """Compare tracks with the truth. Who was away for longer than `timeout` begins another stay, as for the tracker."""
     accumulator = motmetrics.MOTAccumulator(auto_id=False)
     last_seen: dict[str, float] = {}

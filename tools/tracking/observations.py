@@ -1,14 +1,13 @@
 """Rendered scenes as the tracker gets them: what the detector finds in each frame, and who is there.
 
-In: scenes. Out: observations, kept in a file, so that thresholds are chosen without rendering again.
+In: scenes. Out: observations.
 """
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from ast_net_ros.vision.detection import Detection, Detector
 from ast_net_ros.vision.tracking import CONTINUING_SCORE
 from tracking.scenes import RATE, Scene, TrueFace
 
+AnyFrame = TypeVar("AnyFrame")
 SURE_SCORE = 0.7  # the default of score_threshold
 
 
@@ -36,7 +36,6 @@ class ObservedScene:
     """A scene at RATE frames a second."""
 
     name: str
-    kind: str
     frames: list[ObservedFrame]
 
 
@@ -47,21 +46,22 @@ def observe(scene: Scene, detector: Detector) -> ObservedScene:
         found = detector.detect(image, SURE_SCORE * CONTINUING_SCORE)
         appearances = [describe(image, face.landmarks, align_face(image, face.landmarks)) for face in found]
         frames.append(ObservedFrame(time, truth, found, appearances))
-    return ObservedScene(scene.name, scene.kind, frames)
+    return ObservedScene(scene.name, frames)
 
 
-def at_rate(scene: ObservedScene, rate: int, drop: float, seed: int) -> list[ObservedFrame]:
+def at_rate(frames: Sequence[AnyFrame], rate: int, drop: float, seed: int) -> list[AnyFrame]:
     """Frames of a scene at a lower rate.
 
     Args:
-        scene: At RATE.
+        frames: At RATE.
         rate: Frames a second, a divisor of RATE.
         drop: Probability that a frame is lost; half of the losses take the next frame along.
         seed: Of the losses.
     """
     rng = np.random.default_rng(seed)
-    kept, lost = [], 0
-    for frame in scene.frames[:: RATE // rate]:
+    kept: list[AnyFrame] = []
+    lost = 0
+    for frame in frames[:: RATE // rate]:
         if lost:
             lost -= 1
         elif rng.random() < drop:
@@ -69,14 +69,3 @@ def at_rate(scene: ObservedScene, rate: int, drop: float, seed: int) -> list[Obs
         else:
             kept.append(frame)
     return kept
-
-
-def save(path: Path, scenes: Sequence[ObservedScene]) -> None:
-    """Keep observations in a file of this tool's own."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(pickle.dumps(list(scenes)))
-
-
-def load(path: Path) -> list[ObservedScene]:
-    """Read what `save` wrote on this machine. Never give it a file of somebody else's: it is a pickle."""
-    return pickle.loads(path.read_bytes())

@@ -64,7 +64,7 @@ def test_a_turning_head_keeps_one_id_at_every_rate(man, detector):
 
     scene = observe(scenes.Scene("turning", "turning", ((man, turning),)), detector)
     for rate in (30, 15, 10, 5):
-        assert set(_ids(at_rate(scene, rate, 0.0, 0))["man"]) == {1}
+        assert set(_ids(at_rate(scene.frames, rate, 0.0, 0))["man"]) == {1}
 
 
 def test_one_person_in_place_of_another_gets_an_id(man, woman, detector):
@@ -76,7 +76,7 @@ def test_one_person_in_place_of_another_gets_an_id(man, woman, detector):
 
     scene = observe(scenes.Scene("replacing", "replacing", ((man, first), (woman, second))), detector)
     for rate in (30, 15, 10, 5):
-        ids = _ids(at_rate(scene, rate, 0.0, 0))
+        ids = _ids(at_rate(scene.frames, rate, 0.0, 0))
         assert set(ids["man"]).isdisjoint(ids["woman"])
 
 
