@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -106,8 +107,10 @@ def train_attributes(
     images = torch.from_numpy(np.stack([train.chips, train.images])).unsqueeze(2)  # aligned, unaligned
     votes = torch.from_numpy(vote_distribution(train.votes))
     targets = votes.expand(2, -1, -1)
+    autocast = partial(torch.autocast, engine.device.type, torch.bfloat16, enabled=training.precision == "bfloat16")
     if teachers:
-        targets = torch.lerp(targets, teacher_probabilities(teachers, train, device), training.teacher_share)
+        with autocast():
+            targets = torch.lerp(targets, teacher_probabilities(teachers, train, device), training.teacher_share)
     weights = rarity_weights(votes, training.rare_exponent)
     usable = int((weights > 0).sum())
     steps = math.ceil(usable / training.batch)
@@ -126,7 +129,7 @@ def train_attributes(
             chips = augment(images[unaligned, chosen].to(engine.device).float(), generator, strength)
             if float(torch.rand((), generator=generator)) < training.mixup_share * min(1.0, (1 - done) / 0.15):
                 chips, wanted = mixup(chips, wanted, training.mixup_alpha, generator)
-            with torch.autocast(engine.device.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
+            with autocast():
                 _, logits = model(chips.to(memory_format=torch.channels_last))
             loss = vote_cross_entropy(logits, wanted)
             engine.step(loss, model, optimizer, largest_norm=5.0)

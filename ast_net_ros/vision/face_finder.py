@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from ast_net_ros.vision.tracking import CONTINUING_SCORE, intersection_over_unio
 
 _STAMP_TOLERANCE = 1e-4  # seconds; cameras do not stamp to the microsecond
 _CONTINUING_OVERLAP = 0.3  # of an unlikely detection with a face of the last frame
+_CROSSING_OVERLAP = 0.05  # of two followed faces: optical flow would drift from the hidden one onto the other
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,8 @@ class FaceFinder:
 
         Args:
             frame: Its detections are used where it has any; else its faces are detected when the detection interval
-                has passed, when the settings have changed or when a face was lost, and followed otherwise. Those below
+                has passed, when the settings have changed, when a face was lost or when two faces overlap, and followed
+                otherwise. Those below
                 `score_threshold` are near a face of the last frame and meant to continue its track only.
             settings: Apply to this frame.
 
@@ -164,13 +167,18 @@ def _follow(source: _Source, frame: Frame) -> bool:
         source.followed = []
         return True
     followed = follow_faces(source.reference, frame.image) if source.reference else None
-    if followed is None:
+    if followed is None or _faces_cross(followed.faces):
         return False
     assert source.settings is not None
     source.followed = _select(followed.faces, source.settings)
     source.faces = [followed.faces[index] for index in source.followed]
     source.reference = replace(followed, faces=source.faces)
     return True
+
+
+def _faces_cross(faces: Sequence[Detection]) -> bool:
+    pairs = itertools.combinations(faces, 2)
+    return any(intersection_over_union(a.box, b.box) > _CROSSING_OVERLAP for a, b in pairs)
 
 
 def _select(faces: Sequence[Detection], settings: PipelineSettings) -> list[int]:
