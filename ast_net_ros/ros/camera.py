@@ -93,6 +93,7 @@ class Camera:
         on_incompatible: Callable[[Camera], None],
     ) -> None:
         """Create the subscription: of the type that is published, else by the topic's name, else raw."""
+        self._sequence_number = None  # of a former subscription, after which nothing was lost
         offered = offered_types(node, self.topic) & set(_MESSAGE_CLASSES)
         if offered and self.message_type not in offered:
             self.message_type = sorted(offered)[0]
@@ -110,6 +111,11 @@ class Camera:
         if self._subscription is not None:
             node.destroy_subscription(self._subscription)
             self._subscription = None
+
+    @property
+    def is_subscribed(self) -> bool:
+        """Whether there is a subscription."""
+        return self._subscription is not None
 
     def warn_throttled(self, problem: str, logger: Any) -> None:
         """Log a problem with an image, at most one in WARNING_PERIOD seconds."""
@@ -147,7 +153,7 @@ class Camera:
             required: Whether a missing publisher is an issue.
         """
         qos_issue = self.qos_issue(node)
-        if qos_issue or time.monotonic() - (self.last_received or since) < timeout:
+        if qos_issue or time.monotonic() - max(self.last_received or since, since) < timeout:
             return qos_issue
         if self.publishers:
             count = f"{self.publishers} publisher{'s' if self.publishers > 1 else ''}"

@@ -32,17 +32,29 @@ class Cameras:
         self._cameras: dict[str, Camera] = {}
         self._histories: dict[str, CountHistory] = {}
         self._started_at = time.monotonic()
+        self._paused_at: float | None = None
 
     @property
     def topics(self) -> list[str]:
         """The subscribed topics."""
         return list(self._cameras)
 
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is subscribed to for the time being."""
+        return self._paused_at is not None
+
+    @property
+    def paused_for(self) -> float:
+        """Seconds since `pause`; 0 while not paused."""
+        return 0.0 if self._paused_at is None else time.monotonic() - self._paused_at
+
     def add(self, topic: str) -> None:
-        """Subscribe to a topic (its fully resolved name)."""
+        """Subscribe to a topic (its fully resolved name), if not paused."""
         self._cameras[topic] = Camera(topic)
         self._histories[topic] = CountHistory()
-        self._subscribe(self._cameras[topic])
+        if not self.paused:
+            self._subscribe(self._cameras[topic])
 
     def remove(self, topic: str) -> None:
         """Unsubscribe from a topic."""
@@ -50,9 +62,24 @@ class Cameras:
         del self._histories[topic]
 
     def clear(self) -> None:
-        """Unsubscribe from all topics."""
+        """Unsubscribe from all topics; a pause ends."""
         for topic in self.topics:
             self.remove(topic)
+        self._paused_at = None
+
+    def pause(self) -> None:
+        """Unsubscribe from all topics until `resume`."""
+        if not self.paused:
+            self._paused_at = time.monotonic()
+        for camera in self._cameras.values():
+            camera.unsubscribe(self._node)
+
+    def resume(self) -> None:
+        """Subscribe to all topics again."""
+        if self.paused:
+            self._paused_at, self._started_at = None, time.monotonic()
+            for camera in self._cameras.values():
+                self._subscribe(camera)
 
     def has_received(self, topic: str) -> bool:
         """Return whether an image has arrived on a topic."""
@@ -76,14 +103,15 @@ class Cameras:
     def _check(self, camera: Camera, tracks: int) -> DiagnosticStatus:
         node, logger = self._node, self._node.get_logger()
         camera.publishers = node.count_publishers(camera.topic)
-        if camera.needs_other_type(node):
+        if not self.paused and camera.needs_other_type(node):
             camera.unsubscribe(node)
             self._subscribe(camera)
             logger.info(f"camera {camera.topic}: its publisher sends {camera.message_type}")
         # `image` may stay unused when other topics are configured.
         required = len(self._cameras) == 1 or camera.topic != node.resolve_topic_name("image")
         timeout = self._values["no_image_timeout"]
-        self._log_issue(camera, camera.find_issue(node, self._started_at, timeout, required))
+        issue = "" if self.paused else camera.find_issue(node, self._started_at, timeout, required)
+        self._log_issue(camera, issue)
         advice = loss_advice(get_rmw_implementation_identifier())
         history = self._histories[camera.topic]
         status, loss = camera_status(node.get_name(), camera, history, tracks, self._values, advice)

@@ -24,6 +24,7 @@ def estimation_status(
     stop_reason: str,
     pipeline: AffectPipeline | None,
     inference: InferenceThread | None,
+    paused: bool,
     values: Mapping[str, Any],
 ) -> DiagnosticStatus:
     """Return the status of network and pipeline.
@@ -34,12 +35,14 @@ def estimation_status(
         stop_reason: Which error stopped the node; empty when none did.
         pipeline: None while unconfigured.
         inference: None while not active.
+        paused: Whether the node takes no images for the time being.
         values: The node's parameters, which hold the thresholds.
     """
     status = DiagnosticStatus(name=keys.estimation_status(node_name))
     status.hardware_id = str(pipeline.model.device) if pipeline else ""
-    status.level, status.message = _estimation_level(state, stop_reason, inference, values)
-    pairs: dict[str, object] = {keys.STATE: state, **_model_pairs(pipeline)}
+    doing = "paused" if paused else state
+    status.level, status.message = _estimation_level(doing, stop_reason, inference, values)
+    pairs: dict[str, object] = {keys.STATE: state, keys.PAUSED: str(paused).lower(), **_model_pairs(pipeline)}
     pairs[keys.TRACKS] = sum(list(inference.tracks.values())) if inference else 0
     pairs[keys.FAILED_BATCHES] = inference.failures if inference else 0
     pairs[keys.LAST_FAILURE] = inference.last_failure if inference else ""
@@ -77,7 +80,8 @@ def camera_status(
     loss = _loss_warning(increase, span, loss_advice)
     warnings = [*_warnings(camera, increase, span, values["dropped_warning"]), *filter(None, [loss])]
     status.level = DiagnosticStatus.WARN if warnings else DiagnosticStatus.OK
-    status.message = "; ".join(warnings) or f"{output_rate:.1f} images/s processed"
+    doing = f"{output_rate:.1f} images/s processed" if camera.is_subscribed else "paused"
+    status.message = "; ".join(warnings) or doing
     counts = camera.counts
     status.values = _key_values(
         {

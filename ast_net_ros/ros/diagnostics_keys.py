@@ -7,6 +7,7 @@ from __future__ import annotations
 
 # Keys of the estimation status
 STATE = "state"
+PAUSED = "paused"
 DEVICE = "device"
 PRECISION = "precision"
 RUNTIME = "runtime"

@@ -3,7 +3,7 @@
 Subscribes: `image` and the topics in `image_topics`, or the faces of a ROS4HRI detector.
 Publishes: `~/faces`, `~/valence_arousal`, `~/debug_image` (and `~/debug_image/compressed`), `/diagnostics`; ROS4HRI
 topics if `hri` is true.
-Services: `~/reset`, and those of the lifecycle.
+Services: `~/reset`, `~/pause`, and those of the lifecycle.
 
 Configuring loads the weights and runs the network once; activating subscribes to the images; deactivating unsubscribes
 and resets the faces, but keeps the model; cleaning up frees it. With `autostart` the node does the first two by itself.
@@ -23,10 +23,10 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.timer import Timer
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 
 from ast_net_ros.face_affect import primary_face
 from ast_net_ros.model import load_model
@@ -40,6 +40,7 @@ from ast_net_ros.ros.hri.messages import TRACKED, HriMessages, load_hri_messages
 from ast_net_ros.ros.image_bridge import image_converter
 from ast_net_ros.ros.inference_thread import Estimate, InferenceThread
 from ast_net_ros.ros.latest_images import LatestImages
+from ast_net_ros.ros.lenient_node import LenientNode
 from ast_net_ros.ros.output.outputs import QUEUE_DEPTH, Outputs
 from ast_net_ros.ros.runtime.log_bridge import bridge_logging
 from ast_net_ros.ros.runtime.spinning import StartError, run_node
@@ -47,10 +48,10 @@ from ast_net_ros.ros.transitions import reject_impossible_transitions
 from ast_net_ros.vision.detection import Detection, make_detector
 
 WARM_UP_SIZE = (480, 640)  # height, width
-_HAS_POST_SET_CALLBACK = hasattr(LifecycleNode, "add_post_set_parameters_callback")  # since Iron
+_HAS_POST_SET_CALLBACK = hasattr(LenientNode, "add_post_set_parameters_callback")  # since Iron
 
 
-class AstNetNode(LifecycleNode):
+class AstNetNode(LenientNode):
     """The node `ast_net`, for `run_node`, or for an executor of your own.
 
     In your own executor the node honours `autostart` as soon as it is spun, and logs an error if it cannot start. To
@@ -88,6 +89,7 @@ class AstNetNode(LifecycleNode):
         self._outputs: Outputs | None = None
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", QUEUE_DEPTH)
         self.create_service(Trigger, "~/reset", self._on_reset)
+        self.create_service(SetBool, "~/pause", self._on_pause)
         # Transitions must run in the executor's thread, but the inference thread is the one that gives up.
         self._give_up = self.create_guard_condition(self._on_give_up)
         # Steady clock: diagnostics must continue when simulated time stands still.
@@ -276,30 +278,18 @@ class AstNetNode(LifecycleNode):
             self.get_logger().info(response.message)
         return response
 
-    def set_parameters(self, parameter_list: list[Parameter]) -> list[SetParametersResult]:
-        """Set parameters one by one; see `set_parameters_atomically`."""
-        return [self.set_parameters_atomically([parameter]) for parameter in parameter_list]
-
-    def set_parameters_atomically(self, parameter_list: list[Parameter]) -> SetParametersResult:
-        """Set parameters. Values that do not change are accepted even if read-only, so that a dump can be loaded.
-
-        A whole number is accepted for a double, and a former name of a parameter with a warning.
-        """
-        parameter_list, warnings = parameters.normalised_parameters(parameter_list)
-        for warning in warnings:
-            self.get_logger().warning(warning)
-        changes = [p for p in parameter_list if not self._has_value(p)]
-        return super().set_parameters_atomically(changes) if changes else SetParametersResult(successful=True)
-
-    def _has_value(self, parameter: Parameter) -> bool:
-        if not self.has_parameter(parameter.name):
-            return False
-        present = self.get_parameter_or(parameter.name)
-        if present.type_ != parameter.type_:
-            return False
-        if isinstance(present.value, (list, tuple)):
-            return list(present.value) == list(parameter.value)
-        return present.value == parameter.value
+    def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        """Pause or resume. Face states are continued, ended or reset as after any other gap between two images."""
+        if self._inference is None:
+            response.success, response.message = False, f"the node is {self._state}: it takes no images"
+            return response
+        if request.data:
+            self._cameras.pause()
+        else:
+            self._cameras.resume()
+        response.success, response.message = True, "paused" if request.data else "resumed"
+        self.get_logger().info(response.message)
+        return response
 
     def _validate_parameters(self, changes: Sequence[Parameter]) -> SetParametersResult:
         for change in changes:
@@ -339,9 +329,17 @@ class AstNetNode(LifecycleNode):
         message.header.stamp = self.get_clock().now().to_msg()
         if self._outputs is not None:
             self._outputs.expire()
+        if self._inference is not None and self._cameras.paused_for > self._values["max_time_gap"]:
+            self._inference.reset()
         faces = [] if self._hri_input is None else [self._hri_input.status(self._values["no_image_timeout"])]
         status = estimation_status(
-            self.get_name(), self._state, self._stop_reason, self._pipeline, self._inference, self._values
+            self.get_name(),
+            self._state,
+            self._stop_reason,
+            self._pipeline,
+            self._inference,
+            self._cameras.paused,
+            self._values,
         )
         track_counts = self._inference.tracks if self._inference else {}
         message.status = [status, *faces, *self._cameras.check(track_counts)]
