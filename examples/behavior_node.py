@@ -17,16 +17,10 @@ from std_msgs.msg import String
 
 from ast_net_ros.msg import ValenceArousalArray
 from ast_net_ros.ros.conversions import seconds
-from ast_net_ros.ros.examples.mood import (
-    BECAME_UPSET,
-    CHEERED_UP,
-    MOOD_CHANGED,
-    NEGATIVE,
-    POSITIVE,
-    MoodEvent,
-    MoodMachine,
-)
+from ast_net_ros.ros.examples.mood import MOOD_CHANGED, NEGATIVE, PERSON_LOST, POSITIVE, MoodMachine
 
+# What is said when a mood starts, in words that are acceptable even if the estimate is wrong.
+REMARKS = {NEGATIVE: "Shall I slow down?", POSITIVE: "Good to see you."}
 MIN_PAUSE = 8.0  # seconds between two remarks to one person; a comment on every smile is tiresome
 
 
@@ -35,27 +29,24 @@ class Companion(Node):
 
     def __init__(self) -> None:
         super().__init__("companion")
-        self._moods: dict[str, MoodMachine] = {}  # one for each camera: their stamps cannot be compared
-        self._spoke: dict[str, float] = {}  # face_id -> stamp of the last remark
+        self._moods = MoodMachine()
+        self._spoke: dict[tuple[str, str], float] = {}  # camera and face -> stamp of the last remark
         self._speech = self.create_publisher(String, "say", 10)
         self.create_subscription(ValenceArousalArray, "ast_net/faces", self._on_faces, 10)
 
     def _on_faces(self, message: ValenceArousalArray) -> None:
-        moods = self._moods.setdefault(message.source, MoodMachine())
         # Use the image's stamp, not the time of receipt.
-        for event in moods.update(seconds(message.header.stamp), message.faces):
-            remark = self._remark(event)
-            if remark and event.stamp - self._spoke.get(event.face_id, -MIN_PAUSE) >= MIN_PAUSE:
-                self._spoke[event.face_id] = event.stamp
+        for event in self._moods.update(seconds(message.header.stamp), message.faces, message.source):
+            person, remark = (event.person.source, event.person.face_id), REMARKS.get(event.person.mood)
+            if event.event == PERSON_LOST:
+                self._spoke.pop(person, None)
+            elif (
+                remark
+                and event.event == MOOD_CHANGED
+                and event.stamp - self._spoke.get(person, -MIN_PAUSE) >= MIN_PAUSE
+            ):
+                self._spoke[person] = event.stamp
                 self._speech.publish(String(data=remark))
-
-    def _remark(self, event: MoodEvent) -> str:
-        """Return what to say, in words that are acceptable even if the estimate is wrong; empty for nothing."""
-        if event.event == BECAME_UPSET or (event.event == MOOD_CHANGED and event.mood == NEGATIVE):
-            return "Shall I slow down?"
-        if event.event == CHEERED_UP or (event.event == MOOD_CHANGED and event.mood == POSITIVE):
-            return "Good to see you."
-        return ""
 
 
 def main() -> None:

@@ -28,10 +28,11 @@ def watch(source: str, seconds: float | None) -> None:
                 return
             faces = pipeline.process(frame, stamp)  # every frame, in order
             moods.update(stamp, faces)
+            names = {person.face_id: person.mood for person in moods.people}
             if stamp >= next_line:
                 next_line = int(stamp) + 1
                 for face in faces:
-                    print(line(int(stamp), face, moods.people.get(face.face_id, "")), flush=True)
+                    print(line(int(stamp), face, names.get(face.face_id, "")), flush=True)
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ ALLOWED = {
     "training": {*LEAVES, "model", "rating_files", "ratings", "vision"},
     "evaluation": {*LEAVES, "bags", "model", "pipeline", "rating_files", "ratings", "vision"},
     "temporal_evaluation": {*LEAVES, "evaluation", "model", "rating_files", "training"},
-    "ros": {*LEAVES, "bags", "evaluation", "model", "msg", "pipeline", "vision"},
+    "ros": {*LEAVES, "bags", "evaluation", "model", "msg", "pipeline", "srv", "vision"},
     "cli": {*LEAVES, "evaluation", "temporal_evaluation", "training"},
 }
 # Libraries that only some parts may import.
@@ -246,6 +246,45 @@ def test_all_faces_message_has_the_documented_fields() -> None:
     }
 
 
+def test_messages_of_behaviours_have_the_documented_fields() -> None:
+    from ast_net_ros.msg import AffectEvent, PersonMood, PersonMoodArray
+    from ast_net_ros.srv import GetMood
+
+    assert PersonMood.get_fields_and_field_types() == {
+        "header": "std_msgs/Header",
+        **dict.fromkeys(("source", "face_id", "person_id", "mood"), "string"),
+        "mood_duration": "float",
+        "engaged": "boolean",
+        **dict.fromkeys(("engaged_duration", "engagement", "valence", "arousal", "confidence", "quality"), "float"),
+    }
+    assert PersonMoodArray.get_fields_and_field_types() == {
+        "header": "std_msgs/Header",
+        "people": "sequence<ast_net_ros/PersonMood>",
+    }
+    assert AffectEvent.get_fields_and_field_types() == {
+        "header": "std_msgs/Header",
+        "event": "string",
+        "previous_mood": "string",
+        "person": "ast_net_ros/PersonMood",
+    }
+    assert GetMood.Request.get_fields_and_field_types() == {"id": "string", "source": "string"}
+    assert GetMood.Response.get_fields_and_field_types() == {
+        "found": "boolean",
+        "message": "string",
+        "person": "ast_net_ros/PersonMood",
+    }
+
+
+def test_constants_of_messages_are_the_moods_and_events() -> None:
+    from ast_net_ros.msg import AffectEvent, PersonMood
+    from ast_net_ros.ros.examples import mood
+
+    moods = ("POSITIVE", "NEGATIVE", "EXCITED", "CALM")
+    events = ("MOOD_CHANGED", "ARRIVED_UPSET", "BECAME_UPSET", "CHEERED_UP", "ENGAGED", "DISENGAGED", "PERSON_LOST")
+    for message, names in ((PersonMood, moods), (AffectEvent, events)):
+        assert [getattr(message, name) for name in names] == [getattr(mood, name) for name in names]
+
+
 def test_emotion_constants_index_the_models_emotions() -> None:
     from ast_net_ros.model import EMOTIONS
     from ast_net_ros.msg import ValenceArousal
@@ -255,9 +294,9 @@ def test_emotion_constants_index_the_models_emotions() -> None:
         assert getattr(ValenceArousal, emotion.upper()) == index
 
 
-@pytest.mark.parametrize("name", ["ValenceArousal", "ValenceArousalArray"])
-def test_every_message_field_is_explained(name: str) -> None:
-    lines = (ROOT / "msg" / f"{name}.msg").read_text(encoding="utf-8").splitlines()
+@pytest.mark.parametrize("path", [*ROOT.glob("msg/*.msg"), *ROOT.glob("srv/*.srv")], ids=lambda path: path.name)
+def test_every_message_field_is_explained(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
     for above, line in zip(lines, lines[1:], strict=False):
-        is_field = bool(line) and not line.startswith("#") and "=" not in line
-        assert not is_field or above.startswith("#"), f"{name}.msg: '{line}' has no comment above it"
+        is_field = bool(line) and not line.startswith(("#", "---")) and "=" not in line
+        assert not is_field or above.startswith("#"), f"{path.name}: '{line}' has no comment above it"

@@ -126,7 +126,10 @@ def test_search_finds_a_parameter(browser: Any, address: str) -> None:
 
 
 def test_pages_and_messages_are_spelled_correctly() -> None:
-    pages = [str(path) for path in [*ROOT.glob("docs/**/*.md"), *ROOT.glob("*.md"), *ROOT.glob("msg/*.msg")]]
+    pages = [
+        str(path)
+        for path in [*ROOT.glob("docs/**/*.md"), *ROOT.glob("*.md"), *ROOT.glob("msg/*.msg"), *ROOT.glob("srv/*.srv")]
+    ]
     command = [sys.executable, "-m", "codespell_lib", "--ignore-words", str(ROOT / "tools" / "docs" / "spelling.txt")]
     checked = subprocess.run([*command, *pages], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -130,7 +130,8 @@ def test_the_companion_speaks_rarely(monkeypatch: Any) -> None:
     for index in range(240):  # 12 s: distress, a smile soon after it, distress, and a smile late enough
         valence = 0.7 if 60 <= index < 120 or index >= 200 else -0.6
         stamp = time_message(10**12 + index * 50_000_000)
-        face = ValenceArousal(face_id="face_1", valence=valence, confidence=0.7, state_age=5.0)
+        face = ValenceArousal(face_id="face_1", valence=valence, confidence=0.7, quality=1.0)
+        face.state_age = 5.0
         companion._on_faces(ValenceArousalArray(header=Header(stamp=stamp), source="/image", faces=[face]))
     companion.destroy_node()
     rclpy.shutdown(context=context)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +13,16 @@ import pytest
 
 from ast_net_ros.face_affect import FaceAffect
 from ast_net_ros.pipeline import AffectPipeline
-from ast_net_ros.ros.examples.mood import MoodEvent, MoodMachine, MoodSettings
+from ast_net_ros.ros.examples.mood import MoodEvent, MoodMachine
+from ast_net_ros.ros.examples.mood_settings import Hysteresis, MoodSettings
 from ast_net_ros.vision.video import open_video
 
 RATE = 20
 
 
-def make_face(
-    valence: float, arousal: float = 0.0, face_id: str = "a", confidence: float = 0.6, state_age: float = 10.0
-) -> FaceAffect:
-    return FaceAffect(face_id, (0.0, 0.0, 90.0, 90.0), valence, arousal, confidence, (0.125,) * 8, state_age)
+def make_face(valence: float, arousal: float = 0.0, face_id: str = "a", **values: Any) -> FaceAffect:
+    values = {"confidence": 0.6, "state_age": 10.0, **values}
+    return FaceAffect(face_id, (0, 0, 90, 90), valence, arousal, emotions=(0.125,) * 8, **values)
 
 
 def second_of(face: FaceAffect | None, seconds: float = 1.0) -> list[list[FaceAffect]]:
@@ -36,8 +38,19 @@ def play(machine: MoodMachine, *parts: Iterable[list[FaceAffect]]) -> list[MoodE
     return events
 
 
+def play_on(machine: MoodMachine, *parts: Iterable[list[FaceAffect]]) -> list[MoodEvent]:
+    """The events of further images."""
+    begin = next(iter(machine._cameras.values())).stamp + 1 / RATE
+    images = enumerate(itertools.chain(*parts))
+    return [event for number, faces in images for event in machine.update(begin + number / RATE, faces)]
+
+
 def summaries(events: Iterable[MoodEvent]) -> list[str]:
-    return [f"{event.event} {event.previous}>{event.mood}" for event in events]
+    return [f"{event.event} {event.previous}>{event.person.mood}" for event in events]
+
+
+def moods(machine: MoodMachine) -> dict[str, str]:
+    return {person.face_id: person.mood for person in machine.people}
 
 
 @pytest.mark.parametrize(
@@ -52,7 +65,8 @@ def summaries(events: Iterable[MoodEvent]) -> list[str]:
 )
 def test_valence_has_the_first_word_and_arousal_the_second(valence: float, arousal: float, mood: str) -> None:
     events = play(MoodMachine(), second_of(make_face(valence, arousal)))
-    assert summaries(events) == [f"mood_changed >{mood}"]
+    arrival = ["arrived_upset >negative"] if mood == "negative" else []
+    assert summaries(events) == [f"mood_changed >{mood}", *arrival]
 
 
 def test_a_person_becomes_upset_cheers_up_and_leaves() -> None:
@@ -65,7 +79,7 @@ def test_a_person_becomes_upset_cheers_up_and_leaves() -> None:
         "mood_changed negative>calm",
         "mood_changed calm>positive",
         "cheered_up calm>positive",
-        "engagement_lost positive>",
+        "person_lost positive>",
     ]
     assert [event.stamp for event in events] == pytest.approx([0.5, 3.5, 3.5, 6.5, 9.5, 9.5, 14.0], abs=0.051)
 
@@ -73,7 +87,7 @@ def test_a_person_becomes_upset_cheers_up_and_leaves() -> None:
 def test_a_good_mood_long_after_a_bad_one_is_no_cheering_up() -> None:
     calm = second_of(make_face(0.0), 21.0)
     events = play(MoodMachine(), second_of(make_face(-0.5)), calm, second_of(make_face(0.5)))
-    assert "cheered_up" not in [event.event for event in events] and events[-1].mood == "positive"
+    assert "cheered_up" not in [event.event for event in events] and events[-1].person.mood == "positive"
 
 
 def test_values_between_the_thresholds_change_nothing() -> None:
@@ -87,11 +101,21 @@ def test_a_mood_that_does_not_last_is_not_believed() -> None:
     assert summaries(play(MoodMachine(), second_of(make_face(0.0)), flashes)) == ["mood_changed >calm"]
 
 
-@pytest.mark.parametrize("doubtful", [make_face(-0.8, confidence=0.2), make_face(-0.8, state_age=0.5)])
-def test_uncertain_estimates_only_keep_engagement(doubtful: FaceAffect) -> None:
-    machine = MoodMachine()
-    assert summaries(play(machine, second_of(make_face(0.0)), second_of(doubtful, 5.0))) == ["mood_changed >calm"]
-    assert machine.people == {"a": "calm"}
+DOUBTS: dict[str, Any] = {"confidence": 0.2, "state_age": 0.5, "quality": 0.4, "valence": math.nan, "arousal": math.inf}
+
+
+@pytest.mark.parametrize("field", DOUBTS)
+def test_unusable_estimates_keep_a_mood_for_a_while(field: str) -> None:
+    machine, doubtful = MoodMachine(), replace(make_face(-0.8), **{field: DOUBTS[field]})
+    assert summaries(play(machine, second_of(make_face(0.5)), second_of(doubtful, 1.9))) == ["mood_changed >positive"]
+    (person,) = machine.people
+    assert person.mood_duration == pytest.approx(0.95) and person.face == make_face(0.5), "only evidence counts"
+    assert summaries(play_on(machine, second_of(doubtful, 5.0))) == ["mood_changed positive>"]
+    assert moods(machine) == {"a": ""}, "the person is still there"
+    assert summaries(play_on(machine, second_of(make_face(-0.5)))) == [
+        "mood_changed >negative",
+        "became_upset >negative",
+    ]
 
 
 def test_short_absences_and_unknown_people_cause_no_loss() -> None:
@@ -100,14 +124,14 @@ def test_short_absences_and_unknown_people_cause_no_loss() -> None:
     ) == ["mood_changed >calm"]
     machine = MoodMachine()
     assert play(machine, second_of(make_face(0.0, state_age=0.1)), second_of(None, 5.0)) == []
-    assert machine.people == {}
+    assert machine.people == []
 
 
 def test_without_images_time_itself_loses_people() -> None:
     machine = MoodMachine()
     play(machine, second_of(make_face(0.0)))
     assert machine.expire(2.9) == []
-    assert summaries(machine.expire(3.0)) == ["engagement_lost calm>"]
+    assert summaries(machine.expire(3.0)) == ["person_lost calm>"]
     assert machine.expire(4.0) == []
 
 
@@ -115,29 +139,89 @@ def test_stamps_that_go_backward_end_what_was_known() -> None:
     machine = MoodMachine()
     play(machine, second_of(make_face(0.5), 10.0))
     events = machine.update(0.0, [make_face(-0.5, face_id="b")])
-    assert summaries(events) == ["engagement_lost positive>"] and machine.people == {"b": ""}
+    assert summaries(events) == ["person_lost positive>"] and moods(machine) == {"b": ""}
 
 
 def test_people_have_moods_of_their_own() -> None:
     both = [[make_face(0.5), make_face(-0.5, face_id="b")]] * RATE
     machine = MoodMachine()
     play(machine, both)
-    assert machine.people == {"a": "positive", "b": "negative"}
+    assert moods(machine) == {"a": "positive", "b": "negative"}
+
+
+def test_each_mood_has_limits_and_dwell_of_its_own() -> None:
+    settings = MoodSettings(positive=Hysteresis(0.6, 0.5, 2.0), negative=Hysteresis(0.2, 0.1, 0.1), calm_dwell=3.0)
+    events = play(MoodMachine(settings), *(second_of(make_face(v), 4.0) for v in (0.7, 0.45, -0.25, -0.15)))
+    changes = [(event.event, event.person.mood) for event in events]
+    assert changes == [
+        *(("mood_changed", mood) for mood in ("positive", "calm", "negative")),
+        ("became_upset", "negative"),
+    ]
+    assert [event.stamp for event in events] == pytest.approx([2.0, 7.0, 8.1, 8.1], abs=0.051)
+
+
+def test_a_mood_lasts_from_the_first_image_that_shows_it() -> None:
+    machine = MoodMachine()
+    play(machine, second_of(make_face(0.0)), second_of(make_face(0.5), 2.05))
+    assert machine.people[0].mood_duration == pytest.approx(2.0)
+
+
+def test_engagement_has_hysteresis_and_a_duration() -> None:
+    machine = MoodMachine()
+    parts = [second_of(make_face(0.0, engagement=value), 1.0) for value in (0.5, 0.7, 0.5)]
+    events = [event for event in play(machine, *parts) if event.event != "mood_changed"]
+    assert [(event.event, event.stamp) for event in events] == [("engaged", 1.0)]
+    assert machine.people[0].engaged and machine.people[0].engaged_duration == pytest.approx(1.95)
+    assert [event.event for event in play_on(machine, second_of(make_face(0.0, engagement=math.nan)))] == ["disengaged"]
+    assert (machine.people[0].engagement, machine.people[0].engaged_duration) == (0.0, 0.0)
+
+
+def test_engagement_must_last_for_its_dwell() -> None:
+    settings = MoodSettings(engaged=Hysteresis(0.6, 0.4, 0.5))
+    engaged, away = (second_of(make_face(0.0, engagement=value), 0.4) for value in (0.9, 0.1))
+    names = [event.event for event in play(MoodMachine(settings), engaged, away, engaged * 2, away, engaged)]
+    assert names == ["mood_changed", "engaged"]
+
+
+def test_the_same_face_id_of_two_cameras_is_two_people() -> None:
+    machine = MoodMachine()
+    for number in range(RATE):
+        machine.update(1e9 + number / RATE, [make_face(0.5)], "/live")
+        machine.update(number / RATE, [make_face(-0.5)], "/bag")
+    assert [(p.source, p.mood) for p in machine.people] == [("/live", "positive"), ("/bag", "negative")]
+    assert [event.person.source for event in machine.expire(10.0, "/bag")] == ["/bag"]
+    assert [p.source for p in machine.people] == ["/live"]
+
+
+def test_a_person_id_keeps_the_mood_of_a_new_track() -> None:
+    machine = MoodMachine()
+    known = [make_face(-0.5, face_id=face_id, person_id="p") for face_id in ("a", "b")]
+    parts = (second_of(make_face(-0.5)), second_of(known[0]), second_of(None, 1.5), second_of(known[1]))
+    assert summaries(play(machine, *parts)) == ["mood_changed >negative", "arrived_upset >negative"]
+    assert [(p.face_id, p.person_id) for p in machine.people] == [("b", "p")]
+
+
+def test_people_are_listed_with_the_largest_face_first() -> None:
+    machine = MoodMachine()
+    machine.update(0.0, [make_face(0.0), make_face(0.0, face_id="b")])
+    machine.update(0.1, [make_face(0.0, face_id="b"), make_face(0.0)])
+    assert list(moods(machine)) == ["b", "a"]
 
 
 @pytest.mark.parametrize(
     "values, reason",
     [
-        ({"enter": 0.1}, "leave < enter"),
-        ({"enter": 1.5}, "enter <= 1"),
+        ({"negative.enter": 0.1}, "negative.enter is 0.1 and negative.leave is 0.15: use leave < enter"),
+        ({"engaged.leave": 0.7}, "engaged.enter is 0.6 and engaged.leave is 0.7: use leave < enter"),
+        ({"positive.enter": 1.5}, "enter <= 1"),
         ({"patience": -1.0}, "patience is -1.0"),
-        ({"dwell": float("nan")}, "dwell is nan"),
+        ({"excited.dwell": math.nan}, "excited.dwell is nan"),
         ({"min_confidence": 2.0}, "min_confidence is 2.0"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(values: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        MoodSettings(**values)
+        MoodSettings.from_values(values)
 
 
 def test_the_woman_of_the_video_is_upset_and_then_cheers_up(media: Path) -> None:
@@ -147,7 +231,7 @@ def test_the_woman_of_the_video_is_upset_and_then_cheers_up(media: Path) -> None
 
     pipeline, machine = AffectPipeline(), MoodMachine()
     events = [e for stamp, image in every_third() for e in machine.update(stamp, pipeline.process(image, stamp))]
-    moods = [event.mood for event in events if event.event == "mood_changed"]
-    assert "negative" in moods and moods[-1] == "positive"
+    changes = [event.person.mood for event in events if event.event == "mood_changed"]
+    assert "negative" in changes and changes[-1] == "positive"
     assert [event.event for event in events].count("cheered_up") == 1
-    assert len({event.face_id for event in events}) == 1
+    assert len({event.person.face_id for event in events}) == 1

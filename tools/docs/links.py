@@ -26,6 +26,7 @@ _LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)\s#]+)((?:#[^)\s]*)?)(?=\
 _LANGUAGES = {
     ".py": "python",
     ".msg": "text",
+    ".srv": "text",
     ".yaml": "yaml",
     ".json": "json",
     ".xml": "xml",

@@ -51,17 +51,17 @@ def cards(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return f'<div class="cards" markdown="1">\n\n{table(head, rows)}\n</div>\n'
 
 
-def read_message(path: Path) -> tuple[str, list[MessageEntry]]:
+def read_message(text: str) -> tuple[str, list[MessageEntry]]:
     """Return the comment on the whole message, and its fields and constants in order."""
     about, entries, comments = "", [], []
-    for line in [*path.read_text(encoding="utf-8").splitlines(), ""]:
+    for line in [*text.splitlines(), ""]:
         if line.startswith("#"):
             comments.append(line.lstrip("# "))
             continue
         if line.strip():
             declaration, _, value = line.partition("=")
             type_name, name = declaration.split()
-            entries.append(MessageEntry(type_name, name, value.strip(), " ".join(comments)))
+            entries.append(MessageEntry(type_name, name, value.strip().strip('"'), " ".join(comments)))
         elif not about and not entries:
             about = " ".join(comments)
         if not line.strip() or "=" not in line:
@@ -70,19 +70,24 @@ def read_message(path: Path) -> tuple[str, list[MessageEntry]]:
 
 
 def messages() -> str:
-    """Return every message of msg/ with its fields and constants."""
+    """Return every message of msg/ and every service of srv/ with its fields and constants."""
     parts = []
-    for path in sorted((ROOT / "msg").glob("*.msg")):
-        about, entries = read_message(path)
-        fields, constants = [e for e in entries if not e.value], [e for e in entries if e.value]
-        parts.append(f"## {path.stem}\n\n`ast_net_ros/msg/{path.stem}`: {about}\n")
-        parts.append(
-            cards(("field", "type", "meaning"), ((f"`{e.name}`", f"`{e.type_name}`", e.comment) for e in fields))
-        )
-        if constants:
-            parts.append("Constants:\n")
-            parts.append(table(("constant", "value"), ((f"`{e.name}`", f"`{e.value}`") for e in constants)))
+    for path in [*sorted((ROOT / "msg").glob("*.msg")), *sorted((ROOT / "srv").glob("*.srv"))]:
+        kind = path.suffix[1:]
+        about = f"## {path.stem}\n\n`ast_net_ros/{kind}/{path.stem}`: "
+        for number, text in enumerate(path.read_text(encoding="utf-8").split("---\n")):
+            comment, entries = read_message(text)
+            parts.append(f"Response:\n\n{_fields(entries)}" if number else f"{about}{comment}\n\n{_fields(entries)}")
     return "\n".join(parts)
+
+
+def _fields(entries: list[MessageEntry]) -> str:
+    fields, constants = [e for e in entries if not e.value], [e for e in entries if e.value]
+    text = cards(("field", "type", "meaning"), ((f"`{e.name}`", f"`{e.type_name}`", e.comment) for e in fields))
+    if constants:
+        rows = ((f"`{e.name}`", f"`{e.value}`") for e in constants)
+        text += f"\nConstants:\n\n{table(('constant', 'value'), rows)}"
+    return text
 
 
 def default_text(value: object) -> str:

@@ -246,7 +246,7 @@ make_pytest() {
 # Files are installed as symbolic links: only a changed list of files needs a new build, not changed contents.
 build_stamp() {
     {
-        cat package.xml CMakeLists.txt msg/*.msg "$venv/ast_net_setup" "$venv/ast_net_packages"
+        cat package.xml CMakeLists.txt msg/*.msg srv/*.srv "$venv/ast_net_setup" "$venv/ast_net_packages"
         find ast_net_ros launch config scripts -type f -not -name '*.pyc' | LC_ALL=C sort
         echo "$root $build"
     } 2>/dev/null | digest
