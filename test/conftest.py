@@ -62,6 +62,12 @@ def policies() -> ModuleType:
     return _module("ros/policies.py")
 
 
+@pytest.fixture(scope="session")
+def message_package() -> ModuleType:
+    """The module that builds message packages which no registry has."""
+    return _module("ros/message_package.py")
+
+
 class Browser:
     """Headless Chromium with a new, empty profile: opens pages, and tells what they asked for and complained of."""
 

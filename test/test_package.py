@@ -38,8 +38,8 @@ ALLOWED = {
 }
 # Libraries that only some parts may import.
 ROS_LIBRARIES = {
-    *("ament_index_python", "builtin_interfaces", "cv_bridge", "diagnostic_msgs", "hri_msgs", "launch", "launch_ros"),
-    *("lifecycle_msgs", "rcl_interfaces", "rclpy", "sensor_msgs", "std_msgs", "std_srvs"),
+    *("ament_index_python", "builtin_interfaces", "cv_bridge", "diagnostic_msgs", "foxglove_msgs", "hri_msgs"),
+    *("launch", "launch_ros", "lifecycle_msgs", "rcl_interfaces", "rclpy", "sensor_msgs", "std_msgs", "std_srvs"),
 }
 RESERVED = {
     "torch": {"model.encoders", "model.network", "model.torch_encoder", "training", "temporal_evaluation"},
@@ -49,7 +49,7 @@ RESERVED = {
     **{library: {"ros"} for library in ROS_LIBRARIES},
 }
 # Optional libraries: imported inside the function that needs them, so that everything else works without them.
-OPTIONAL = {"cv_bridge", "hri_msgs", "lightning_fabric", "openvino", "ray", "rerun"}
+OPTIONAL = {"cv_bridge", "foxglove_msgs", "hri_msgs", "lightning_fabric", "openvino", "ray", "rerun"}
 MODULES_IN_A_FOLDER = 16
 
 # Distribution on PyPI that provides an import, where the names differ, and likewise its rosdep key.
@@ -170,7 +170,7 @@ def test_package_xml_declares_every_import() -> None:
     beside = required("beside-ros", "torch", "train", "ray", "viewer")
     missing = {
         name
-        for name in imported - {"hri_msgs"}
+        for name in imported - {"foxglove_msgs", "hri_msgs"}
         if not {name, ROSDEP_KEYS.get(name, f"python3-{name}")} & declared
         and DISTRIBUTIONS.get(name, name) not in beside
     }

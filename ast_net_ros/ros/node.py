@@ -2,7 +2,7 @@
 
 Subscribes: `image` and the topics in `image_topics`, or the faces of a ROS4HRI detector.
 Publishes: `~/faces`, `~/valence_arousal`, `~/debug_image` (and `~/debug_image/compressed`), `/diagnostics`; ROS4HRI
-topics if `hri` is true.
+topics if `hri` is true, `~/annotations` if `annotations` is.
 Services: `~/reset`, `~/pause`, and those of the lifecycle.
 
 Configuring loads the weights and runs the network once; activating subscribes to the images; deactivating unsubscribes

@@ -275,6 +275,13 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         "debug_image", True, "Publish `~/debug_image` and its compressed form while they have subscribers.", Change.LIVE
     ),
     ParameterSpec(
+        "annotations",
+        False,
+        "Publish boxes, landmarks and values for Foxglove's image panel on `~/annotations` while it has subscribers. "
+        "Requires the package foxglove_msgs.",
+        Change.UNCONFIGURED,
+    ),
+    ParameterSpec(
         "no_image_timeout",
         5.0,
         "Report a camera that has had no publisher or no image for longer than this.",

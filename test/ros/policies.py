@@ -16,6 +16,7 @@ TOPIC_RULES, SERVICE_RULES = ("publish", "subscribe"), ("reply", "request")
 # Allowed and not always there, with the reason.
 OPTIONAL = {
     ("subscribe", "/clock"),  # only with use_sim_time
+    ("publish", "/ast_net/annotations"),  # only with annotations
     *(("reply", f"/{node}/get_type_description") for node in ("ast_net", "behavior_example", "replay")),  # since Iron
 }
 

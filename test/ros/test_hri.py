@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
-import hashlib
-import importlib
 import importlib.util
 import os
-import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -43,20 +36,6 @@ MESSAGES = {
     )
     + "string expression\nfloat32 valence\nfloat32 arousal\nfloat32 confidence\n",
 }
-PACKAGE = """<package format="3"><name>hri_msgs</name><version>2.0.0</version><description>for a test</description>
-<maintainer email="nobody@example.org">nobody</maintainer><license>Apache-2.0</license>
-<buildtool_depend>ament_cmake</buildtool_depend><buildtool_depend>rosidl_default_generators</buildtool_depend>
-<depend>std_msgs</depend><exec_depend>rosidl_default_runtime</exec_depend>
-<member_of_group>rosidl_interface_packages</member_of_group><export><build_type>ament_cmake</build_type></export></package>
-"""
-CMAKE = """cmake_minimum_required(VERSION 3.16)
-project(hri_msgs)
-find_package(ament_cmake REQUIRED)
-find_package(rosidl_default_generators REQUIRED)
-find_package(std_msgs REQUIRED)
-rosidl_generate_interfaces(hri_msgs {files} DEPENDENCIES std_msgs)
-ament_package()
-"""
 
 
 def wait_until(condition: Callable[[], Any], what: str) -> Any:
@@ -67,52 +46,11 @@ def wait_until(condition: Callable[[], Any], what: str) -> Any:
     return value
 
 
-def built_hri_msgs() -> Path:
-    """The install folder of a message package of that name; built once for each interpreter and checkout."""
-    content = "".join([PACKAGE, CMAKE, *MESSAGES.values(), sys.prefix, sys.version])
-    folder = Path(__file__).parents[2] / ".cache" / f"hri_msgs-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
-    if not (folder / "complete").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        build_hri_msgs(folder)
-        (folder / "complete").touch()
-    return folder / "install"
-
-
-def build_hri_msgs(folder: Path) -> None:
-    source, install = folder / "src", folder / "install"
-    (source / "msg").mkdir(parents=True)
-    (source / "package.xml").write_text(PACKAGE)
-    (source / "CMakeLists.txt").write_text(CMAKE.format(files=" ".join(f'"msg/{name}.msg"' for name in MESSAGES)))
-    for name, text in MESSAGES.items():
-        (source / "msg" / f"{name}.msg").write_text(text)
-    done = subprocess.run(
-        [
-            "colcon", "--log-base", str(folder / "log"), "build", "--paths", str(source), "--merge-install",
-            "--build-base", str(folder / "build"), "--install-base", str(install), "--cmake-args",
-            "-DBUILD_TESTING=OFF", f"-DPython3_EXECUTABLE={sys.executable}", f"-DCMAKE_INSTALL_RPATH={install / 'lib'}",
-        ],
-        capture_output=True,
-        text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 @pytest.fixture(scope="module")
-def hri_msgs() -> Iterator[Any]:
+def hri_msgs(message_package: Any) -> Iterator[Any]:
     """The module hri_msgs.msg, for this process and those that it starts."""
-    if importlib.util.find_spec("hri_msgs"):
-        yield importlib.import_module("hri_msgs.msg")
-        return
-    install = built_hri_msgs()
-    packages = next(install.glob("lib/python*/*-packages"))
-    with pytest.MonkeyPatch.context() as patch:
-        for variable, folder in (("AMENT_PREFIX_PATH", install), ("LD_LIBRARY_PATH", install / "lib")):
-            patch.setenv(variable, str(folder), prepend=os.pathsep)
-        patch.setenv("PYTHONPATH", str(packages), prepend=os.pathsep)
-        patch.syspath_prepend(str(packages))
-        for library in (install / "lib").glob("*.so"):
-            ctypes.CDLL(str(library))  # a running process does not search again for libraries
-        yield importlib.import_module("hri_msgs.msg")
+    with message_package.usable("hri_msgs", MESSAGES, ["std_msgs"]) as messages:
+        yield messages
 
 
 class Human:

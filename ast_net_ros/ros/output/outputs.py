@@ -1,4 +1,4 @@
-"""What the node publishes of each image: all faces, the primary face, debug images, and ROS4HRI topics."""
+"""What the node publishes of each image: all faces, the primary face, debug images, annotations, and ROS4HRI topics."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ast_net_ros.ros.conversions import affect_array
 from ast_net_ros.ros.hri.messages import HriMessages
 from ast_net_ros.ros.hri.output import HriOutput
 from ast_net_ros.ros.inference_thread import Estimate
+from ast_net_ros.ros.output.annotations import Annotations, load_foxglove_messages
 from ast_net_ros.ros.output.debug_image import DebugImages
 
 QUEUE_DEPTH = 10
@@ -33,6 +34,7 @@ class Outputs:
     def __init__(self, node: LifecycleNode, values: Mapping[str, Any], hri_messages: HriMessages | None):
         self._node, self._values = node, values
         self._publishers: list[LifecyclePublisher] = []
+        self._annotations: Annotations | None = None
         self._hri: HriOutput | None = None
         try:
             self._faces = self._create(ValenceArousalArray, "~/faces")
@@ -40,6 +42,9 @@ class Outputs:
             self._debug = DebugImages(
                 self._create(Image, "~/debug_image"), self._create(CompressedImage, "~/debug_image/compressed")
             )
+            if values["annotations"]:
+                messages = load_foxglove_messages()
+                self._annotations = Annotations(self._create(messages.ImageAnnotations, "~/annotations"), messages)
             if values["hri"]:
                 assert hri_messages is not None
                 self._hri = HriOutput(node, hri_messages, values["face_source"] == "detector")
@@ -61,6 +66,8 @@ class Outputs:
             self._primary.publish(array.faces[estimate.faces.index(primary)])
         if self._values["debug_image"]:
             self._debug.publish(estimate)
+        if self._annotations is not None:
+            self._annotations.publish(estimate)
         if self._hri is not None:
             self._hri.publish(estimate, self._values["track_timeout"])
 
