@@ -32,7 +32,7 @@ ALLOWED = {
     "pipeline": {*LEAVES, "model", "vision"},
     "training": {*LEAVES, "model", "rating_files", "ratings", "vision"},
     "evaluation": {*LEAVES, "bags", "model", "pipeline", "rating_files", "ratings", "vision"},
-    "temporal_evaluation": {*LEAVES, "evaluation", "model", "rating_files", "training"},
+    "temporal_evaluation": {*LEAVES, "bags", "evaluation", "model", "rating_files", "ratings", "training", "vision"},
     "ros": {*LEAVES, "bags", "evaluation", "model", "msg", "pipeline", "srv", "vision"},
     "cli": {*LEAVES, "evaluation", "temporal_evaluation", "training"},
 }

@@ -45,11 +45,15 @@ def calibrate_sigma(
     labelled = torch.isfinite(batch.labels).all(dim=-1)
     if not bool(labelled.any()):
         return torch.zeros(2)
-    error = (output.affect - batch.labels)[labelled].double()
-    spread = torch.log(torch.expm1((output.sigma[labelled].double() - SMALLEST_SIGMA).clamp(min=1e-6)))
-    shifts = torch.stack([_calibrated_shift(error[:, d], spread[:, d]) for d in range(2)])
+    shifts = sigma_shifts((output.affect - batch.labels)[labelled], output.sigma[labelled])
     temporal.head.bias[2:] += shifts.to(temporal.head.bias)
     return shifts.float().cpu()
+
+
+def sigma_shifts(error: Tensor, sigma: Tensor) -> Tensor:
+    """Return the shifts of sigma's two biases with which the stated confidence is right for N x 2 errors and sigmas."""
+    spread = torch.log(torch.expm1((sigma.double() - SMALLEST_SIGMA).clamp(min=1e-6)))
+    return torch.stack([_calibrated_shift(error.double()[:, d], spread[:, d]) for d in range(2)])
 
 
 def _calibrated_shift(error: Tensor, spread: Tensor) -> Tensor:

@@ -26,17 +26,17 @@ _REFIT_CLIPS, _REFIT_STEPS = 64, 30
 
 
 class FineTunedNetwork(nn.Module):
-    """CNN (copied) and LSTM as one module, called like a StackedLSTM but with chips.
+    """CNN and LSTM (copied, the LSTM new where none is given) as one module, called like a StackedLSTM but with chips.
 
     The CNN's normalisation keeps the statistics of stage 1, as the chips of a clip are too similar to estimate them.
     Its emotion head is not trained here (see `refit_emotions`).
     """
 
-    def __init__(self, cnn: DiscreteEmotionCNN, network: NetworkConfig):
+    def __init__(self, cnn: DiscreteEmotionCNN, network: NetworkConfig, temporal: StackedLSTM | None = None):
         super().__init__()
         self.cnn = copy.deepcopy(cnn)
         self.cnn.emotions.requires_grad_(False)
-        self.temporal = StackedLSTM(network)
+        self.temporal = copy.deepcopy(temporal) if temporal else StackedLSTM(network)
 
     def train(self, mode: bool = True) -> FineTunedNetwork:
         """As `nn.Module.train`; the CNN stays in evaluation mode."""
@@ -70,16 +70,17 @@ def fine_tune(
     output: Path | None = None,
     valid: ClipSampler | None = None,
     engine: Engine | None = None,
+    temporal: StackedLSTM | None = None,
 ) -> FineTunedNetwork:
     """As `stage2.train_temporal`, with a copy of `cnn` trained along at `training.cnn_share` of the learning rate.
 
-    The samplers give chips.
+    The samplers give chips. The LSTM starts as a copy of `temporal` where one is given.
     """
 
     def groups(model: FineTunedNetwork, learning_rate: float) -> list[dict]:
         return model.parameter_groups(learning_rate, training.cnn_share)
 
-    make = partial(FineTunedNetwork, cnn)
+    make = partial(FineTunedNetwork, cnn, temporal=temporal)
     trained = train_siamese(make, sampler, network, training, output, valid, engine, state_digest(cnn), groups)
     batch = sampler(_REFIT_CLIPS, _REFIT_STEPS, torch.Generator().manual_seed(training.seed))
     refit_emotions(cnn, trained.cnn, batch.inputs.flatten(0, 1).to(next(cnn.parameters()).device))

@@ -111,7 +111,9 @@ def train_siamese(
     branch, stepper = engine.prepare(model, optimizer)
     losses: list[Tensor] = []
     started = time.perf_counter()
-    for iteration in tqdm(range(first, training.iterations), "training", unit="batch", disable=engine.rank > 0):
+    iterations = range(first, training.iterations)
+    # leave=None: a bar below another one, as of several trainings, is removed at its end.
+    for iteration in tqdm(iterations, "training", unit="batch", disable=engine.rank > 0, leave=None):
         model.train()
         seed = (training.seed * 1_000_003 + iteration) * engine.processes + engine.rank
         loss = _batch_loss(branch, sampler, training, torch.Generator().manual_seed(seed), engine.device)
