@@ -46,6 +46,7 @@ RESERVED = {
     "cv2": {"vision", "training", "evaluation", "ros"},
     "onnx": set(),
     "onnxruntime": {"model.ort_session"},
+    "py_trees": {"ros.examples.tree_conditions"},
     **{library: {"ros"} for library in ROS_LIBRARIES},
 }
 # Optional libraries: imported inside the function that needs them, so that everything else works without them.

@@ -251,6 +251,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "benchmark targets": benchmark_targets,
     "example analyse_results": _example("analyse_results"),
     "example behavior_node": _example("behavior_node"),
+    "example greeter": _example("greeter"),
     "figure network": _figure("network"),
     "figure image_path": _figure("image_path"),
     "figure clip_path": _figure("clip_path"),
