@@ -38,7 +38,8 @@ ALLOWED = {
 }
 # Libraries that only some parts may import.
 ROS_LIBRARIES = {
-    *("ament_index_python", "builtin_interfaces", "cv_bridge", "diagnostic_msgs", "foxglove_msgs", "hri_msgs"),
+    *("ament_index_python", "builtin_interfaces", "cv_bridge", "diagnostic_msgs", "foxglove_msgs"),
+    *("geometry_msgs", "hri_msgs", "tf2_msgs"),
     *("launch", "launch_ros", "lifecycle_msgs", "rcl_interfaces", "rclpy", "sensor_msgs", "std_msgs", "std_srvs"),
 }
 RESERVED = {
@@ -50,7 +51,7 @@ RESERVED = {
     **{library: {"ros"} for library in ROS_LIBRARIES},
 }
 # Optional libraries: imported inside the function that needs them, so that everything else works without them.
-OPTIONAL = {"cv_bridge", "foxglove_msgs", "hri_msgs", "lightning_fabric", "openvino", "ray", "rerun"}
+OPTIONAL = {"cv_bridge", "foxglove_msgs", "hri_msgs", "lightning_fabric", "openvino", "ray", "rerun", "tf2_msgs"}
 MODULES_IN_A_FOLDER = 16
 
 # Distribution on PyPI that provides an import, where the names differ, and likewise its rosdep key.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -85,13 +85,17 @@ class Cameras:
         """Return whether an image has arrived on a topic."""
         return self._cameras[topic].last_received is not None
 
-    def check(self, track_counts: Mapping[str, int]) -> list[DiagnosticStatus]:
+    def check(self, track_counts: Mapping[str, int], output_issue: Callable[[str], str]) -> list[DiagnosticStatus]:
         """Check every camera, log new issues, and return the statuses. Call it once a second.
 
         Args:
             track_counts: Number of tracked faces by topic.
+            output_issue: Returns what prevents an output of a topic's images; empty when nothing does.
         """
-        return [self._check(camera, track_counts.get(topic, 0)) for topic, camera in self._cameras.items()]
+        return [
+            self._check(camera, track_counts.get(topic, 0), output_issue(topic))
+            for topic, camera in self._cameras.items()
+        ]
 
     def _subscribe(self, camera: Camera) -> None:
         qos = image_qos(self._values["qos_reliability"], self._values["qos_depth"])
@@ -100,7 +104,7 @@ class Cameras:
     def _on_incompatible_qos(self, camera: Camera) -> None:
         self._log_issue(camera, camera.qos_issue(self._node) or "a publisher has an incompatible QoS")
 
-    def _check(self, camera: Camera, tracks: int) -> DiagnosticStatus:
+    def _check(self, camera: Camera, tracks: int, output_issue: str) -> DiagnosticStatus:
         node, logger = self._node, self._node.get_logger()
         camera.publishers = node.count_publishers(camera.topic)
         if not self.paused and camera.needs_other_type(node):
@@ -110,7 +114,7 @@ class Cameras:
         # `image` may stay unused when other topics are configured.
         required = len(self._cameras) == 1 or camera.topic != node.resolve_topic_name("image")
         timeout = self._values["no_image_timeout"]
-        issue = "" if self.paused else camera.find_issue(node, self._started_at, timeout, required)
+        issue = "" if self.paused else camera.find_issue(node, self._started_at, timeout, required) or output_issue
         self._log_issue(camera, issue)
         advice = loss_advice(get_rmw_implementation_identifier())
         history = self._histories[camera.topic]

@@ -147,7 +147,7 @@ class AstNetNode(LenientNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to the cameras and start the inference thread."""
-        assert self._pipeline is not None
+        assert self._pipeline is not None and self._outputs is not None
         self._images = LatestImages()
         self._cameras = Cameras(self, self._values, self._on_image)
         self._inference = InferenceThread(
@@ -164,6 +164,7 @@ class AstNetNode(LenientNode):
         try:
             for topic in self._topics():
                 self._cameras.add(topic)
+                self._outputs.add_camera(topic)
             if self._values["face_source"] == "hri":
                 assert self._hri_messages is not None
                 cameras = self._cameras
@@ -327,8 +328,9 @@ class AstNetNode(LenientNode):
         """Check the cameras and publish the diagnostics, once a second."""
         message = DiagnosticArray()
         message.header.stamp = self.get_clock().now().to_msg()
-        if self._outputs is not None:
-            self._outputs.expire()
+        outputs = self._outputs
+        if outputs is not None:
+            outputs.expire()
         if self._inference is not None and self._cameras.paused_for > self._values["max_time_gap"]:
             self._inference.reset()
         faces = [] if self._hri_input is None else [self._hri_input.status(self._values["no_image_timeout"])]
@@ -342,7 +344,11 @@ class AstNetNode(LenientNode):
             self._values,
         )
         track_counts = self._inference.tracks if self._inference else {}
-        message.status = [status, *faces, *self._cameras.check(track_counts)]
+        message.status = [
+            status,
+            *faces,
+            *self._cameras.check(track_counts, outputs.issue if outputs else lambda topic: ""),
+        ]
         self._diagnostics.publish(message)
 
     def _now_ns(self) -> int:

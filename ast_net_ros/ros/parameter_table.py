@@ -158,6 +158,23 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         Change.UNCONFIGURED,
     ),
     ParameterSpec(
+        "publish_tf",
+        False,
+        "Publish the TF frames `face_<id>` and `gaze_<id>` of every face (REP-155), from the `camera_info` beside each "
+        "image topic. Requires the package tf2_msgs.",
+        Change.UNCONFIGURED,
+    ),
+    ParameterSpec(
+        "eye_distance",
+        0.063,
+        "Assumed distance between a person's pupils, to which the distance of a face on TF is proportional. 0.063 is "
+        "the mean of adults, with a standard deviation of 6 %.",
+        Change.LIVE,
+        unit="m",
+        low=0.03,
+        high=0.1,
+    ),
+    ParameterSpec(
         "qos_reliability",
         "best_effort",
         "Requested reliability of image topics; best_effort is compatible with every publisher.",

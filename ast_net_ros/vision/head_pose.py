@@ -44,6 +44,28 @@ def estimate_head_pose(landmarks: np.ndarray) -> HeadPose:
     Raises:
         ValueError: The landmarks coincide or are not finite.
     """
+    return _pose(*_fit(landmarks))
+
+
+def fit_head(landmarks: np.ndarray) -> tuple[np.ndarray, float]:
+    """Fit the mean face to the landmarks, as `estimate_head_pose` does.
+
+    Args:
+        landmarks: See there.
+
+    Returns:
+        The rotation (3 x 3) from the head's axes to the image's: towards the camera, right, up; and the distance of
+        the eyes in pixels, as it would be if the face were turned to the camera.
+
+    Raises:
+        ValueError: The landmarks coincide or are not finite.
+    """
+    rotation, scale, _ = _fit(landmarks)
+    return rotation, scale
+
+
+def _fit(landmarks: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+    """Rotation and scale of the mean face, and the landmarks about their centre."""
     points = np.asarray(landmarks, float)
     points = points - points.mean(axis=0)
     spread = float(np.abs(points).max())
@@ -56,7 +78,7 @@ def estimate_head_pose(landmarks: np.ndarray) -> HeadPose:
         step = np.linalg.solve(jacobian.T @ jacobian + damping, jacobian.T @ (points - projected).ravel())
         rotation = _rotation(step[:3]) @ rotation
         scale *= math.exp(min(max(step[3], -0.5), 0.5))
-    return _pose(rotation, scale, points)
+    return rotation, scale, points
 
 
 def _closed_form(points: np.ndarray) -> tuple[np.ndarray, float]:

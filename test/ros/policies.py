@@ -17,6 +17,8 @@ TOPIC_RULES, SERVICE_RULES = ("publish", "subscribe"), ("reply", "request")
 OPTIONAL = {
     ("subscribe", "/clock"),  # only with use_sim_time
     ("publish", "/ast_net/annotations"),  # only with annotations
+    ("subscribe", "/camera_info"),  # only with publish_tf
+    ("publish", "/tf"),  # likewise
     *(("reply", f"/{node}/get_type_description") for node in ("ast_net", "behavior_example", "replay")),  # since Iron
 }
 

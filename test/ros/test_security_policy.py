@@ -76,7 +76,8 @@ def test_ros4hri_policies_allow_only_what_is_needed(policies: Any) -> None:
     given = policies.allowed("ast_net", "ast_net_hri_input.policy.xml")
     heard = {("subscribe", f"{faces}/*/{name}") for name in ("roi", "cropped", "aligned")}
     assert given - plain == {("subscribe", f"{faces}/tracked"), ("publish", f"{faces}/*/expression"), *heard}
-    assert plain - given == {("subscribe", "/image")}, "whole images are another detector's to see"
+    own = {("subscribe", "/image"), ("subscribe", "/camera_info"), ("publish", "/tf")}
+    assert plain - given == own, "whole images are another detector's to see"
 
 
 @pytest.mark.parametrize(

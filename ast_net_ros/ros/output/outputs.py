@@ -13,6 +13,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from ast_net_ros.face_affect import FaceAffect
 from ast_net_ros.msg import ValenceArousal, ValenceArousalArray
 from ast_net_ros.ros.conversions import affect_array
+from ast_net_ros.ros.frames.face_frames import FaceFrames
 from ast_net_ros.ros.hri.messages import HriMessages
 from ast_net_ros.ros.hri.output import HriOutput
 from ast_net_ros.ros.inference_thread import Estimate
@@ -36,6 +37,7 @@ class Outputs:
         self._publishers: list[LifecyclePublisher] = []
         self._annotations: Annotations | None = None
         self._hri: HriOutput | None = None
+        self._frames: FaceFrames | None = None
         try:
             self._faces = self._create(ValenceArousalArray, "~/faces")
             self._primary = self._create(ValenceArousal, "~/valence_arousal")
@@ -48,6 +50,9 @@ class Outputs:
             if values["hri"]:
                 assert hri_messages is not None
                 self._hri = HriOutput(node, hri_messages, values["face_source"] == "detector")
+            # The crops of another detector do not tell where a face is.
+            if values["publish_tf"] and values["face_source"] == "detector":
+                self._frames = FaceFrames(node, values)
         except BaseException:
             self.destroy()
             raise
@@ -70,6 +75,17 @@ class Outputs:
             self._annotations.publish(estimate)
         if self._hri is not None:
             self._hri.publish(estimate, self._values["track_timeout"])
+        if self._frames is not None:
+            self._frames.publish(estimate)
+
+    def add_camera(self, topic: str) -> None:
+        """Prepare for the images of a topic."""
+        if self._frames is not None:
+            self._frames.add(topic)
+
+    def issue(self, topic: str) -> str:
+        """Return what prevents an output of the images of a topic; empty when nothing does."""
+        return "" if self._frames is None else self._frames.issue(topic)
 
     def expire(self) -> None:
         """Remove the ROS4HRI faces of cameras that have become silent. Call it once a second."""
@@ -77,9 +93,11 @@ class Outputs:
             self._hri.expire(self._values["track_timeout"])
 
     def clear(self) -> None:
-        """Remove all ROS4HRI faces."""
+        """Remove all ROS4HRI faces and cameras."""
         if self._hri is not None:
             self._hri.clear()
+        if self._frames is not None:
+            self._frames.clear()
 
     def destroy(self) -> None:
         """Destroy the publishers."""
@@ -88,6 +106,9 @@ class Outputs:
         if self._hri is not None:
             self._hri.destroy()
             self._hri = None
+        if self._frames is not None:
+            self._frames.destroy()
+            self._frames = None
 
     def _create(self, message_type: type, topic: str) -> LifecyclePublisher:
         overrides = QoSOverridingOptions.with_default_policies()

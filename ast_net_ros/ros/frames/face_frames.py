@@ -1,0 +1,132 @@
+"""TF frames of faces as REP-155 defines them: `face_<id>` and `gaze_<id>`, children of the image's optical frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import Transform, TransformStamped
+from rclpy.lifecycle import LifecycleNode
+from std_msgs.msg import Header
+
+from ast_net_ros.ros.conversions import nanoseconds
+from ast_net_ros.ros.frames.calibrations import CalibrationError, Calibrations
+from ast_net_ros.ros.frames.geometry import FacePose, face_pose, quaternion
+from ast_net_ros.ros.inference_thread import Estimate
+
+_DEPTH = 100  # as tf2_ros has it
+# Axes of `gaze` in those of `face`: z out of the face, x to the head's right, y down.
+_GAZE = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+
+
+class FramesError(RuntimeError):
+    """`publish_tf` is set but tf2_msgs is missing; the message says what to install."""
+
+
+def load_tf_message() -> Any:
+    """Import tf2_msgs/TFMessage, which is needed only where frames are published.
+
+    Raises:
+        FramesError: tf2_msgs is not installed or cannot be imported.
+    """
+    try:
+        from tf2_msgs.msg import TFMessage
+    except ImportError as error:
+        raise FramesError(
+            f"parameter publish_tf requires the package tf2_msgs, which cannot be imported ({error}); install "
+            "ros-$ROS_DISTRO-tf2-msgs, or leave publish_tf false"
+        ) from error
+    return TFMessage
+
+
+def face_transforms(header: Header, face_id: str, pose: FacePose) -> list[TransformStamped]:
+    """Return the frames of one face.
+
+    Args:
+        header: Of the image: the frames have its stamp, and its frame_id as parent.
+        face_id: As in /humans/faces/tracked.
+        pose: In the image's optical frame.
+    """
+    rotations = {"face": pose.rotation, "gaze": pose.rotation @ _GAZE}
+    return [
+        TransformStamped(header=header, child_frame_id=f"{name}_{face_id}", transform=_transform(pose, rotation))
+        for name, rotation in rotations.items()
+    ]
+
+
+def _transform(pose: FacePose, rotation: np.ndarray) -> Transform:
+    transform, place, turn = Transform(), pose.position, quaternion(rotation)
+    transform.translation.x, transform.translation.y, transform.translation.z = place.tolist()
+    transform.rotation.x, transform.rotation.y, transform.rotation.z, transform.rotation.w = turn
+    return transform
+
+
+class FaceFrames:
+    """Publishes the frames of all faces on /tf.
+
+    Args:
+        node: The node that publishes.
+        values: The node's parameters; read at every use.
+
+    Raises:
+        FramesError: See `load_tf_message`.
+    """
+
+    def __init__(self, node: LifecycleNode, values: Mapping[str, Any]):
+        self._node, self._values = node, values
+        self._message_type = load_tf_message()
+        self._calibrations = Calibrations(node)
+        self._issues: dict[str, str] = {}  # by image topic
+        self._publisher: Any = node.create_lifecycle_publisher(self._message_type, "/tf", _DEPTH)
+
+    def add(self, image_topic: str) -> None:
+        """Subscribe to the calibration of a camera."""
+        self._calibrations.add(image_topic)
+
+    def publish(self, estimate: Estimate) -> None:
+        """Publish the frames of the faces in one image, if its camera is calibrated."""
+        topic, header = estimate.camera.topic, estimate.header
+        height, width = estimate.image_bgr.shape[:2]
+        try:
+            calibration = self._calibrations.find(topic, (width, height))
+            self._issues[topic] = _header_issue(header)
+        except CalibrationError as error:
+            self._issues[topic] = str(error)
+            return
+        if calibration is None or self._issues[topic]:
+            return
+        transforms: list[TransformStamped] = []
+        for face in estimate.faces:
+            if face.landmarks:
+                pose = face_pose(np.array(face.landmarks), calibration, self._values["eye_distance"])
+                transforms += face_transforms(header, face.face_id, pose) if pose else []
+        if transforms:
+            self._publisher.publish(self._message_type(transforms=transforms))
+
+    def issue(self, image_topic: str) -> str:
+        """Return why a camera's faces have no frames; empty when they have."""
+        if image_topic not in self._issues:  # no image yet
+            return ""
+        reason = self._issues[image_topic] or self._calibrations.missing(image_topic, self._values["no_image_timeout"])
+        return f"no TF frames: {reason}" if reason else ""
+
+    def clear(self) -> None:
+        """Unsubscribe from all cameras."""
+        self._calibrations.clear()
+        self._issues.clear()
+
+    def destroy(self) -> None:
+        """Unsubscribe and destroy the publisher."""
+        self.clear()
+        if self._publisher is not None:
+            self._node.destroy_lifecycle_publisher(self._publisher)
+            self._publisher = None
+
+
+def _header_issue(header: Header) -> str:
+    if not header.frame_id:
+        return "the images have no frame_id; make the camera driver set header.frame_id to its optical frame"
+    if not nanoseconds(header.stamp):
+        return "the images have a stamp of 0; make the camera driver set header.stamp"
+    return ""
