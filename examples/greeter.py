@@ -82,8 +82,8 @@ class Greeter(Node):
 
 
 def identity(person: Person) -> tuple[str, str]:
-    """Return what a person is known by; without `persons`, a face that returns is a new one."""
-    return person.source, person.person_id or person.face_id
+    """Return what a person is known by: for all cameras where persons are recognised, otherwise for one camera."""
+    return ("", person.person_id) if person.person_id else (person.source, person.face_id)
 
 
 def main() -> None:

@@ -38,7 +38,7 @@ class TreeGreeter(Node):
         self.create_subscription(PersonMoodArray, "behavior_example/moods", self._on_moods, LATCHED)
 
     def _on_moods(self, message: PersonMoodArray) -> None:
-        people = {(person.source, person.person_id or person.face_id): person for person in message.people}
+        people = {(p.person_id or p.source, p.person_id or p.face_id): p for p in message.people}
         self._trees = {identity: tree for identity, tree in self._trees.items() if identity in people}
         for identity, person in people.items():
             if identity not in self._trees:

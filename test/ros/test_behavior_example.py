@@ -222,4 +222,4 @@ def test_it_follows_the_real_node_on_the_real_video(robot: Robot, media: Path) -
     wait_until(lambda: "person_lost" in robot.names(), "the end")
     moods = [event.person.mood for event in robot.events if event.event == "mood_changed"]
     assert "negative" in moods and moods[-1] == "positive"
-    assert robot.names().count("cheered_up") == 1
+    assert robot.names().count("cheered_up") == 1 and "engaged" in robot.names()

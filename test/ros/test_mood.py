@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ast_net_ros.face_affect import FaceAffect
 from ast_net_ros.pipeline import AffectPipeline
-from ast_net_ros.ros.examples.mood import MoodEvent, MoodMachine
+from ast_net_ros.ros.examples.mood import MOODS, MoodEvent, MoodMachine
 from ast_net_ros.ros.examples.mood_settings import Hysteresis, MoodSettings
 from ast_net_ros.vision.video import open_video
 
@@ -135,6 +137,14 @@ def test_without_images_time_itself_loses_people() -> None:
     assert machine.expire(4.0) == []
 
 
+def test_nothing_lasts_across_a_gap_in_the_images() -> None:
+    machine = MoodMachine()
+    play(machine, second_of(make_face(0.5, engagement=0.9)))
+    events = machine.update(60.0, [make_face(0.5, engagement=0.9)])
+    assert [event.event for event in events] == ["person_lost", "engaged"]
+    assert (machine.people[0].mood, machine.people[0].engaged_duration) == ("", 0.0)
+
+
 def test_stamps_that_go_backward_end_what_was_known() -> None:
     machine = MoodMachine()
     play(machine, second_of(make_face(0.5), 10.0))
@@ -150,8 +160,8 @@ def test_people_have_moods_of_their_own() -> None:
 
 
 def test_each_mood_has_limits_and_dwell_of_its_own() -> None:
-    settings = MoodSettings(positive=Hysteresis(0.6, 0.5, 2.0), negative=Hysteresis(0.2, 0.1, 0.1), calm_dwell=3.0)
-    events = play(MoodMachine(settings), *(second_of(make_face(v), 4.0) for v in (0.7, 0.45, -0.25, -0.15)))
+    limits = MoodSettings(positive=Hysteresis(0.6, 0.5, 2.0), negative=Hysteresis(0.2, 0.1, 0.1), calm_dwell=3.0)
+    events = play(MoodMachine(limits), *(second_of(make_face(v), 4.0) for v in (0.7, 0.45, -0.25, -0.15)))
     changes = [(event.event, event.person.mood) for event in events]
     assert changes == [
         *(("mood_changed", mood) for mood in ("positive", "calm", "negative")),
@@ -177,9 +187,9 @@ def test_engagement_has_hysteresis_and_a_duration() -> None:
 
 
 def test_engagement_must_last_for_its_dwell() -> None:
-    settings = MoodSettings(engaged=Hysteresis(0.6, 0.4, 0.5))
+    limits = MoodSettings(engaged=Hysteresis(0.6, 0.4, 0.5))
     engaged, away = (second_of(make_face(0.0, engagement=value), 0.4) for value in (0.9, 0.1))
-    names = [event.event for event in play(MoodMachine(settings), engaged, away, engaged * 2, away, engaged)]
+    names = [event.event for event in play(MoodMachine(limits), engaged, away, engaged * 2, away, engaged)]
     assert names == ["mood_changed", "engaged"]
 
 
@@ -235,3 +245,36 @@ def test_the_woman_of_the_video_is_upset_and_then_cheers_up(media: Path) -> None
     assert "negative" in changes and changes[-1] == "positive"
     assert [event.event for event in events].count("cheered_up") == 1
     assert len({event.person.face_id for event in events}) == 1
+
+
+numbers = st.sampled_from([math.nan, math.inf, -math.inf, -1.0, -0.3, 0.0, 0.5, 1.0])
+faces = st.builds(
+    make_face,
+    *(numbers, numbers, st.sampled_from("abc")),
+    **dict.fromkeys(("confidence", "state_age", "quality", "engagement"), numbers),
+    person_id=st.sampled_from(["", "", "p", "q"]),
+)
+images = st.tuples(
+    st.sampled_from([-5.0, 0.0, 0.6, 1.0, 9.0]),
+    st.lists(faces, max_size=3, unique_by=lambda face: face.face_id),
+    st.sampled_from("xy"),
+)
+
+
+@settings(max_examples=60)
+@given(st.lists(images, max_size=12))
+def test_whatever_arrives_people_and_events_are_sound(shown: list[Any]) -> None:
+    machine, stamp = MoodMachine(MoodSettings(min_confidence=0.0, min_quality=0.0, warm_up=0.0)), 1e9
+    for step, seen, source in shown:
+        stamp += step
+        events = machine.update(stamp, seen, source)
+        for person in [*machine.people, *(event.person for event in events)]:
+            assert person.mood in ("", *MOODS) and (person.mood_duration == 0 or person.mood)
+            values = [person.mood_duration, person.engaged_duration, person.engagement]
+            if person.face is not None:
+                values += [person.face.valence, person.face.arousal, person.face.confidence, person.face.quality]
+            assert all(map(math.isfinite, values)) and min(person.mood_duration, person.engaged_duration) >= 0
+        keys = [(person.source, person.person_id or person.face_id) for person in machine.people]
+        assert len(keys) == len(set(keys))
+        here = {(source, face.person_id or face.face_id) for face in seen}
+        assert here <= set(keys)

@@ -117,22 +117,26 @@ class MoodMachine:
         Returns:
             The events.
         """
+        events = self.expire(stamp, source)  # first, so that nothing lasts across a gap in the images
         camera = self._cameras.setdefault(source, _Camera())
-        events = [] if stamp >= camera.stamp else self._lose(camera, list(camera.tracks), camera.stamp)
+        if stamp < camera.stamp:
+            events += self._lose(camera, list(camera.tracks), stamp)
         camera.stamp = stamp
         for rank, face in enumerate(faces):
             track = _track_of(camera, face, source)
             track.seen, track.rank = stamp, rank
             events += [*self._update_engagement(track, face, stamp), *self._update_mood(track, face, stamp)]
-        return events + self.expire(stamp, source)
+        return events
 
     def expire(self, stamp: float, source: str = "") -> list[MoodEvent]:
         """Return who of a camera is lost by `stamp`; for when no images arrive."""
-        camera = self._cameras.get(source, _Camera())
+        camera = self._cameras.get(source)
+        if camera is None:
+            return []
         unseen = [key for key, track in camera.tracks.items() if stamp - track.seen > self.settings.patience]
         events = self._lose(camera, unseen, stamp)
         if not camera.tracks:
-            self._cameras.pop(source, None)
+            del self._cameras[source]
         return events
 
     def _lose(self, camera: _Camera, keys: list[str], stamp: float) -> list[MoodEvent]:
