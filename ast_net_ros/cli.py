@@ -21,6 +21,7 @@ _COMMANDS = {
     "annotate": (f"{_EVALUATION}.annotate_command", "annotate"),
     "evaluate": (f"{_EVALUATION}.evaluate_command", "evaluate"),
     "evaluate-affect": (f"{_EVALUATION}.affect_command", "evaluate_affect"),
+    "rate": ("ast_net_ros.rating.command", "rate"),
     "train-attributes": (_TRAINING, "train_attributes_command"),
     "evaluate-attributes": (_TRAINING, "evaluate_attributes_command"),
     "train-temporal": (_TRAINING, "train_temporal_command"),
@@ -30,6 +31,7 @@ _SUMMARIES = (
     "Estimate valence and arousal in videos, images or a webcam.",
     "Evaluate rosbag2 recordings and videos: metrics and a report.",
     "Accuracy of valence and arousal on rated still faces.",
+    "Rate valence and arousal in a recording, in the browser.",
     "Stage 1: train the discrete-emotion CNN on labelled faces.",
     "Accuracy and calibration of the discrete emotions on labelled faces.",
     "Stage 2: train the stacked LSTM on clips.",
@@ -45,6 +47,7 @@ _MOVED_COMMANDS = {"bench": "make bench", "ablate": "python tools/run.py ablatio
 
 # top-level module: extra of this package that installs it
 _EXTRAS = {
+    **dict.fromkeys(("aiohttp", "av"), "rate"),
     **dict.fromkeys(("lz4", "mcap", "rosbags", "ruamel", "zstandard"), "evaluate"),
     "lightning_fabric": "train",
     "ray": "ray",

@@ -62,13 +62,15 @@ class Ratings:
 
 
 def checked_name(name: str, what: str) -> str:
-    """Return a rater's or face's name; it becomes part of file names.
+    """Return a rater's or face's name; it becomes part of file and topic names.
 
     Raises:
-        DataError: It has other characters than letters, digits, - and _, or more than 40.
+        DataError: It is not a letter followed by up to 39 letters, digits and _.
     """
-    if not re.fullmatch(rf"[\w-]{{1,{_LONGEST_NAME}}}", name):
-        raise DataError(f"{what} '{name[:60]}': use 1 to {_LONGEST_NAME} letters, digits, - and _")
+    if not re.fullmatch(rf"[A-Za-z][A-Za-z0-9_]{{0,{_LONGEST_NAME - 1}}}", name):
+        raise DataError(
+            f"{what} '{name[:60]}': use a letter and up to {_LONGEST_NAME - 1} letters, digits and _ (a-z, A-Z)"
+        )
     return name
 
 

@@ -33,8 +33,9 @@ ALLOWED = {
     "training": {*LEAVES, "model", "rating_files", "ratings", "vision"},
     "evaluation": {*LEAVES, "bags", "model", "pipeline", "rating_files", "ratings", "vision"},
     "temporal_evaluation": {*LEAVES, "bags", "evaluation", "model", "rating_files", "ratings", "training", "vision"},
+    "rating": {*LEAVES, "bags", "pipeline", "rating_files", "ratings", "vision"},
     "ros": {*LEAVES, "bags", "evaluation", "model", "msg", "pipeline", "srv", "vision"},
-    "cli": {*LEAVES, "evaluation", "temporal_evaluation", "training"},
+    "cli": {*LEAVES, "evaluation", "rating", "temporal_evaluation", "training"},
 }
 # Libraries that only some parts may import.
 ROS_LIBRARIES = {
@@ -169,7 +170,7 @@ def test_package_xml_declares_every_import() -> None:
     programs = [*(ROOT / "launch").glob("*.py"), *(ROOT / "scripts").iterdir()]
     imported = third_party(python_files() + programs)
     # Without a usable rosdep key: installed with pip beside ROS.
-    beside = required("beside-ros", "torch", "train", "ray", "viewer")
+    beside = required("beside-ros", "rate", "torch", "train", "ray", "viewer")
     missing = {
         name
         for name in imported - {"foxglove_msgs", "hri_msgs"}
@@ -181,7 +182,7 @@ def test_package_xml_declares_every_import() -> None:
 
 def test_pip_requirements_declare_every_import() -> None:
     files = [path for path in python_files() if not module_of(path).startswith("ros")]
-    declared = required("library", "torch", "train", "evaluate", "ray")
+    declared = required("library", "torch", "train", "evaluate", "rate", "ray")
     missing = {name for name in third_party(files) if DISTRIBUTIONS.get(name, name) not in declared}
     assert missing == set(), "add these to tools/setup/requirements"
 

@@ -31,14 +31,20 @@ def detect_rotated(
     Raises:
         ValueError: Another rotation.
     """
+    found = detector.detect(upright(image_bgr, rotation), score_threshold, input_size)
     if rotation == 0:
-        return detector.detect(image_bgr, score_threshold, input_size)
-    if rotation not in _CODES:
-        raise ValueError(f"image_rotation is {rotation}; use one of {IMAGE_ROTATIONS}, degrees clockwise")
-    upright = cv2.rotate(image_bgr, _CODES[rotation])
-    found = detector.detect(upright, score_threshold, input_size)
+        return found
     height, width = image_bgr.shape[:2]
     return [_rotate_back(detection, rotation, width, height) for detection in found]
+
+
+def upright(image_bgr: np.ndarray, rotation: int) -> np.ndarray:
+    """Turn an image (H x W x 3) clockwise by one of IMAGE_ROTATIONS, in degrees. ValueError: another rotation."""
+    if rotation == 0:
+        return image_bgr
+    if rotation not in _CODES:
+        raise ValueError(f"image_rotation is {rotation}; use one of {IMAGE_ROTATIONS}, degrees clockwise")
+    return cv2.rotate(image_bgr, _CODES[rotation])
 
 
 def _rotate_back(detection: Detection, rotation: int, width: int, height: int) -> Detection:

@@ -1,0 +1,1 @@
+"""Rate recordings continuously in the browser."""

@@ -1,0 +1,68 @@
+// Sends ratings to the server and keeps them until it has saved them.
+
+const RETRY_MS = 1000;
+const ANOTHER_TAB = 4000;
+
+export class Connection {
+  #socket = null;
+  #pending = new Map(); // number -> message that is not saved yet
+  #number = 0;
+  #over = false;
+
+  // listener: {state(message), saved(), unsaved(reason), refused(reason), lost(), replaced()}
+  constructor(listener) {
+    this.listener = listener;
+    this.#open();
+  }
+
+  get unsaved() {
+    return this.#pending.size;
+  }
+
+  get open() {
+    return this.#socket?.readyState === WebSocket.OPEN;
+  }
+
+  send(message) {
+    const numbered = { number: ++this.#number, ...message };
+    this.#pending.set(numbered.number, numbered);
+    if (this.open) this.#socket.send(JSON.stringify(numbered));
+  }
+
+  // The server ends after its last answer, or another tab has taken over.
+  finishing() {
+    this.#over = true;
+  }
+
+  #open() {
+    const address = new URL("session", location.href);
+    address.protocol = "ws:";
+    this.#socket = new WebSocket(address);
+    this.#socket.onmessage = (event) => this.#receive(JSON.parse(event.data));
+    this.#socket.onclose = (event) => {
+      if (event.code === ANOTHER_TAB) {
+        this.#over = true;
+        this.listener.replaced();
+      } else if (!this.#over) {
+        this.listener.lost();
+        setTimeout(() => this.#open(), RETRY_MS);
+      }
+    };
+  }
+
+  #receive(message) {
+    if (message.type === "state") {
+      this.listener.state(message);
+      for (const waiting of this.#pending.values()) this.#socket.send(JSON.stringify(waiting));
+      return;
+    }
+    if (message.type === "unsaved") { // such as a full disk: the server has it and saves it with the next
+      this.#pending.delete(message.number);
+      this.listener.unsaved(message.reason);
+      return;
+    }
+    this.#pending.delete(message.number);
+    if (message.type === "saved") this.listener.saved(this.unsaved);
+    else this.listener.refused(message.reason);
+  }
+}

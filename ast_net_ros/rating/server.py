@@ -1,0 +1,195 @@
+"""Serve the page on the loopback interface, and keep what it sends.
+
+Every request must carry the token of this run in its path, name a loopback host with the right port, and a websocket
+must come from a page of this server: otherwise another page in the browser, or another user of the machine, could read
+the recording or add ratings. The last page that connects is the one that rates; an earlier one is told so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import secrets
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from aiohttp import WSMsgType, web
+
+from ast_net_ros.rating.errors import RatingError
+from ast_net_ros.rating.session import DIMENSIONS, RatingSession
+from ast_net_ros.ratings import RATING_RATE
+
+HOST = "127.0.0.1"
+_PAGE = Path(__file__).with_name("page")
+_LONGEST_MESSAGE = 2**20  # bytes
+_HEARTBEAT = 10.0  # s
+_NO_TOKEN = (
+    "This address lacks the token of the running session. Open the address that `ast_net rate` printed, with all "
+    "of its characters; it changes with every start.\n"
+)
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class RatingServer:
+    """The web application of one session.
+
+    Args:
+        session: Keeps the ratings.
+        protocol: What the page proposes to rate: both, valence or arousal; empty for the first that is unfinished.
+        token: Secret part of the address; None for a new one.
+
+    Attributes:
+        finished: Set when the rater ends the session in the page.
+    """
+
+    def __init__(self, session: RatingSession, protocol: str = "", token: str | None = None):
+        self.session = session
+        self.finished = asyncio.Event()
+        self._protocol = protocol
+        self._token = token or secrets.token_urlsafe(24)
+        self._port = 0
+        self._rating: web.WebSocketResponse | None = None  # the page that rates
+
+    @property
+    def url(self) -> str:
+        """The address of the page, once `start` has returned."""
+        return f"http://{HOST}:{self._port}/{self._token}/"
+
+    async def start(self, port: int = 0) -> web.AppRunner:
+        """Listen on a port of the loopback interface, 0 for any free one; `cleanup` of the result ends it.
+
+        Raises:
+            RatingError: The port is in use or not permitted.
+        """
+        app = web.Application(middlewares=[self._guard])
+        app.on_response_prepare.append(self._secure)
+        files = sorted(path.name for path in _PAGE.iterdir() if path.is_file())
+        app.router.add_get("/{token}/", self._file("index.html"))
+        for name in files:
+            app.router.add_get(f"/{{token}}/{name}", self._file(name))
+        app.router.add_get("/{token}/recording.webm", self._video)
+        app.router.add_get("/{token}/session", self._connect)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, HOST, port).start()
+        except OSError as error:
+            await runner.cleanup()
+            raise _port_error(port, error) from error
+        self._port = runner.addresses[0][1]
+        return runner
+
+    @web.middleware
+    async def _guard(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Refuse requests without the token or of other hosts."""
+        if request.host not in self._hosts():
+            return web.Response(status=403, text=f"This server is {HOST}:{self._port} only.\n")
+        token = request.path.split("/")[1]
+        if not secrets.compare_digest(token.encode(), self._token.encode()):
+            return web.Response(status=403, text=_NO_TOKEN)
+        return await handler(request)
+
+    def _hosts(self) -> tuple[str, str]:
+        return f"{HOST}:{self._port}", f"localhost:{self._port}"
+
+    async def _secure(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Let the page load nothing but its own files, and nobody embed it."""
+        sockets = " ".join(f"ws://{host}" for host in self._hosts())
+        policy = (
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; "
+            f"connect-src 'self' {sockets}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        )
+        response.headers.update(_HEADERS | {"Content-Security-Policy": policy})
+
+    @staticmethod
+    def _file(name: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def send(request: web.Request) -> web.StreamResponse:
+            return web.FileResponse(_PAGE / name)
+
+        return send
+
+    async def _video(self, request: web.Request) -> web.StreamResponse:
+        return web.FileResponse(self.session.playback.video)
+
+    async def _connect(self, request: web.Request) -> web.StreamResponse:
+        """Talk to a page until it leaves or another one takes over."""
+        if request.headers.get("Origin") not in [f"http://{host}" for host in self._hosts()]:
+            return web.Response(status=403, text="Only the page of this server may connect.\n")
+        socket = web.WebSocketResponse(heartbeat=_HEARTBEAT, max_msg_size=_LONGEST_MESSAGE)
+        await socket.prepare(request)
+        if self._rating is not None:
+            await self._rating.close(code=4000, message=b"another tab")
+        self._rating = socket
+        await socket.send_str(json.dumps(self._state()))
+        async for message in socket:
+            if message.type is WSMsgType.TEXT and self._rating is socket:
+                await socket.send_str(json.dumps(self._answer(message.data)))
+        if self._rating is socket:
+            self._rating = None
+        return socket
+
+    def _state(self) -> dict[str, Any]:
+        """Describe the session, for a page that starts."""
+        playback = self.session.playback
+        return {
+            "type": "state",
+            "recording": playback.name,
+            "rater": self.session.rater,
+            "protocol": self._protocol,
+            "rate": RATING_RATE,
+            "moments": self.session.moments,
+            "faces": [
+                {
+                    "face": face.face,
+                    "times": face.times,
+                    "boxes": face.boxes,
+                    "file": str(self.session.path(face.face)),
+                    "ratings": {
+                        dimension: [None if np.isnan(value) else round(value, 4) for value in column.tolist()]
+                        for dimension, column in zip(DIMENSIONS, self.session.values(face.face).T)
+                    },
+                }
+                for face in playback.faces
+            ],
+        }
+
+    def _answer(self, text: str) -> dict[str, Any]:
+        """Do what a message asks for. The page sends ratings, numbered, again and again until they are saved."""
+        number: Any = None
+        try:
+            message = json.loads(text)
+            number = message["number"]
+            if message["type"] == "finish":
+                self.finished.set()
+            else:
+                given = {
+                    dimension: message[dimension] for dimension in DIMENSIONS if message.get(dimension) is not None
+                }
+                self.session.add(message["face"], message["first"], given, message["device"])
+        except RatingError as error:
+            return {"type": "refused", "number": number, "reason": str(error)}
+        except OSError as error:
+            return {"type": "unsaved", "number": number, "reason": f"{error.filename}: {error.strerror}"}
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            return {"type": "refused", "number": number, "reason": f"not a message of this page: {error!r}"}
+        return {"type": "saved", "number": number}
+
+
+def _port_error(port: int, error: OSError) -> RatingError:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        free = probe.getsockname()[1]
+    reason = "in use by another program" if error.errno == errno.EADDRINUSE else f"not available ({error.strerror})"
+    return RatingError(f"port {port}: {reason}; {free} is free, and without --port any free one is taken")
