@@ -27,6 +27,7 @@ PURPOSES = {
     "pipeline": "frames in, estimates out",
     "training": "both stages, data sets, simulation",
     "evaluation": "recordings, metrics, labels, report",
+    "rating": "rate recordings in the browser",
     "temporal_evaluation": "metrics of weights on recordings",
     "ros": "node, replay, viewer, ROS4HRI",
     "cli": "the command ast_net",
