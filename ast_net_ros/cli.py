@@ -26,6 +26,7 @@ _COMMANDS = {
     "evaluate-attributes": (_TRAINING, "evaluate_attributes_command"),
     "train-temporal": (_TRAINING, "train_temporal_command"),
     "evaluate-temporal": ("ast_net_ros.temporal_evaluation.command", "evaluate_temporal_command"),
+    "fit": ("ast_net_ros.temporal_evaluation.fitting.command", "fit_command"),
 }
 _SUMMARIES = (
     "Estimate valence and arousal in videos, images or a webcam.",
@@ -36,6 +37,7 @@ _SUMMARIES = (
     "Accuracy and calibration of the discrete emotions on labelled faces.",
     "Stage 2: train the stacked LSTM on clips.",
     "Accuracy, smoothness, confidence and rate independence on held-out people.",
+    "Fit the network to ratings of your own recordings, where that helps.",
 )
 
 _RENAMED_OPTIONS = {

@@ -35,6 +35,7 @@ HEAVY = ("cv2", "matplotlib", "numpy", "onnxruntime", "rclpy", "rosbags", "torch
         (["annotate", "--help"], 0, "--overlay"),
         (["evaluate", "--help"], 0, "--labels"),
         (["evaluate-temporal", "--help"], 0, "--faces"),
+        (["fit", "--help"], 0, "--person"),
         (["annotate", "absent.mp4", "-o", "out"], 1, "video absent.mp4: no such file"),
         (["evaluate", "absent", "-o", "out"], 1, "recording 'absent': nothing there"),
     ],

@@ -190,12 +190,12 @@ def network_of(weights: Weights) -> ASTNet:
     return network
 
 
-def save_weights(network: ASTNet, path: str | Path, description: str) -> WeightsInfo:
+def save_weights(network: ASTNet, path: str | Path, description: str, provenance: str = "") -> WeightsInfo:
     """Write a network's weights atomically; see `ast_net_ros.model.weights.write_weights`."""
-    return write_weights(path, weights_of(network, description))
+    return write_weights(path, weights_of(network, description, provenance))
 
 
-def weights_of(network: ASTNet, description: str = "") -> Weights:
+def weights_of(network: ASTNet, description: str = "", provenance: str = "") -> Weights:
     """Copy the network's parameters into arrays."""
     tensors = {name: value.detach().cpu().contiguous().numpy().copy() for name, value in network.state_dict().items()}
-    return make_weights(network.config, tensors, description)
+    return make_weights(network.config, tensors, description, provenance)

@@ -39,7 +39,7 @@ class WeightsInfo:
 
     Attributes:
         path: The file; empty for weights that were never stored.
-        sha256: Of configuration, description and tensors, 64 hex digits.
+        sha256: Of configuration, description, provenance and tensors, 64 hex digits.
         description: Free text on one line without control characters, at most about LONGEST_DESCRIPTION characters.
     """
 
@@ -57,18 +57,23 @@ class Weights:
         tensors: Every array of `parameter_shapes(config)` by its name.
         info: Where they come from.
         description: As stored, not shortened.
+        provenance: Where they come from, as JSON: parent, data and metrics of weights that `ast_net fit` wrote. Else
+            empty.
     """
 
     config: NetworkConfig
     tensors: Mapping[str, np.ndarray]
     info: WeightsInfo
     description: str
+    provenance: str = ""
 
 
-def make_weights(config: NetworkConfig, tensors: Mapping[str, np.ndarray], description: str = "") -> Weights:
+def make_weights(
+    config: NetworkConfig, tensors: Mapping[str, np.ndarray], description: str = "", provenance: str = ""
+) -> Weights:
     """Describe arrays that are in memory as weights."""
-    digest = _digest(_config_text(config), description, tensors)
-    return Weights(config, tensors, WeightsInfo(Path(), digest, _printable(description)), description)
+    digest = _digest(_config_text(config), description, provenance, tensors)
+    return Weights(config, tensors, WeightsInfo(Path(), digest, _printable(description)), description, provenance)
 
 
 def write_weights(path: str | Path, weights: Weights) -> WeightsInfo:
@@ -84,6 +89,8 @@ def write_weights(path: str | Path, weights: Weights) -> WeightsInfo:
         "sha256": weights.info.sha256,
         "description": weights.description,
     }
+    if weights.provenance:
+        metadata["provenance"] = weights.provenance
     partial = path.with_suffix(path.suffix + ".partial")
     save_file(dict(weights.tensors), partial, metadata)
     partial.replace(path)
@@ -114,8 +121,8 @@ def read_weights(path: str | Path) -> Weights:
             tensors = {name: np.asarray(stored.get_tensor(name)) for name in slices}
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"weights '{path}': not a whole safetensors file ({error}); {_FIX}") from error
-    description = metadata.get("description", "")
-    digest = _digest(metadata["config"], description, tensors)
+    description, provenance = metadata.get("description", ""), metadata.get("provenance", "")
+    digest = _digest(metadata["config"], description, provenance, tensors)
     if digest != metadata.get("sha256"):
         raise WeightsError(
             f"weights '{path}': content has SHA-256 {digest}, the file states {metadata.get('sha256')}; {_FIX}"
@@ -123,7 +130,7 @@ def read_weights(path: str | Path) -> Weights:
     broken = [name for name, value in tensors.items() if not np.isfinite(value).all()]
     if broken:
         raise WeightsError(f"weights '{path}': {broken[0]} holds NaN or infinity; {_FIX}")
-    return Weights(config, tensors, WeightsInfo(path, digest, _printable(description)), description)
+    return Weights(config, tensors, WeightsInfo(path, digest, _printable(description)), description, provenance)
 
 
 def parse_config(text: str) -> NetworkConfig:
@@ -192,10 +199,14 @@ def _check_types(path: Path, found: dict[str, str]) -> None:
             )
 
 
-def _digest(config: str, description: str, tensors: Mapping[str, np.ndarray]) -> str:
-    """Hash configuration, description, and every tensor's name, type, shape and bytes in the order of their names."""
+def _digest(config: str, description: str, provenance: str, tensors: Mapping[str, np.ndarray]) -> str:
+    """Hash the texts, and every tensor's name, type, shape and bytes in the order of their names.
+
+    Without a provenance the hash is that of the first release, which had none.
+    """
     types = {np.dtype(np.float16): "F16", np.dtype(np.float32): "F32", np.dtype(np.float64): "F64"}
-    digest = hashlib.sha256(json.dumps([config, description]).encode())
+    texts = [config, description, *([provenance] if provenance else [])]
+    digest = hashlib.sha256(json.dumps(texts).encode())
     for name in sorted(tensors):
         tensor = np.ascontiguousarray(tensors[name])
         kind = _TYPE_NAMES[types.get(tensor.dtype, "I64")]

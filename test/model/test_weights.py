@@ -12,6 +12,7 @@ from ast_net_ros.model import WeightsError, load_model
 from ast_net_ros.model.config import NetworkConfig, parameter_shapes
 from ast_net_ros.model.inference import DEFAULT_WEIGHTS
 from ast_net_ros.model.network import ASTNet, load_weights, save_weights
+from ast_net_ros.model.weights import read_weights
 
 SMALL = NetworkConfig(chip_side=16, widths=(8,), depths=(1,), attributes=8, hidden=4, layers=2)
 
@@ -38,6 +39,15 @@ def test_round_trip_keeps_values_configuration_and_description(stored):
     assert network.config == SMALL
     assert info.description == "a test's weights"
     assert len(info.sha256) == 64
+
+
+def test_the_provenance_is_kept_and_part_of_the_checksum(stored):
+    network, before = load_weights(stored)
+    info = save_weights(network, stored, "a test's weights", '{"parent_sha256": "12"}')
+    assert read_weights(stored).provenance == '{"parent_sha256": "12"}' and info.sha256 != before.sha256
+    _rewrite(stored, provenance='{"parent_sha256": "34"}')
+    with pytest.raises(WeightsError, match="the file states"):
+        read_weights(stored)
 
 
 def test_a_missing_file_is_named(tmp_path):

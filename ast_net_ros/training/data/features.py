@@ -62,7 +62,7 @@ def encode_recordings(
             log(f"left out: {recording.name}: {error}")
             continue
         parts = step_clips(recording, sequence, network.step_seconds, label_delay)
-        for remark in (*recording.remarks, *_remarks(recording, sequence, parts)):
+        for remark in (*recording.remarks, *sequence_remarks(recording, sequence, parts)):
             log(remark)
         clips[recording.split].extend(parts)
     if not any(clips.values()):
@@ -70,7 +70,8 @@ def encode_recordings(
     return clips
 
 
-def _remarks(recording: Recording, sequence: FaceSequence, clips: Sequence[StepClip]) -> Iterator[str]:
+def sequence_remarks(recording: Recording, sequence: FaceSequence, clips: Sequence[StepClip]) -> Iterator[str]:
+    """Yield what is wrong with a recording and its labels; `clips` are those that it gives."""
     found = len(sequence.stamps)
     if sequence.undecodable:
         yield f"{recording.name}: skipped, cannot be decoded: {', '.join(sequence.undecodable)}"

@@ -1,0 +1,87 @@
+"""The command `ast_net fit`. Heavy modules are imported on use, so that `--help` is fast."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ast_net_ros.training.options import FILE, FOLDER, SHOW_DEFAULTS, cache_option, training_device_option
+
+STAGES = ("map", "lstm", "cnn")
+WEIGHTS, METRICS, SUMMARY = "ast_net.safetensors", "metrics.json", "summary.txt"
+_POSITIVE = click.FloatRange(0, min_open=True)
+_LABELS = (
+    "Ratings: a file, a folder, a template such as 'ratings/{name}.csv', or topic:NAME.  [default: NAME.csv beside "
+    "each recording, or a label topic in it]"
+)
+_PERSON = "Whom a recording shows: recording (each another person), folder (its name), or a pattern on its name."
+
+
+@click.command("fit", context_settings=SHOW_DEFAULTS)
+@click.argument("recordings", nargs=-1, required=True, metavar="RECORDING...")
+@click.option("--labels", metavar="WHERE", help=_LABELS)
+@click.option("--output", type=FOLDER, required=True, help=f"Folder for {WEIGHTS}, {METRICS} and {SUMMARY}.")
+@click.option("--weights", type=FILE, help="Weights to start from.  [default: packaged]")
+@click.option("--person", default="recording", metavar="RULE", help=_PERSON)
+@click.option("--topic", metavar="NAME", help="The image topic.  [default: the bag's only one]")
+@click.option("--label-delay", type=click.FloatRange(0), help="Seconds by which ratings lag.  [default: estimated]")
+@click.option("--longest-delay", type=_POSITIVE, default=10.0, help="Largest delay tried, in seconds.")
+@click.option("--label-gap", "max_gap", type=_POSITIVE, default=1.0, help="Longest gap that is interpolated, seconds.")
+@click.option("--clock-offset", default=0.0, help="Seconds added to the ratings' times.")
+@click.option("--stages", default=",".join(STAGES), help="What is fitted, each if it helps.")
+@click.option("--folds", type=click.IntRange(2), default=10, help="Most groups of people that are held out in turn.")
+@cache_option
+@click.option("--seed", default=1)
+@training_device_option
+def fit_command(recordings: tuple[str, ...], output: Path, stages: str, **given: Any) -> None:
+    """Fit the network to ratings of your own recordings, and keep what helps on people held out.
+
+    RECORDING is a rosbag2 recording, a video, a folder of these, or a glob, each of one person. Without a gain that its
+    interval over people supports, no weights are written.
+    """
+    from ast_net_ros.atomic_files import atomic_write
+    from ast_net_ros.bags.paths import find_recordings
+    from ast_net_ros.evaluation.labels.ground_truth import LabelOptions
+    from ast_net_ros.model.inference import DEFAULT_WEIGHTS
+    from ast_net_ros.model.network import load_weights, save_weights
+    from ast_net_ros.rating_files import DataError
+    from ast_net_ros.temporal_evaluation.fitting import report
+    from ast_net_ros.temporal_evaluation.fitting.rated_recordings import ReadingOptions, open_rated_recordings
+    from ast_net_ros.temporal_evaluation.fitting.selection import fit_ratings
+    from ast_net_ros.training.engine import Engine
+    from ast_net_ros.training.fitting.stages import default_stages
+
+    wanted = stages.split(",")
+    if not set(wanted) <= set(STAGES):
+        raise click.BadParameter(f"'{stages}': expected some of {','.join(STAGES)}", param_hint="--stages")
+    if (output / WEIGHTS).exists():
+        raise DataError(f"{output / WEIGHTS}: weights of an earlier fit; move them away, or name another --output")
+    paths = find_recordings(recordings)
+    net, parent = load_weights(given["weights"] or DEFAULT_WEIGHTS)
+    engine = Engine(given["device"])
+    net.to(engine.device)
+    labels = LabelOptions(given["labels"], clock_offset=given["clock_offset"], max_gap=given["max_gap"])
+    reading = ReadingOptions(given["cache"] or output / "features", labels, given["topic"], given["person"])
+    rated, left_out = open_rated_recordings(paths, net, reading, click.echo)
+    outcome = fit_ratings(
+        [one.face for one in rated],
+        net,
+        [stage for stage in default_stages(engine, given["seed"]) if stage.name in wanted],
+        given["label_delay"],
+        given["longest_delay"],
+        given["folds"],
+        click.echo,
+    )
+    metrics = report.metrics_of(outcome, rated, left_out, parent.sha256, net.config.step_seconds)
+    output.mkdir(parents=True, exist_ok=True)
+    if outcome.net:
+        description = f"fitted to ratings, from {parent.sha256[:12]}. {report.conclusion_of(metrics)}"
+        provenance = report.provenance_of(metrics)
+        metrics["weights_sha256"] = save_weights(outcome.net.cpu(), output / WEIGHTS, description, provenance).sha256
+    table = report.table_of(metrics)
+    atomic_write(output / METRICS, json.dumps(metrics, indent=2) + "\n")
+    atomic_write(output / SUMMARY, table + "\n")
+    click.echo(f"\n{table}\n\nwritten: {output / (WEIGHTS if outcome.net else METRICS)}")

@@ -1,0 +1,204 @@
+"""Open recordings (bags, videos) with their ratings, and check that they belong together.
+
+Ratings are found and read as `ast_net evaluate` reads labels. The face is the largest one of each frame, which
+`evaluate` compares with labels by default. Its features are cached, as for `train-temporal`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from ast_net_ros.bags.content_hash import recording_sha256
+from ast_net_ros.bags.names import unique_names
+from ast_net_ros.bags.paths import RecordingError
+from ast_net_ros.bags.recordings import open_recording
+from ast_net_ros.evaluation.labels.ground_truth import LabelOptions, ground_truth_of, label_moments, labels_in
+from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS
+from ast_net_ros.model.network import ASTNet
+from ast_net_ros.rating_files import DataError, LabelRows
+from ast_net_ros.ratings import check_rated_recording, is_ratings, read_rating_info
+from ast_net_ros.training.data.features import cached_face_sequence, encoder_key, sequence_remarks
+from ast_net_ros.training.data.recordings import Frames, Recording, source_identity, step_clips
+from ast_net_ros.training.fitting.rated_faces import RatedFace
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """Which recordings, ratings and people are meant."""
+
+    cache: Path  # folder of cached features
+    labels: LabelOptions = field(default_factory=LabelOptions)
+    topic: str | None = None  # image topic; None takes each bag's only one
+    person: str = "recording"  # "recording", "folder" (that it lies in), or a regular expression on its name
+
+
+@dataclass(frozen=True, eq=False)
+class RatedRecording:
+    """A recording with its ratings, and what identifies both."""
+
+    name: str
+    sha256: str  # of its images
+    ratings: str  # where they come from
+    ratings_sha256: str  # of times and values
+    face: RatedFace
+
+
+def open_rated_recordings(
+    paths: Sequence[Path], net: ASTNet, options: ReadingOptions, log: Log = lambda _: None
+) -> tuple[list[RatedRecording], dict[str, str]]:
+    """Open recordings one after another; what is noticed is logged.
+
+    Returns:
+        The usable ones, and for each other one the reason why it was left out, by its name.
+
+    Raises:
+        DataError: A person's name cannot be told, or two people have the same images.
+    """
+    found: list[RatedRecording] = []
+    left_out: dict[str, str] = {}
+    for path, name in zip(paths, unique_names(paths)):
+        person = person_of(path, name, options.person)
+        try:
+            found.append(_open(path, name, person, net, options, len(paths) == 1, log))
+        except (DataError, RecordingError) as error:
+            left_out[name] = str(error)
+            log(f"left out: {name}: {error}")
+    _check_copies(found)
+    return found, left_out
+
+
+def person_of(path: Path, name: str, rule: str) -> str:
+    """Name the person whom a recording shows, by `ReadingOptions.person`.
+
+    A regular expression gives what its first group matches in the recording's name, or all that it matches.
+    """
+    if rule == "recording":
+        return name
+    if rule == "folder":
+        return path.resolve().parent.name
+    try:
+        match = re.search(rule, name)
+    except re.error as error:
+        raise DataError(
+            f"--person '{rule}': neither recording nor folder nor a regular expression ({error})"
+        ) from error
+    if not match:
+        raise DataError(f"--person '{rule}': does not match the recording '{name}'; it must match every name")
+    return match[1] if match.re.groups else match[0]
+
+
+def _open(
+    path: Path, name: str, person: str, net: ASTNet, options: ReadingOptions, alone: bool, log: Log
+) -> RatedRecording:
+    source, rows, first_ns = _ratings(path, name, options, alone)
+    sha256 = recording_sha256(path, options.topic)
+    if is_ratings(Path(source)):
+        check_rated_recording(read_rating_info(Path(source).with_suffix(".json")), sha256, path)
+    stamps, values = with_gaps(rows.times, rows.values, options.labels.max_gap)
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    identity = (*source_identity(files), options.topic or "")
+    frames = partial(_frames, path, options.topic, first_ns)
+    recording = Recording(name, "train", person, frames, identity, stamps, values, remarks=rows.remarks)
+    sequence = cached_face_sequence(recording, net.cnn, net.config, options.cache, encoder_key(net.cnn, net.config))
+    clips = step_clips(recording, sequence, net.config.step_seconds)
+    remarks = [*recording.remarks, *rating_remarks(name, rows, options.labels.max_gap)]
+    for remark in (*remarks, *sequence_remarks(recording, sequence, clips)):
+        log(remark)
+    if not clips:
+        raise DataError("no face is seen while it is rated")
+    if not (np.nanmax(values, axis=0) - np.nanmin(values, axis=0)).any():
+        raise DataError("its ratings never change: nothing can be learned from them")
+    chips = partial(cached_face_sequence, recording, None, net.config, options.cache, encoder_key(None, net.config))
+    digest = hashlib.sha256(rows.times.astype("<f8").tobytes() + rows.values.astype("<f8").tobytes()).hexdigest()
+    return RatedRecording(name, sha256, source, digest, RatedFace(recording, sequence, chips))
+
+
+def _ratings(path: Path, name: str, options: ReadingOptions, alone: bool) -> tuple[str, LabelRows, int]:
+    """Return where the ratings come from, their rows in seconds from the first frame, and that frame's stamp."""
+    one_file = _file_of_one_rater(path, name, options.labels)
+    labels = replace(options.labels, labels=str(one_file)) if one_file else options.labels
+    truth = ground_truth_of(path, name, labels, alone or one_file is not None)
+    if truth is None:
+        raise DataError("no ratings beside it; name them with --labels")
+    if len(truth.faces) != 1:
+        names = ", ".join(rows.face_id or "(no name)" for rows in truth.faces[:8])
+        raise DataError(
+            f"{truth.source}: ratings of {len(truth.faces)} faces ({names}); give those of the largest face"
+        )
+    (rows,) = truth.faces
+    with open_recording(path, options.topic) as recording:
+        first_ns = next(recording.frames()).stamp_ns
+    return truth.source, replace(rows, times=label_moments(first_ns, truth, rows, labels)), first_ns
+
+
+def _file_of_one_rater(path: Path, name: str, labels: LabelOptions) -> Path | None:
+    """Find NAME.RATER.FACE.csv, as `ast_net rate` writes it, where a folder has no labels by the name alone.
+
+    Raises:
+        DataError: There are several.
+    """
+    folder = Path(labels.labels) if labels.labels else path.absolute().parent
+    if not folder.is_dir() or labels_in(folder, name):
+        return None
+    files = [file for file in sorted(folder.glob(f"{name}.*.csv")) if is_ratings(file)]
+    if len(files) > 1:
+        raise DataError(
+            f"{len(files)} ratings in {folder} ({', '.join(file.name for file in files[:4])}): merge them with "
+            "`ast_net agree`, or choose with --labels, such as 'ratings/{name}.anna.face_1.csv'"
+        )
+    return files[0] if files else None
+
+
+def _frames(path: Path, topic: str | None, first_ns: int) -> Frames:
+    """Yield the frames in seconds from the first one; those of a restarted camera, whose stamps jump back, are not."""
+    last = -np.inf
+    with open_recording(path, topic) as recording:
+        for frame in recording.frames():
+            stamp = (frame.stamp_ns - first_ns) / 1e9
+            if stamp > last:
+                yield stamp, f"frame {frame.index}", frame.image
+                last = stamp
+
+
+def with_gaps(times: np.ndarray, values: np.ndarray, max_gap: float) -> tuple[np.ndarray, np.ndarray]:
+    """Put a row of NaN into each gap longer than `max_gap` seconds, so that nothing is interpolated across it."""
+    wide = np.flatnonzero(np.diff(times) > max_gap)
+    middle = (times[wide] + times[wide + 1]) / 2
+    return np.insert(times, wide + 1, middle), np.insert(values, wide + 1, np.nan, axis=0)
+
+
+def rating_remarks(name: str, rows: LabelRows, max_gap: float) -> list[str]:
+    """Name gaps and constant ratings."""
+    remarks = []
+    wide = int((np.diff(rows.times) > max_gap).sum())
+    missing = int((~np.isfinite(rows.values)).any(axis=1).sum())
+    if wide:
+        remarks.append(f"{name}: {wide} gaps between ratings are longer than {max_gap:g} s and are not interpolated")
+    if missing:
+        remarks.append(f"{name}: {missing} of {len(rows.times)} moments are without a rating")
+    for index, dimension in enumerate(DIMENSIONS):
+        known = rows.values[np.isfinite(rows.values[:, index]), index]
+        if len(known) and np.ptp(known) == 0:
+            remarks.append(f"{name}: {dimension} is rated {known[0]:g} throughout; it does not count in the comparison")
+    return remarks
+
+
+def _check_copies(found: Sequence[RatedRecording]) -> None:
+    """Raise DataError if two people have the same images: one of them would not be held out."""
+    first: dict[str, RatedRecording] = {}
+    for one in found:
+        other = first.setdefault(one.sha256, one)
+        if other.face.person != one.face.person:
+            raise DataError(
+                f"recordings {other.name} and {one.name} have the same images, but show '{other.face.person}' and "
+                f"'{one.face.person}'; leave one out"
+            )
