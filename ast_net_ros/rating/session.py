@@ -136,12 +136,10 @@ class RatingSession:
         count = len(next(iter(given.values())))
         values = np.full((count, 2), np.nan)
         for dimension, column in given.items():
-            if len(column) != count or not all(
-                isinstance(value, (int, float)) and -1 <= value <= 1 for value in column
-            ):
+            if len(column) != count or not all(type(value) in (int, float) and -1 <= value <= 1 for value in column):
                 raise RatingError(f"ratings of {dimension}: expected {count} numbers in [-1, 1]")
             values[:, DIMENSIONS.index(dimension)] = column
-        if not (0 < count <= LONGEST_BATCH and 0 <= first <= self.moments - count):
+        if type(first) is not int or not (0 < count <= LONGEST_BATCH and 0 <= first <= self.moments - count):
             raise RatingError(f"{count} ratings from moment {first}: the recording has {self.moments} moments")
         return values
 
