@@ -19,6 +19,7 @@ OPTIONAL = {
     ("publish", "/ast_net/annotations"),  # only with annotations
     ("subscribe", "/camera_info"),  # only with publish_tf
     ("publish", "/tf"),  # likewise
+    ("publish", "/humans/persons/*/engagement_status"),  # only where persons are recognised
     *(("reply", f"/{node}/get_type_description") for node in ("ast_net", "behavior_example", "replay")),  # since Iron
 }
 

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,13 +14,25 @@ import cv2
 import numpy as np
 import pytest
 from lifecycle_msgs.msg import Transition
+from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import Image, RegionOfInterest
 from std_msgs.msg import Header
 
+from ast_net_ros.face_affect import FaceAffect, HeadPose
 from ast_net_ros.model import EMOTIONS
+from ast_net_ros.ros.camera import Camera
 from ast_net_ros.ros.conversions import image_message, nanoseconds, time_message
-from ast_net_ros.ros.hri.messages import FACES, TRACKED
-from ast_net_ros.ros.hri.output import EXPRESSIONS, cropped_face, expression_of, roi_message
+from ast_net_ros.ros.hri.face_messages import (
+    EXPRESSIONS,
+    cropped_face,
+    engagement_level,
+    expression_of,
+    landmarks_message,
+    roi_message,
+)
+from ast_net_ros.ros.hri.messages import FACES, PERSONS, TRACKED, load_hri_messages
+from ast_net_ros.ros.hri.output import HriOutput
+from ast_net_ros.ros.inference_thread import Estimate
 from ast_net_ros.vision.detection import make_detector
 from ast_net_ros.vision.image_decoding import decode_image
 
@@ -35,6 +48,17 @@ MESSAGES = {
         for name in ("neutral", "angry", "sad", "happy", "surprised", "disgusted", "scared")
     )
     + "string expression\nfloat32 valence\nfloat32 arousal\nfloat32 confidence\n",
+    "EngagementLevel": HEADER
+    + "".join(
+        f"uint8 {name}={value}\n"
+        for value, name in enumerate(("UNKNOWN", "DISENGAGED", "ENGAGING", "ENGAGED", "DISENGAGING"))
+    )
+    + "uint8 level\n",
+    "NormalizedPointOfInterest2D": "float32 x\nfloat32 y\nfloat32 c\n",
+    "FacialLandmarks": HEADER
+    + "uint8 NOSE=30\nuint8 MOUTH_OUTER_RIGHT=48\nuint8 MOUTH_OUTER_LEFT=54\n"
+    + "uint8 RIGHT_PUPIL=68\nuint8 LEFT_PUPIL=69\n"
+    + "NormalizedPointOfInterest2D[] landmarks\nuint32 height\nuint32 width\n",
 }
 
 
@@ -127,17 +151,33 @@ def test_faces_are_published_as_rep_155_specifies(
     assert pixels == pytest.approx([face.roi.x_offset, face.roi.y_offset, face.roi.width, face.roi.height], abs=8)
     assert 0.7 < roi.c <= 1, "the score of the detection, not the threshold"
     wait_until(lambda: human.tracked[-1].ids == [face_id], "the face in the list")
-    own = {f"{FACES}/{face_id}/{name}" for name in ("roi", "cropped", "expression")}
+    own = {f"{FACES}/{face_id}/{name}" for name in ("roi", "cropped", "expression", "landmarks", "engagement_status")}
     assert human.topics() == {TRACKED, *own}
     policy = "ast_net_hri_output.policy.xml"
     wait_until(lambda: not policies.unused(client, "ast_net", policy), "all that the policy allows")
     assert not policies.denied(client, "ast_net", policy)
 
-    # The face's crop is published to subscribers.
+    # The face's landmarks, crop and engagement are published to subscribers.
+    levels: list[Any] = []
+    landmarks: list[Any] = []
+    for kind, name, kept in (
+        ("EngagementLevel", "engagement_status", levels),
+        ("FacialLandmarks", "landmarks", landmarks),
+    ):
+        topic = f"{FACES}/{face_id}/{name}"
+        human.subscriptions.append(client.create_subscription(getattr(human._messages, kind), topic, kept.append, 1))
     crops: list[Any] = []
     human.subscriptions.append(client.create_subscription(Image, f"{FACES}/{face_id}/cropped", crops.append, 1))
-    while not crops:
+    while not (crops and levels and landmarks):
         client.show(face_frames[0])
+    assert levels[-1].level in (human._messages.EngagementLevel.DISENGAGED, human._messages.EngagementLevel.ENGAGING)
+    points = landmarks[-1].landmarks
+    assert len(points) == 70 and (landmarks[-1].width, landmarks[-1].height) == (width, height)
+    right, left = (points[getattr(human._messages.FacialLandmarks, name)] for name in ("RIGHT_PUPIL", "LEFT_PUPIL"))
+    assert [right.x * width, right.y * height, left.x * width, left.y * height] == pytest.approx(
+        face.landmarks[:4].tolist(), abs=4
+    )
+    assert right.c > 0.7 and points[0].c == 0, "ears are not known"
     crop = decode_image(crops[-1])
     assert crop.shape == (128, 128, 3) and not crop[:, 0].any(), "a high face has black to its sides"
     assert np.abs(crop.astype(int) - crop_of(face_frames[0])).mean() < 12
@@ -303,3 +343,59 @@ def test_a_face_at_the_edge_still_has_a_picture(box: tuple[float, float, float, 
 def test_every_emotion_becomes_an_expression_that_rep_155_lists(emotion: str) -> None:
     likely = [0.9 if name == emotion else 0.3 if name == "sadness" else 0.0 for name in EMOTIONS]
     assert expression_of(likely) == EXPRESSIONS.get(emotion, "SAD")
+
+
+def estimate_of(**changes: Any) -> FaceAffect:
+    pose = HeadPose(0.0, 0.0, 0.0, (0.1, 0.1, 0.1))
+    face = FaceAffect("face_1", (10.0, 10.0, 50.0, 50.0), 0.0, 0.0, 0.5, (0.125,) * 8, 1.0, head_pose=pose)
+    return replace(face, **changes)
+
+
+def test_engagement_passes_through_the_levels_with_hysteresis() -> None:
+    level, levels = "UNKNOWN", []
+    for share in (0.0, 0.25, 0.35, 0.25, 0.15, 0.35, 0.77, 0.72, 0.65, 0.77, 0.85, 0.6, 0.22):
+        level = engagement_level(estimate_of(engagement=share), level)
+        levels.append(level[0] + level[-3:].lower())
+    assert levels == [
+        *("Dged", "Dged", "Eing", "Eing", "Dged", "Eing", "Eged", "Eged", "Ding", "Ding", "Eged", "Ding", "Dged")
+    ]
+    assert engagement_level(estimate_of(engagement=1.0, head_pose=None), "ENGAGED") == "UNKNOWN"
+
+
+def test_landmarks_outside_the_image_are_left_out(hri_msgs: Any) -> None:
+    points = ((-5.0, 10.0), (40.0, 10.0), (20.0, 20.0), (10.0, 30.0), (30.0, 130.0))
+    face = estimate_of(landmarks=points, detection_score=0.9)
+    message = landmarks_message(load_hri_messages(), Header(), face, (100, 50))
+    known = {index: (point.x, point.y) for index, point in enumerate(message.landmarks) if point.c}
+    assert known == {69: pytest.approx((0.4, 0.2)), 30: pytest.approx((0.2, 0.4)), 48: pytest.approx((0.1, 0.6))}
+
+
+def test_the_engagement_of_a_person_is_that_of_the_most_engaged_face(client: Any, hri_msgs: Any) -> None:
+    node = LifecycleNode("hri_output")
+    output = HriOutput(node, load_hri_messages(), True)
+    heard: list[Any] = []
+    topic = f"{PERSONS}/anna/engagement_status"
+    subscription = client.create_subscription(hri_msgs.EngagementLevel, topic, heard.append, 10)
+
+    def show(camera: str, face_id: str, engagement: float) -> None:
+        face = estimate_of(face_id=face_id, engagement=engagement, person_id="anna")
+        header = Header(frame_id=camera)
+        image = np.zeros((100, 100, 3), np.uint8)
+        output.publish(Estimate(Camera(f"/{camera}"), header, 1.0, image, [face]), 1.0)
+
+    try:
+        show("left", "face_1", 0.9)
+        wait_until(lambda: client.count_publishers(topic) and node.count_subscribers(topic), "the topic")
+        while not heard:
+            show("left", "face_1", 0.9)
+            time.sleep(0.05)
+        heard.clear()
+        show("right", "face_2", 0.1)
+        show("left", "face_1", 0.9)
+        wait_until(lambda: heard, "the engagement")
+        assert {message.header.frame_id for message in heard} == {"left"}
+        assert heard[-1].level == hri_msgs.EngagementLevel.ENGAGED
+    finally:
+        output.destroy()
+        client.destroy_subscription(subscription)
+        node.destroy_node()

@@ -36,9 +36,9 @@ def test_a_policy_follows_the_schema(policies: Any, file: str) -> None:
         assert {child.tag for child in element} <= children, element.tag
         assert len(element) > 0 or not children, f"<{element.tag}> is empty"
         if not children:
-            # Only the id of a face may be left open.
+            # Only the id of a face or person may be left open.
             assert re.fullmatch(
-                r"(/|~/)?[A-Za-z_]\w*(/[A-Za-z_]\w*)*|/humans/faces/\*/\w+", element.text or "", re.ASCII
+                r"(/|~/)?[A-Za-z_]\w*(/[A-Za-z_]\w*)*|/humans/(faces|persons)/\*/\w+", element.text or "", re.ASCII
             )
         assert element.tag not in ("topics", "services") or set(element.attrib.values()) == {"ALLOW"}
 
@@ -71,11 +71,17 @@ def test_ros4hri_policies_allow_only_what_is_needed(policies: Any) -> None:
     plain = policies.allowed("ast_net")
     output = policies.allowed("ast_net", "ast_net_hri_output.policy.xml")
     faces = "/humans/faces"
-    published = {("publish", f"{faces}/*/{name}") for name in ("roi", "cropped", "expression")}
-    assert output - plain == {("publish", f"{faces}/tracked"), *published} and plain <= output
+    published = {("publish", f"{faces}/*/{name}") for name in ("roi", "cropped", "expression", "landmarks")}
+    engagement = {("publish", f"/humans/{kind}/*/engagement_status") for kind in ("faces", "persons")}
+    assert output - plain == {("publish", f"{faces}/tracked"), *published, *engagement} and plain <= output
     given = policies.allowed("ast_net", "ast_net_hri_input.policy.xml")
     heard = {("subscribe", f"{faces}/*/{name}") for name in ("roi", "cropped", "aligned")}
-    assert given - plain == {("subscribe", f"{faces}/tracked"), ("publish", f"{faces}/*/expression"), *heard}
+    assert given - plain == {
+        ("subscribe", f"{faces}/tracked"),
+        ("publish", f"{faces}/*/expression"),
+        *engagement,
+        *heard,
+    }
     own = {("subscribe", "/image"), ("subscribe", "/camera_info"), ("publish", "/tf")}
     assert plain - given == own, "whole images are another detector's to see"
 

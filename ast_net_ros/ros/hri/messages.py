@@ -8,6 +8,7 @@ from typing import Any
 from sensor_msgs.msg import RegionOfInterest
 
 FACES = "/humans/faces"
+PERSONS = "/humans/persons"
 TRACKED = f"{FACES}/tracked"
 QUEUE_DEPTH = 10
 
@@ -23,11 +24,17 @@ class HriMessages:
     Attributes:
         ids_list: hri_msgs/IdsList.
         expression: hri_msgs/Expression.
+        engagement: hri_msgs/EngagementLevel.
+        landmarks: hri_msgs/FacialLandmarks.
+        point: hri_msgs/NormalizedPointOfInterest2D.
         roi: hri_msgs/NormalizedRegionOfInterest2D, or sensor_msgs/RegionOfInterest before hri_msgs 0.8.
     """
 
     ids_list: Any
     expression: Any
+    engagement: Any
+    landmarks: Any
+    point: Any
     roi: Any
 
 
@@ -45,4 +52,11 @@ def load_hri_messages() -> HriMessages:
             "install ros-$ROS_DISTRO-hri-msgs or build it in your workspace and source that, or leave both at their "
             "defaults"
         ) from error
-    return HriMessages(msg.IdsList, msg.Expression, getattr(msg, "NormalizedRegionOfInterest2D", RegionOfInterest))
+    return HriMessages(
+        msg.IdsList,
+        msg.Expression,
+        msg.EngagementLevel,
+        msg.FacialLandmarks,
+        msg.NormalizedPointOfInterest2D,
+        getattr(msg, "NormalizedRegionOfInterest2D", RegionOfInterest),
+    )

@@ -1,61 +1,32 @@
 """ROS4HRI output: publish faces as REP-155 specifies.
 
-`/humans/faces/tracked` lists the faces; each has `/humans/faces/<id>/roi`, `.../cropped` and `.../expression`. A lost
-face's topics are removed.
+`/humans/faces/tracked` lists the faces; each has `/humans/faces/<id>/roi` and so on, and a person's engagement is at
+`/humans/persons/<id>/engagement_status`. A lost face's topics are removed.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import cv2
-import numpy as np
 from rclpy.lifecycle import LifecycleNode
-from sensor_msgs.msg import Image, RegionOfInterest
+from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from ast_net_ros.face_affect import Box, FaceAffect
-from ast_net_ros.model import EMOTIONS
-from ast_net_ros.ros.conversions import image_message, region_of_interest
-from ast_net_ros.ros.hri.messages import FACES, QUEUE_DEPTH, TRACKED, HriMessages
+from ast_net_ros.face_affect import FaceAffect
+from ast_net_ros.ros.conversions import image_message
+from ast_net_ros.ros.hri.face_messages import (
+    cropped_face,
+    engagement_level,
+    expression_message,
+    landmarks_message,
+    roi_message,
+)
+from ast_net_ros.ros.hri.messages import FACES, PERSONS, QUEUE_DEPTH, TRACKED, HriMessages
 from ast_net_ros.ros.inference_thread import Estimate
-
-CROP_SIDE = 128  # pixels; the default of REP-155
-# Emotion -> constant of hri_msgs/Expression. REP-155 does not list contempt.
-EXPRESSIONS = {
-    "neutral": "NEUTRAL",
-    "happiness": "HAPPY",
-    "surprise": "SURPRISED",
-    "sadness": "SAD",
-    "anger": "ANGRY",
-    "disgust": "DISGUSTED",
-    "fear": "SCARED",
-}
-
-
-def expression_of(emotions: Sequence[float]) -> str:
-    """Return the most probable expression that REP-155 lists, as the name of its constant in hri_msgs/Expression."""
-    return EXPRESSIONS[max((p, name) for name, p in zip(EMOTIONS, emotions) if name in EXPRESSIONS)[1]]
-
-
-def cropped_face(image_bgr: np.ndarray, box: Box) -> np.ndarray:
-    """Return what REP-155 calls `cropped`: the box scaled and padded with black to CROP_SIDE x CROP_SIDE pixels."""
-    region = region_of_interest(box, (image_bgr.shape[1], image_bgr.shape[0]))
-    crop = np.zeros((CROP_SIDE, CROP_SIDE, 3), np.uint8)
-    if not region.width or not region.height:
-        return crop
-    rows = slice(region.y_offset, region.y_offset + region.height)
-    face = image_bgr[rows, region.x_offset : region.x_offset + region.width]
-    scale = CROP_SIDE / max(region.width, region.height)
-    size = (max(1, round(region.width * scale)), max(1, round(region.height * scale)))
-    left, top = (CROP_SIDE - size[0]) // 2, (CROP_SIDE - size[1]) // 2
-    resized = cv2.resize(face, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    crop[top : top + size[1], left : left + size[0]] = resized
-    return crop
 
 
 @dataclass
@@ -63,6 +34,8 @@ class _PublishedFace:
     camera: str
     stamp: float  # of the last image with this face, in seconds
     publishers: dict[str, Any] = field(default_factory=dict)
+    engagement: str = "UNKNOWN"  # level
+    last: FaceAffect | None = None
 
 
 class HriOutput:
@@ -71,7 +44,7 @@ class HriOutput:
     Args:
         node: The node that publishes.
         messages: The message classes.
-        owns_faces: False if another detector publishes the faces, so that only expressions are added.
+        owns_faces: False if another detector publishes the faces, so that only expressions and engagement are added.
     """
 
     def __init__(self, node: LifecycleNode, messages: HriMessages, owns_faces: bool):
@@ -96,7 +69,7 @@ class HriOutput:
                 if known is None:
                     known = self._faces[face.face_id] = self._add(face.face_id, camera)
                 known.stamp = estimate.stamp
-                self._publish_face(known.publishers, estimate, face)
+                self._publish_face(known, estimate, face)
             of_camera = [(face_id, known) for face_id, known in self._faces.items() if known.camera == camera]
             # Stamps that went back (a looped bag) end every earlier face.
             self._remove([i for i, known in of_camera if not 0 <= estimate.stamp - known.stamp <= timeout])
@@ -130,31 +103,51 @@ class HriOutput:
                 self._tracked = None
 
     def _add(self, face_id: str, camera: str) -> _PublishedFace:
-        types = {"expression": self._messages.expression}
+        types = {"expression": self._messages.expression, "engagement_status": self._messages.engagement}
         if self._owns_faces:
-            types |= {"roi": self._messages.roi, "cropped": Image}
-        publishers = {}
-        for name, message_type in types.items():
-            topic = f"{FACES}/{face_id}/{name}"
-            publisher = self._node.create_lifecycle_publisher(message_type, topic, QUEUE_DEPTH)
-            publisher.on_activate(None)  # the node is active already
-            publishers[name] = publisher
+            types |= {"roi": self._messages.roi, "cropped": Image, "landmarks": self._messages.landmarks}
+        publishers = {name: self._create(kind, f"{FACES}/{face_id}/{name}") for name, kind in types.items()}
         return _PublishedFace(camera, 0.0, publishers)
+
+    def _create(self, message_type: Any, topic: str) -> Any:
+        publisher = self._node.create_lifecycle_publisher(message_type, topic, QUEUE_DEPTH)
+        publisher.on_activate(None)  # the node is active already
+        return publisher
 
     def _remove(self, face_ids: Iterable[str]) -> None:
         for face_id in face_ids:
             for publisher in self._faces.pop(face_id).publishers.values():
                 self._node.destroy_lifecycle_publisher(publisher)
 
-    def _publish_face(self, publishers: dict[str, Any], estimate: Estimate, face: FaceAffect) -> None:
-        publishers["expression"].publish(self._expression(estimate.header, face))
+    def _publish_face(self, known: _PublishedFace, estimate: Estimate, face: FaceAffect) -> None:
+        header, messages, publishers = estimate.header, self._messages, known.publishers
+        publishers["expression"].publish(expression_message(messages.expression, header, face))
+        self._publish_engagement(known, header, face)
         if not self._owns_faces:
             return
         height, width = estimate.image_bgr.shape[:2]
-        publishers["roi"].publish(roi_message(self._messages.roi, estimate.header, face, (width, height)))
+        publishers["roi"].publish(roi_message(messages.roi, header, face, (width, height)))
+        if publishers["landmarks"].get_subscription_count():
+            publishers["landmarks"].publish(landmarks_message(messages, header, face, (width, height)))
         if publishers["cropped"].get_subscription_count():
             crop = cropped_face(estimate.image_bgr, face.box)
-            publishers["cropped"].publish(image_message(estimate.header, crop))
+            publishers["cropped"].publish(image_message(header, crop))
+
+    def _publish_engagement(self, known: _PublishedFace, header: Header, face: FaceAffect) -> None:
+        kind = self._messages.engagement
+        known.engagement = engagement_level(face, known.engagement)
+        message = kind(header=header, level=getattr(kind, known.engagement))
+        known.publishers["engagement_status"].publish(message)
+        known.last = face
+        others = (other.last for other in self._faces.values() if other is not known and other.last is not None)
+        # Of several faces of one person, in several cameras, the most engaged one counts.
+        if face.person_id and not any(
+            other.person_id == face.person_id and other.engagement > face.engagement for other in others
+        ):
+            topic = f"{PERSONS}/{face.person_id}/engagement_status"
+            if topic not in known.publishers:
+                known.publishers[topic] = self._create(kind, topic)
+            known.publishers[topic].publish(message)
 
     def _publish_tracked(self, header: Header) -> None:
         if self._tracked is not None:
@@ -162,26 +155,3 @@ class HriOutput:
 
     def _header_now(self) -> Header:
         return Header(stamp=self._node.get_clock().now().to_msg())
-
-    def _expression(self, header: Header, face: FaceAffect) -> Any:
-        message_type = self._messages.expression
-        name = getattr(message_type, expression_of(face.emotions))
-        values = {key: float(getattr(face, key)) for key in ("valence", "arousal", "confidence")}
-        return message_type(header=header, expression=name, **values)
-
-
-def roi_message(message_type: Any, header: Header, face: FaceAffect, image_size: tuple[int, int]) -> Any:
-    """Return a face's region: normalised to [0, 1] with the detection's score, or in pixels before hri_msgs 0.8.
-
-    Args:
-        message_type: NormalizedRegionOfInterest2D or RegionOfInterest.
-        header: The image's header.
-        face: The face.
-        image_size: (width, height) of the image in pixels.
-    """
-    if message_type is RegionOfInterest:
-        return region_of_interest(face.box, image_size)
-    (x, y, width, height), (columns, rows) = face.box, image_size
-    corners = {"xmin": x / columns, "ymin": y / rows, "xmax": (x + width) / columns, "ymax": (y + height) / rows}
-    bounded = {name: min(max(float(value), 0.0), 1.0) for name, value in corners.items()}
-    return message_type(header=header, c=float(face.detection_score), **bounded)
