@@ -1,0 +1,36 @@
+"""A fit of the affect map follows ratings, within its bounds."""
+
+from __future__ import annotations
+
+import numpy as np
+from affect_map.fit import BOUNDS, cross_validated, fit_affect_map
+
+from ast_net_ros.training.data.affect_map import PUBLISHED_COORDINATES
+
+
+def rated_faces(count=400, seed=0):
+    """Logits of faces with a leading emotion each, and the ratings of a rater who follows known coordinates."""
+    generator = np.random.default_rng(seed)
+    leading = generator.integers(0, 8, count)
+    logits = generator.normal(0, 1, (count, 8))
+    logits[np.arange(count), leading] += generator.uniform(2, 8, count)
+    middle = BOUNDS.mean(axis=2)
+    ratings = np.clip(middle[leading] + generator.normal(0, 0.1, (count, 2)), -1, 1)
+    return logits, ratings, middle
+
+
+def test_a_fit_finds_the_coordinates_that_a_rater_follows():
+    logits, ratings, middle = rated_faces()
+    fitted = fit_affect_map(logits, ratings)
+    distance = np.abs(fitted.coordinates - middle)
+    assert distance[:, 0].mean() < np.abs(PUBLISHED_COORDINATES - middle)[:, 0].mean() + 0.05
+    assert (fitted.coordinates >= BOUNDS[..., 0] - 1e-9).all() and (fitted.coordinates <= BOUNDS[..., 1] + 1e-9).all()
+    assert np.corrcoef(fitted(logits)[:, 0], ratings[:, 0])[0, 1] > 0.8
+
+
+def test_cross_validation_never_sees_the_face_it_predicts():
+    logits, ratings, _ = rated_faces(120)
+    noise = np.random.default_rng(1).uniform(-1, 1, ratings.shape)
+    predicted = cross_validated(logits, noise, folds=4, seeds=(0,))[0]
+    assert predicted.shape == ratings.shape
+    assert abs(np.corrcoef(predicted[:, 0], noise[:, 0])[0, 1]) < 0.3
