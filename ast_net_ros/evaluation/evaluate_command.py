@@ -6,7 +6,7 @@ import glob
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -178,6 +178,8 @@ def _echo_outcome(outcome: EvaluationOutcome, output: Path) -> None:
                 for dimension in ("valence", "arousal")
             )
             click.echo(f"{mode}: {values} (mean of {pooled['recordings_with_truth']} recordings with labels)")
+    for line in _comparison_lines(outcome.metrics.get("comparison") or {"modes": {}}):
+        click.echo(line)
     for recording in recordings:
         if recording["live"]:
             click.echo(_live_line(recording["name"], recording["live"]))
@@ -191,6 +193,22 @@ def _echo_outcome(outcome: EvaluationOutcome, output: Path) -> None:
     for failure in outcome.failures:
         click.echo(f"Failed ({failure.mode}): {failure.name}: {failure.reason}", err=True)
     click.echo(f"results in {output}/results.json and {output}/report.html")
+
+
+def _comparison_lines(comparison: Mapping) -> Iterator[str]:
+    """Yield the gain of CCC over the baseline, of all recordings and of each."""
+    for mode, found in comparison["modes"].items():
+        gains = {dimension: found[dimension]["ccc"] for dimension in ("valence", "arousal")}
+        whole = {dimension: (gain["difference"], gain["interval"]) for dimension, gain in gains.items()}
+        yield f"{mode}, gain of CCC over the baseline: {', '.join(_gain(d, *whole[d]) for d in whole)}"
+        for name in gains["valence"]["recordings"]:
+            yield f"  {name}: {', '.join(_gain(d, gain['recordings'][name]) for d, gain in gains.items())}"
+
+
+def _gain(dimension: str, value: float | None, interval: Sequence[float] | None = None) -> str:
+    if value is None:
+        return f"{dimension} none"
+    return f"{dimension} {value:+.3f}" + (f" ({interval[0]:+.3f} to {interval[1]:+.3f})" if interval else "")
 
 
 def _live_line(name: str, live: dict) -> str:

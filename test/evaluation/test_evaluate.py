@@ -203,6 +203,14 @@ def test_a_bad_recording_or_label_file_affects_no_other(study, recordings, tmp_p
     assert not (tmp_path / "out" / "recordings" / "broken").exists()
 
 
+def test_the_gain_over_a_baseline_is_printed_for_each_recording(study, recordings, tmp_path):
+    shutil.copytree(study[0] / "recordings", tmp_path / "out" / "recordings")
+    words = ["evaluate", str(recordings / "raw"), "-o", str(tmp_path / "out"), "--baseline", str(study[0])]
+    run = CliRunner().invoke(ast_net, words, catch_exceptions=False)
+    assert "offline, gain of CCC over the baseline: valence +0.000, arousal +0.000\n" in run.output
+    assert "\n  raw: valence +0.000, arousal +0.000\n" in run.output
+
+
 def test_a_full_disk_while_writing_results_is_named(study, recordings, tmp_path):
     shutil.copytree(study[0] / "recordings", tmp_path / "out" / "recordings")
     (tmp_path / "out" / f".results.json.{os.getpid()}.partial").symlink_to("/dev/full")

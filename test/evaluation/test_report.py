@@ -58,6 +58,14 @@ def page(tmp_path: Path, results, thumbnails: bool | None = False, run=None, bas
     return (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+def test_the_gain_over_a_baseline_is_shown_for_each_recording(tmp_path):
+    results = [recording("walk"), recording("talk")]
+    worse = [replace(one, predicted=0.5 * one.predicted) for one in results]
+    text = page(tmp_path, results, baseline=evaluation_metrics(worse, OPTIONS))
+    (table,) = re.findall(r"<table>(?:(?!</table>).)*gain of CCC.*?</table>", text, flags=re.S)
+    assert re.findall(r"<bdi>(\w+)</bdi></th><td>\+0\.\d{3}</td><td>\+0\.\d{3}</td>", table) == ["walk", "talk"]
+
+
 def test_every_kind_of_result_gives_a_static_page(tmp_path):
     kinds = [
         [],

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ast_net_ros.settings import IMAGE_ROTATIONS
 from ast_net_ros.training.options import FILE, FOLDER, SHOW_DEFAULTS, cache_option, training_device_option
 
 STAGES = ("map", "lstm", "cnn")
@@ -17,6 +18,7 @@ _LABELS = (
     "Ratings: a file, a folder, a template such as 'ratings/{name}.csv', or topic:NAME.  [default: NAME.csv beside "
     "each recording, or a label topic in it]"
 )
+_ROTATION = "Degrees by which images must be turned clockwise so that faces stand upright."
 _PERSON = "Whom a recording shows: recording (each another person), folder (its name), or a pattern on its name."
 
 
@@ -31,6 +33,7 @@ _PERSON = "Whom a recording shows: recording (each another person), folder (its 
 @click.option("--longest-delay", type=_POSITIVE, default=10.0, help="Largest delay tried, in seconds.")
 @click.option("--label-gap", "max_gap", type=_POSITIVE, default=1.0, help="Longest gap that is interpolated, seconds.")
 @click.option("--clock-offset", default=0.0, help="Seconds added to the ratings' times.")
+@click.option("--image-rotation", type=click.Choice(list(map(str, IMAGE_ROTATIONS))), default="0", help=_ROTATION)
 @click.option("--stages", default=",".join(STAGES), help="What is fitted, each if it helps.")
 @click.option("--folds", type=click.IntRange(2), default=10, help="Most groups of people that are held out in turn.")
 @cache_option
@@ -64,7 +67,8 @@ def fit_command(recordings: tuple[str, ...], output: Path, stages: str, **given:
     engine = Engine(given["device"])
     net.to(engine.device)
     labels = LabelOptions(given["labels"], clock_offset=given["clock_offset"], max_gap=given["max_gap"])
-    reading = ReadingOptions(given["cache"] or output / "features", labels, given["topic"], given["person"])
+    cache, rotation = given["cache"] or output / "features", int(given["image_rotation"])
+    reading = ReadingOptions(cache, labels, given["topic"], given["person"], rotation)
     rated, left_out = open_rated_recordings(paths, net, reading, click.echo)
     outcome = fit_ratings(
         [one.face for one in rated],

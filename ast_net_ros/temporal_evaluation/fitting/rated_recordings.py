@@ -27,6 +27,7 @@ from ast_net_ros.ratings import check_rated_recording, is_ratings, read_rating_i
 from ast_net_ros.training.data.features import cached_face_sequence, encoder_key, sequence_remarks
 from ast_net_ros.training.data.recordings import Frames, Recording, source_identity, step_clips
 from ast_net_ros.training.fitting.rated_faces import RatedFace
+from ast_net_ros.vision.rotation import upright
 
 Log = Callable[[str], None]
 
@@ -39,6 +40,7 @@ class ReadingOptions:
     labels: LabelOptions = field(default_factory=LabelOptions)
     topic: str | None = None  # image topic; None takes each bag's only one
     person: str = "recording"  # "recording", "folder" (that it lies in), or a regular expression on its name
+    image_rotation: int = 0  # degrees by which images must be turned clockwise to stand upright
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +107,8 @@ def _open(
         check_rated_recording(read_rating_info(Path(source).with_suffix(".json")), sha256, path)
     stamps, values = with_gaps(rows.times, rows.values, options.labels.max_gap)
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    identity = (*source_identity(files), options.topic or "")
-    frames = partial(_frames, path, options.topic, first_ns)
+    identity = (*source_identity(files), options.topic or "", str(options.image_rotation))
+    frames = partial(_frames, path, options, first_ns)
     recording = Recording(name, "train", person, frames, identity, stamps, values, remarks=rows.remarks)
     sequence = cached_face_sequence(recording, net.cnn, net.config, options.cache, encoder_key(net.cnn, net.config))
     clips = step_clips(recording, sequence, net.config.step_seconds)
@@ -158,14 +160,14 @@ def _file_of_one_rater(path: Path, name: str, labels: LabelOptions) -> Path | No
     return files[0] if files else None
 
 
-def _frames(path: Path, topic: str | None, first_ns: int) -> Frames:
+def _frames(path: Path, options: ReadingOptions, first_ns: int) -> Frames:
     """Yield the frames in seconds from the first one; those of a restarted camera, whose stamps jump back, are not."""
     last = -np.inf
-    with open_recording(path, topic) as recording:
+    with open_recording(path, options.topic) as recording:
         for frame in recording.frames():
             stamp = (frame.stamp_ns - first_ns) / 1e9
             if stamp > last:
-                yield stamp, f"frame {frame.index}", frame.image
+                yield stamp, f"frame {frame.index}", upright(frame.image, options.image_rotation)
                 last = stamp
 
 
