@@ -100,7 +100,8 @@ class Browser:
         """Addresses asked for since the last call, the page's own first; `data:` addresses hold what they name."""
         events = (json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance"))
         urls = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
-        return [url for url in urls if not url.startswith("data:")]
+        # The browser's own first page may still be loading its parts.
+        return [url for url in urls if not url.startswith(("data:", "chrome://"))]
 
     def screenshot(self, path: Path) -> None:
         """Writes the whole page, far beyond the window, as a PNG."""

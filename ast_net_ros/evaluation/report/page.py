@@ -58,7 +58,7 @@ def write_report(
     ]
     single = _single(metrics)
     comparison = metrics.get("comparison")
-    page = _environment().get_template("report.html.j2").render(
+    page = template_environment().get_template("report.html.j2").render(
         title=single[0]["name"] if len(single) == 1 else f"{len(single)} recordings",
         subtitle=_subtitle(metrics),
         schema=metrics["schema"],
@@ -74,7 +74,8 @@ def write_report(
     atomic_write(path, page)
 
 
-def _environment() -> jinja2.Environment:
+def template_environment() -> jinja2.Environment:
+    """Return the environment of the templates: everything is escaped, and the filters that format values."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,

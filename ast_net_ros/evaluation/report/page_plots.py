@@ -69,7 +69,7 @@ def time_curves(result: RecordingResult, warm_up_seconds: float, width: int, poi
             for start, end in gaps:
                 axes.axvspan(start, end, color=_GAP, linewidth=0, zorder=0)
         for index, (axes, dimension) in enumerate(zip(panels, DIMENSIONS)):
-            _value_axis(axes)
+            value_axis(axes)
             axes.set_title(dimension, loc="left", fontsize=11, color=COLORS[dimension], weight="bold", pad=5)
             predicted = np.where(_face_changes(result), np.nan, result.predicted[:, index])
             if not used.all():
@@ -80,11 +80,11 @@ def time_curves(result: RecordingResult, warm_up_seconds: float, width: int, poi
                 truth = thinned(seconds, result.truth[:, index], points)
                 axes.plot(*truth, color=TRUTH, linewidth=1.2, dashes=(4, 2), zorder=2.5)
         _confidence_panel(panels[2], *thinned(seconds, result.confidence, points))
-        _time_axis(panels[2], float(seconds[-1]) if len(seconds) else 1.0, width)
+        time_axis(panels[2], float(seconds[-1]) if len(seconds) else 1.0, width)
 
     phone = width < WIDE
     margins = {"left": 34 / width, "right": 1 - 12 / width, "top": 0.94, "bottom": 0.075}
-    return _svg(draw, (width, 400 if phone else 380), "valence, arousal and confidence over time", margins)
+    return svg_plot(draw, (width, 400 if phone else 380), "valence, arousal and confidence over time", margins)
 
 
 def affect_path(result: RecordingResult, warm_up_seconds: float) -> str:
@@ -115,7 +115,7 @@ def affect_path(result: RecordingResult, warm_up_seconds: float) -> str:
             axes.plot(*known[-1], "o", markersize=7, color=_TIME(1.0), markeredgecolor="white", zorder=5)
 
     margins = {"left": 40 / NARROW, "right": 1 - 14 / NARROW, "top": 1 - 10 / 346, "bottom": 40 / 346}
-    return _svg(draw, (NARROW, 346), "path in the plane of valence and arousal", margins)
+    return svg_plot(draw, (NARROW, 346), "path in the plane of valence and arousal", margins)
 
 
 def error_distribution(results: Sequence[RecordingResult], warm_up_seconds: float) -> str | None:
@@ -148,7 +148,7 @@ def error_distribution(results: Sequence[RecordingResult], warm_up_seconds: floa
         panels[1].set_xlabel("estimate minus label")
 
     margins = {"left": 44 / NARROW, "right": 1 - 14 / NARROW, "top": 1 - 24 / 346, "bottom": 40 / 346}
-    return _svg(draw, (NARROW, 346), "distribution of the errors", margins)
+    return svg_plot(draw, (NARROW, 346), "distribution of the errors", margins)
 
 
 def confidence_plot(metrics: dict) -> str | None:
@@ -176,7 +176,7 @@ def confidence_plot(metrics: dict) -> str | None:
             _plain(axes)
 
     margins = {"left": 40 / NARROW, "right": 1 - 14 / NARROW, "top": 1 - 24 / 346, "bottom": 40 / 346}
-    return _svg(draw, (NARROW, 346), "calibration of the confidence", margins)
+    return svg_plot(draw, (NARROW, 346), "calibration of the confidence", margins)
 
 
 def thinned(times: np.ndarray, values: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:
@@ -238,7 +238,8 @@ def _gaps(seconds: np.ndarray, known: np.ndarray) -> Iterable[tuple[float, float
             yield first, last
 
 
-def _value_axis(axes: Axes) -> None:
+def value_axis(axes: Axes) -> None:
+    """Set up an axis of valence or arousal, from -1 to 1."""
     axes.set_ylim(-1, 1)
     axes.set_yticks([-1, -0.5, 0, 0.5, 1], _UNIT_LABELS)
     axes.axhline(0, color=_ZERO, linewidth=0.8, zorder=1)
@@ -254,7 +255,8 @@ def _confidence_panel(axes: Axes, times: np.ndarray, values: np.ndarray) -> None
     _plain(axes, "y")
 
 
-def _time_axis(axes: Axes, end: float, width: int) -> None:
+def time_axis(axes: Axes, end: float, width: int) -> None:
+    """Set up an axis of `end` seconds, with ticks that fit a plot of this width."""
     end = end or 1.0
     most = 5 if width < WIDE else 9
     step = next((s for s in _TIME_STEPS if end / s <= most), 86400)
@@ -272,7 +274,8 @@ def _plain(axes: Axes, grid: Literal["both", "x", "y"] = "both") -> None:
         spine.set_visible(side == "bottom")
 
 
-def _svg(draw: Callable[[Figure], None], size: tuple[int, int], label: str, margins: dict[str, float]) -> str:
+def svg_plot(draw: Callable[[Figure], None], size: tuple[int, int], label: str, margins: dict[str, float]) -> str:
+    """Return what `draw` draws as an SVG element of `size` CSS pixels; screen readers read `label`."""
     style: Any = {**_STYLE, "svg.hashsalt": label}  # matplotlib types the names of its settings as literals
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(size[0] / 72, size[1] / 72), dpi=72)
