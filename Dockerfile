@@ -14,7 +14,7 @@ SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
-        python3-click python3-jinja2 python3-matplotlib python3-numpy python3-opencv python3-pip python3-tqdm python3-venv \
+        python3-click python3-jinja2 python3-matplotlib python3-numpy python3-opencv python3-pip python3-scipy python3-tqdm python3-venv \
     && rm -rf /var/lib/apt/lists/*
 
 # What apt does not have goes into an environment that sees the distribution's OpenCV and a NumPy of the same major version.
@@ -39,7 +39,7 @@ FROM ${BASE}
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
-        python3-click python3-jinja2 python3-matplotlib python3-numpy python3-opencv python3-tqdm \
+        python3-click python3-jinja2 python3-matplotlib python3-numpy python3-opencv python3-scipy python3-tqdm \
         "ros-${ROS_DISTRO}-cv-bridge" \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/ast_net /opt/ast_net

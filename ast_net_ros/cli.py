@@ -22,6 +22,7 @@ _COMMANDS = {
     "evaluate": (f"{_EVALUATION}.evaluate_command", "evaluate"),
     "evaluate-affect": (f"{_EVALUATION}.affect_command", "evaluate_affect"),
     "rate": ("ast_net_ros.rating.command", "rate"),
+    "agree": (f"{_EVALUATION}.agreement.command", "agree"),
     "train-attributes": (_TRAINING, "train_attributes_command"),
     "evaluate-attributes": (_TRAINING, "evaluate_attributes_command"),
     "train-temporal": (_TRAINING, "train_temporal_command"),
@@ -33,6 +34,7 @@ _SUMMARIES = (
     "Evaluate rosbag2 recordings and videos: metrics and a report.",
     "Accuracy of valence and arousal on rated still faces.",
     "Rate valence and arousal in a recording, in the browser.",
+    "How well raters agree, and the gold standard of their ratings.",
     "Stage 1: train the discrete-emotion CNN on labelled faces.",
     "Accuracy and calibration of the discrete emotions on labelled faces.",
     "Stage 2: train the stacked LSTM on clips.",
@@ -50,7 +52,7 @@ _MOVED_COMMANDS = {"bench": "make bench", "ablate": "python tools/run.py ablatio
 # top-level module: extra of this package that installs it
 _EXTRAS = {
     **dict.fromkeys(("aiohttp", "av"), "rate"),
-    **dict.fromkeys(("lz4", "mcap", "rosbags", "ruamel", "zstandard"), "evaluate"),
+    **dict.fromkeys(("lz4", "mcap", "rosbags", "ruamel", "scipy", "zstandard"), "evaluate"),
     "lightning_fabric": "train",
     "ray": "ray",
     "rerun": "viewer",

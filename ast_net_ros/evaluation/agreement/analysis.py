@@ -1,0 +1,226 @@
+"""Compute agreement.json: how well raters agree, as rated and with lags removed, and the gold standard.
+
+agreement.schema.json describes every field. A measure without a value is null, with the reason beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ast_net_ros.evaluation.agreement.facts import label_statistics
+from ast_net_ros.evaluation.agreement.gold import gold_standard, rater_weights
+from ast_net_ros.evaluation.agreement.lags import MAX_LAG, movement_lags, relative_lags
+from ast_net_ros.evaluation.agreement.measures import (
+    RATED_MEASURES,
+    Sums,
+    agreement_measures,
+    icc_f_intervals,
+    intervals_of,
+    resample_blocks,
+    resample_time,
+)
+from ast_net_ros.evaluation.agreement.panels import MAX_GAP, STEP_SECONDS, Panel, PanelSet
+from ast_net_ros.evaluation.agreement.raters import FEWEST_RATERS, outlying_reasons, rater_measures
+from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS
+from ast_net_ros.evaluation.metrics.intervals import FEW_RECORDINGS, Resampling, interval_of_mean
+from ast_net_ros.label_statistics import LabelStatistics
+
+SCHEMA = "ast_net_agreement/1"
+BLOCK_SECONDS = 10.0
+"""Length of the stretches by which one recording is resampled."""
+
+
+@dataclass(frozen=True)
+class AgreementOptions:
+    """How agreement is computed."""
+
+    resampling: Resampling = field(default_factory=Resampling)
+    excluded: tuple[str, ...] = ()  # raters
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """The result: what agreement.json holds, and the curves that it is about."""
+
+    content: dict[str, Any]
+    panels: tuple[Panel, ...]  # with lags removed
+    golds: tuple[np.ndarray, ...]  # T x 2 of each panel
+    statistics: LabelStatistics | None
+
+
+def analyse(
+    panel_set: PanelSet, movements: Mapping[str, np.ndarray], options: AgreementOptions | None = None
+) -> Agreement:
+    """Compare the raters of all panels.
+
+    Args:
+        panel_set: The ratings.
+        movements: T x 8 emotions of the faces of some panels, by name.
+        options: How.
+    """
+    options = options or AgreementOptions()
+    panels, resampling = panel_set.panels, options.resampling
+    lags = relative_lags(panels, resampling)
+    positions = {rater: lag["position"] for rater, lag in lags.items()}
+    behind_face, origin = movement_lags(panels, movements, positions)
+    # Where the face is unknown, each rater keeps what all have in common: the median lag.
+    shift = origin if origin is not None else -float(np.median(list(positions.values())))
+    removed = {rater: position + shift for rater, position in positions.items()}
+    aligned = tuple(panel.shifted([removed[rater] for rater in panel.raters]) for panel in panels)
+    measures = rater_measures(aligned, resampling)
+    weights = rater_weights(aligned, panel_set.raters)
+    golds = tuple(gold_standard(panel, weights) for panel in aligned)
+    reasons = outlying_reasons(measures, lags)
+    known_lags = {r: removed[r] for r in removed if origin is not None and lags[r]["seconds"] is not None}
+    content = {
+        "schema": SCHEMA,
+        "options": {
+            **asdict(resampling),
+            "block_seconds": BLOCK_SECONDS,
+            "max_lag_seconds": MAX_LAG,
+            "max_gap_seconds": MAX_GAP,
+            "samples_per_second": 1 / STEP_SECONDS,
+            "excluded": list(options.excluded),
+        },
+        "summary": {
+            "recordings": len({panel.info.recording_sha256 for panel in panels}),
+            "faces": len(panels),
+            "raters": len(panel_set.raters),
+            "minutes": sum(panel.minutes for panel in panels),
+            "as_rated": _summary(panels, resampling),
+            "aligned": _summary(aligned, resampling),
+        },
+        "gold_standard": {
+            "estimator": "evaluator-weighted (Grimm and Kroschel 2005)",
+            "lag_removed": "behind the face" if origin is not None else "behind the other raters",
+        },
+        "raters": {
+            rater: {
+                "recordings": sum(rater in panel.raters for panel in panels),
+                "lag": {name: value for name, value in lags[rater].items() if name != "position"}
+                | {"removed": removed[rater]},
+                "lag_behind_face": _behind_face(behind_face.get(rater), bool(movements)),
+                "weight": dict(zip(DIMENSIONS, weights[rater])),
+                **measures[rater],
+                "outlying": reasons[rater],
+            }
+            for rater in panel_set.raters
+        },
+        "recordings": [_recording(*pair, resampling) for pair in zip(panels, aligned)],
+        "left_out": list(panel_set.left_out),
+        "remarks": [*panel_set.remarks, *_remarks(panel_set)],
+    }
+    return Agreement(content, aligned, golds, label_statistics(aligned, golds, known_lags))
+
+
+def _behind_face(peak: Any, given: bool) -> dict[str, Any]:
+    if peak is None:
+        reason = "the ratings do not follow the face's movement clearly" if given else "no estimates of the face given"
+        return {"seconds": None, "correlation": None, "reason": reason}
+    return {"seconds": peak.seconds, "correlation": peak.height, "reason": None}
+
+
+def _remarks(panel_set: PanelSet) -> list[str]:
+    remarks = []
+    if len(panel_set.panels) < FEW_RECORDINGS:
+        remarks.append(
+            f"{len(panel_set.panels)} faces: bootstrap intervals of fewer than {FEW_RECORDINGS} are too narrow"
+        )
+    if len(panel_set.raters) < FEWEST_RATERS:
+        remarks.append("two raters: which of them lags or is outlying cannot be known")
+    return remarks
+
+
+def _recording(rated: Panel, aligned: Panel, resampling: Resampling) -> dict[str, Any]:
+    return {
+        "name": rated.name,
+        "recording": rated.info.recording,
+        "recording_sha256": rated.info.recording_sha256,
+        "face": rated.info.face,
+        "raters": list(rated.raters),
+        "seconds": rated.info.duration_seconds,
+        "as_rated": {d: panel_agreement([rated], i, resampling) for i, d in enumerate(DIMENSIONS)},
+        "aligned": {d: panel_agreement([aligned], i, resampling) for i, d in enumerate(DIMENSIONS)},
+    }
+
+
+def _summary(panels: Sequence[Panel], resampling: Resampling) -> dict[str, Any]:
+    """Summarise each dimension: the mean of the recordings, and recordings of the same raters concatenated."""
+    by_raters: dict[tuple[str, ...], list[Panel]] = {}
+    for panel in panels:
+        by_raters.setdefault(panel.raters, []).append(panel)
+    most = max(by_raters.values(), key=lambda group: (len(group), len(group[0].raters)))
+    return {
+        dimension: {
+            "mean_of_recordings": _mean_of_recordings(panels, index, resampling),
+            "concatenated": panel_agreement(most, index, resampling),
+        }
+        for index, dimension in enumerate(DIMENSIONS)
+    }
+
+
+def _mean_of_recordings(panels: Sequence[Panel], dimension: int, resampling: Resampling) -> dict[str, Any]:
+    found = [agreement_measures(Sums.of(panel.complete(dimension))) for panel in panels]
+    mean: dict[str, Any] = {}
+    for name in RATED_MEASURES:
+        values = [_number(of_panel[name][0]) for of_panel in found]
+        known = [value for value in values if value is not None]
+        mean[name] = {
+            "value": float(np.mean(known)) if known else None,
+            "interval": interval_of_mean(values, resampling),
+            "recordings_with": len(known),
+        }
+    return mean
+
+
+def panel_agreement(panels: Sequence[Panel], dimension: int, resampling: Resampling) -> dict[str, Any]:
+    """Compute the agreement of one dimension over panels of the same raters, concatenated.
+
+    Intervals come from a bootstrap over the panels or, for one panel, over stretches of BLOCK_SECONDS;
+    `interval_independent` from the F distribution, as if all samples were independent.
+    """
+    raters, samples = panels[0].raters, [panel.complete(dimension) for panel in panels]
+    blocks = Sums.joined([Sums.of(values) for values in samples])
+    count = int(blocks.count.sum())
+    found = {name: values[0] for name, values in agreement_measures(blocks.total()).items()}
+    if len(panels) > 1:
+        resampled = resample_blocks(blocks, resampling)
+    else:
+        resampled = resample_time(panels[0].values[:, :, dimension], round(BLOCK_SECONDS / STEP_SECONDS), resampling)
+    intervals = intervals_of(agreement_measures(resampled) if resampled else None, resampling)
+    independent = icc_f_intervals(float(found["icc_3_k"]), count, len(raters), resampling.level)
+    measures: dict[str, Any] = {
+        name: {"value": _number(found[name]), "interval": intervals[name] if _number(found[name]) is not None else None}
+        for name in RATED_MEASURES
+    }
+    for name, interval in independent.items():
+        measures[name]["interval_independent"] = interval
+    return {
+        "count": count,
+        "recordings": len(panels),
+        "raters": list(raters),
+        **measures,
+        "ccc_pairs": [[_number(value) for value in row] for row in found["ccc"]],
+        "ccc_others": [_number(value) for value in found["ccc_others"]],
+        "interval_over": ("recordings" if len(panels) > 1 else "stretches") if resampled else None,
+        "reasons": _reasons(blocks, raters, count),
+    }
+
+
+def _reasons(blocks: Sums, raters: Sequence[str], count: int) -> list[str]:
+    """Say why measures are None."""
+    if not count:
+        return ["no moment that all raters rated"]
+    _, covariances = blocks.total().moments()
+    constant = [rater for rater, variance in zip(raters, np.diagonal(covariances[0])) if variance <= 0]
+    if constant:
+        return [f"constant ratings of {', '.join(constant)}: their CCC is undefined"]
+    return ["the raters' mean is constant: ICC and alpha are undefined"] if covariances.sum() <= 1e-12 else []
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

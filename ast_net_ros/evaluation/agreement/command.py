@@ -1,0 +1,81 @@
+"""The command `ast_net agree`. Heavy modules are imported on use, so that `--help` is fast."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+_PATH = click.Path(path_type=Path)
+_OUTPUT = "Folder for agreement.json, agreement.html, label_statistics.json and gold/."
+
+
+@click.command("agree", context_settings={"show_default": True})
+@click.argument("ratings", nargs=-1, required=True, metavar="RATINGS...", type=_PATH)
+@click.option("--output", "-o", type=_PATH, required=True, metavar="DIR", help=_OUTPUT)
+@click.option(
+    "--estimates",
+    multiple=True,
+    type=_PATH,
+    metavar="PATH",
+    help="Results of annotate or evaluate for the rated recordings, to find the lag behind the face. Repeatable.",
+)
+@click.option("--exclude", "excluded", multiple=True, metavar="RATER", help="Leave a rater out. Repeatable.")
+@click.option("--resamples", type=click.IntRange(1), default=2000, help="Of the bootstrap intervals.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of the bootstrap.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress bars and no summary.")
+@click.pass_context
+def agree(
+    ctx: click.Context,
+    ratings: tuple[Path, ...],
+    output: Path,
+    estimates: tuple[Path, ...],
+    excluded: tuple[str, ...],
+    resamples: int,
+    seed: int,
+    quiet: bool,
+) -> None:
+    """Measure how well raters agree, and make a gold standard of their ratings.
+
+    RATINGS are files of `ast_net rate`, or folders of them, by two or more raters. Exits with 1 if a file or a
+    recording had to be left out; the others are finished.
+    """
+    from ast_net_ros.evaluation.agreement.analysis import AgreementOptions
+    from ast_net_ros.evaluation.agreement.run import run_agreement
+    from ast_net_ros.evaluation.metrics.intervals import Resampling
+
+    options = AgreementOptions(Resampling(resamples, seed=seed), excluded)
+    content = run_agreement(ratings, output, estimates, options, show_progress=not quiet)
+    if not quiet:
+        _echo(content, output)
+    if content["left_out"]:
+        ctx.exit(1)
+
+
+def _echo(content: dict, output: Path) -> None:
+    """Print a summary, then who is outlying and what was left out, then where the results are."""
+    summary = content["summary"]
+    click.echo(f"{summary['raters']} raters, {summary['faces']} faces, {summary['minutes']:.1f} minutes")
+    for dimension, found in summary["aligned"].items():
+        joined = found["concatenated"]
+        shown = (
+            f"{label} {_number(joined[name]['value'])}{_interval(joined[name]['interval'])}"
+            for name, label in (("ccc_mean", "CCC of pairs"), ("icc_3_1", "ICC(3,1)"), ("icc_3_k", "ICC(3,k)"))
+        )
+        click.echo(f"{dimension}: {', '.join(shown)}")
+    lags = {rater: about["lag"]["seconds"] for rater, about in content["raters"].items()}
+    click.echo("lag: " + ", ".join(f"{rater} {'unknown' if s is None else f'{s:+.2f} s'}" for rater, s in lags.items()))
+    for rater, about in content["raters"].items():
+        if about["outlying"]:
+            click.echo(f"far from the others: {rater}: {'; '.join(about['outlying'])}")
+    for reason in content["left_out"]:
+        click.echo(f"left out: {reason}", err=True)
+    click.echo(f"written: {output / 'agreement.json'}, agreement.html, gold/")
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"
+
+
+def _interval(ends: list[float] | None) -> str:
+    return "" if ends is None else f" [{ends[0]:.3f}, {ends[1]:.3f}]"

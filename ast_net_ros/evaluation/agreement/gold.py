@@ -1,0 +1,81 @@
+"""The gold standard: the evaluator-weighted estimator, of ratings without their lags.
+
+Grimm and Kroschel 2005 (IEEE Workshop on Automatic Speech Recognition and Understanding, pp. 381-385): the mean of the
+raters, each weighted by the correlation of all its ratings with the mean of all raters. A correlation that is negative
+or undefined weighs nothing. Weights are of one dimension and of all recordings together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ast_net_ros.evaluation.agreement.panels import Panel
+from ast_net_ros.ratings import RatingInfo, rating_rows, write_ratings
+
+
+def rater_weights(panels: Sequence[Panel], raters: Sequence[str]) -> dict[str, list[float]]:
+    """Compute each rater's weights (valence, arousal) in [0, 1] from panels whose lags are removed."""
+    # Relative to a common mean of its own, so that recordings count by how they differ as well.
+    sums = {rater: np.zeros((2, 6)) for rater in raters}
+    for panel in panels:
+        with_value = np.isfinite(panel.values)
+        count = with_value.sum(axis=0)
+        mean = np.divide(
+            np.where(with_value, panel.values, 0).sum(axis=0), count, out=np.full(count.shape, np.nan), where=count > 1
+        )
+        for rater, values in zip(panel.raters, panel.values):
+            for index in range(2):
+                both = np.isfinite(values[:, index]) & np.isfinite(mean[:, index])
+                x, m = values[both, index], mean[both, index]
+                sums[rater][index] += (len(x), x.sum(), m.sum(), (x * x).sum(), (m * m).sum(), (x * m).sum())
+    return {rater: [_correlation(row) for row in rows] for rater, rows in sums.items()}
+
+
+def _correlation(row: np.ndarray) -> float:
+    count, x, m, xx, mm, xm = row
+    if count < 2:
+        return 0.0
+    x_variance, m_variance = xx / count - (x / count) ** 2, mm / count - (m / count) ** 2
+    if x_variance <= 1e-12 or m_variance <= 1e-12:
+        return 0.0
+    return float(np.clip((xm / count - x * m / count**2) / np.sqrt(x_variance * m_variance), 0, 1))
+
+
+def gold_standard(panel: Panel, weights: dict[str, list[float]]) -> np.ndarray:
+    """Compute the weighted mean of a panel: T x 2, NaN where fewer than half of its raters, or one only, have a value.
+
+    Where no rater of a panel has weight, all weigh the same.
+    """
+    of_rater = np.array([weights[rater] for rater in panel.raters])
+    of_rater = np.where(of_rater.sum(axis=0) > 0, of_rater, 1.0)[:, None, :]
+    with_value = np.isfinite(panel.values)
+    weight = np.where(with_value, of_rater, 0.0)
+    total = weight.sum(axis=0)
+    enough = (with_value.sum(axis=0) >= max(2, (len(panel.raters) + 1) // 2)) & (total > 0)
+    summed = (weight * np.where(with_value, panel.values, 0)).sum(axis=0)
+    return np.divide(summed, total, out=np.full(total.shape, np.nan), where=enough)
+
+
+def write_gold(folder: Path, panel: Panel, gold: np.ndarray) -> Path:
+    """Write the gold standard of a panel in the format of ratings, which any command reads as labels."""
+    kept = np.isfinite(gold).any(axis=1)
+    first, last = (int(np.argmax(kept)), len(kept) - int(np.argmax(kept[::-1]))) if kept.any() else (0, 0)
+    info = RatingInfo(
+        panel.info.recording,
+        panel.info.recording_sha256,
+        rater="gold",
+        face=panel.info.face,
+        duration_seconds=panel.info.duration_seconds,
+        first_stamp_ns=panel.info.first_stamp_ns,
+        topic=panel.info.topic,
+        face_box=panel.info.face_box,
+        protocol=f"evaluator-weighted mean of {', '.join(panel.raters)}, lags removed",
+        clock=panel.info.clock,
+        samples_per_second=panel.info.samples_per_second,
+    )
+    path = folder / f"{panel.name}.csv"
+    write_ratings(path, info, rating_rows(panel.times[first:last], gold[first:last]))
+    return path

@@ -1,0 +1,159 @@
+"""Agreement between raters: CCC, ICC(3,1), ICC(3,k) and Cronbach's alpha, with intervals.
+
+All of them are functions of the raters' means and covariances. So sums over blocks (recordings, or stretches of one
+recording) are enough to resample them, and the cost of a bootstrap does not grow with the length of the recordings.
+
+Sources: CCC: Lin 1989, Biometrics 45. ICC: Shrout and Fleiss 1979, Psychological Bulletin 86, their cases (3,1) and
+(3,k); these are ICC(C,1) and ICC(C,k), the consistency of McGraw and Wong 1996, Psychological Methods 1. Alpha:
+Cronbach 1951, Psychometrika 16; for complete ratings it equals ICC(3,k), and it is computed by its own formula.
+Circular block bootstrap: Politis and Romano 1992.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from ast_net_ros.evaluation.metrics.intervals import Resampling, percentile_interval, resampled_counts
+
+_NO_VARIANCE = 1e-12
+"""Variances below this share of the largest square are what rounding leaves of constant ratings."""
+_FEWEST_BLOCKS = 4
+
+RATED_MEASURES = ("icc_3_1", "icc_3_k", "alpha", "ccc_mean")
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """What blocks of samples that all k raters gave add up to; the first axis may be blocks, resamples or one."""
+
+    count: np.ndarray  # B
+    first: np.ndarray  # B x k: sums
+    second: np.ndarray  # B x k x k: sums of products
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> Sums:
+        """Sum k x N finite values as one block."""
+        return cls(np.array([float(values.shape[1])]), values.sum(axis=1)[None], (values @ values.T)[None])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Sums]) -> Sums:
+        """Put the blocks of several sums one after the other."""
+        return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("count", "first", "second")))
+
+    def weighted(self, weights: np.ndarray) -> Sums:
+        """Add blocks up with R x B weights: R sums."""
+        return Sums(weights @ self.count, weights @ self.first, np.tensordot(weights, self.second, axes=1))
+
+    def total(self) -> Sums:
+        """Add all blocks up."""
+        return self.weighted(np.ones((1, len(self.count))))
+
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return means (B x k) and covariances (B x k x k, divided by the count)."""
+        count = np.maximum(self.count, 1)[:, None]
+        means = self.first / count
+        covariances = self.second / count[..., None] - means[:, :, None] * means[:, None, :]
+        diagonal = np.arange(means.shape[1])
+        variances = covariances[:, diagonal, diagonal]
+        squares = self.second[:, diagonal, diagonal] / count
+        constant = variances <= _NO_VARIANCE * np.maximum(squares, 1e-300)
+        covariances[constant[:, :, None] | constant[:, None, :]] = 0.0
+        return means, covariances
+
+
+def agreement_measures(sums: Sums) -> dict[str, np.ndarray]:
+    """Compute the measures of every block of sums; NaN where one is undefined.
+
+    Returns:
+        ccc: B x k x k, of each pair. ccc_mean: B, mean of the pairs. ccc_others: B x k, each rater against the mean
+        of the others. r_others: B x k, Pearson's r of the same. icc_3_1, icc_3_k, alpha: B.
+    """
+    means, covariances = sums.moments()
+    k = means.shape[1]
+    variances = np.diagonal(covariances, axis1=1, axis2=2)
+    pair_ccc = _ccc(means[:, :, None], means[:, None, :], variances[:, :, None], variances[:, None, :], covariances)
+    upper = np.triu_indices(k, 1)
+    with_others = (covariances.sum(axis=2) - variances) / (k - 1)
+    others_mean = (means.sum(axis=1, keepdims=True) - means) / (k - 1)
+    total = covariances.sum(axis=(1, 2))
+    others_variance = (total[:, None] - 2 * covariances.sum(axis=2) + variances) / (k - 1) ** 2
+    others_variance[np.isclose(others_variance, 0, atol=1e-15)] = 0.0
+    trace = variances.sum(axis=1)
+    # Mean squares of the two-way table of samples and raters, up to the common factor N / (N - 1).
+    between = total / k
+    residual = (trace - between) / (k - 1)
+    defined = between > _NO_VARIANCE * np.maximum(trace, 1e-300)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {
+            "ccc": pair_ccc,
+            "ccc_mean": pair_ccc[:, upper[0], upper[1]].mean(axis=1),
+            "ccc_others": _ccc(means, others_mean, variances, others_variance, with_others),
+            "r_others": np.where(
+                (variances > 0) & (others_variance > 0), with_others / np.sqrt(variances * others_variance), np.nan
+            ),
+            "icc_3_1": np.where(defined, (between - residual) / (between + (k - 1) * residual), np.nan),
+            "icc_3_k": np.where(defined, (between - residual) / between, np.nan),
+            "alpha": np.where(defined, k / (k - 1) * (1 - trace / total), np.nan),
+        }
+
+
+def _ccc(mean: np.ndarray, other_mean: np.ndarray, variance: np.ndarray, other: np.ndarray, both: np.ndarray) -> Any:
+    """Lin's CCC; NaN where either side is constant."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ccc = 2 * both / (variance + other + (mean - other_mean) ** 2)
+    return np.where((variance > 0) & (other > 0), ccc, np.nan)
+
+
+def icc_f_intervals(icc_3_k: float, count: int, raters: int, level: float) -> dict[str, list[float] | None]:
+    """Intervals of ICC(3,1) and ICC(3,k) by the F distribution; they assume that the `count` samples are independent.
+
+    Shrout and Fleiss 1979, p. 424. None where undefined: no finite ICC, fewer than two samples.
+    """
+    if not np.isfinite(icc_3_k) or count < 2 or icc_3_k >= 1:
+        exact = [1.0, 1.0] if icc_3_k == 1 and count >= 2 else None
+        return {"icc_3_1": exact, "icc_3_k": exact}
+    f, tail = 1 / (1 - icc_3_k), (1 + level) / 2
+    between, residual = count - 1, (count - 1) * (raters - 1)
+    low, high = f / stats.f.ppf(tail, between, residual), f * stats.f.ppf(tail, residual, between)
+    return {
+        "icc_3_1": [float((edge - 1) / (edge + raters - 1)) for edge in (low, high)],
+        "icc_3_k": [float(1 - 1 / edge) for edge in (low, high)],
+    }
+
+
+def resample_blocks(blocks: Sums, resampling: Resampling) -> Sums | None:
+    """Draw blocks with replacement: `resamples` sums; None for fewer than two blocks."""
+    if len(blocks.count) < 2:
+        return None
+    return blocks.weighted(resampled_counts(len(blocks.count), resampling))
+
+
+def resample_time(values: np.ndarray, block: int, resampling: Resampling) -> Sums | None:
+    """Draw stretches of `block` consecutive samples of k x N values (NaN for none) with replacement, past the end too.
+
+    Returns `resamples` sums; None where fewer than four stretches fit.
+    """
+    size = values.shape[1]
+    if block < 1 or size < _FEWEST_BLOCKS * block:
+        return None
+    complete = np.isfinite(values).all(axis=0)
+    x = np.where(complete, values, 0.0)
+    k = len(values)
+    terms = np.concatenate([complete[None].astype(float), x, (x[:, None] * x[None]).reshape(k * k, -1)])
+    summed = np.cumsum(np.concatenate([np.zeros((len(terms), 1)), terms, terms[:, :block]], axis=1), axis=1)
+    generator = np.random.default_rng(resampling.seed)
+    starts = generator.integers(size, size=(resampling.resamples, round(size / block)))
+    drawn = sum(summed[:, column + block] - summed[:, column] for column in starts.T)
+    return Sums(drawn[0], drawn[1 : k + 1].T, drawn[k + 1 :].T.reshape(-1, k, k))
+
+
+def intervals_of(measures: dict[str, np.ndarray] | None, resampling: Resampling) -> dict[str, Any]:
+    """Percentile intervals [low, high] of resampled measures of one value each; None without resamples."""
+    if measures is None:
+        return dict.fromkeys(RATED_MEASURES)
+    return {name: percentile_interval(measures[name], resampling) for name in RATED_MEASURES}

@@ -1,0 +1,109 @@
+"""Each rater against the others: agreement, offset and scale, and who is far from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ast_net_ros.evaluation.agreement.panels import Panel
+from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS, accuracy
+from ast_net_ros.evaluation.metrics.intervals import Resampling, intervals_of_joined
+
+FEWEST_RATERS = 3
+"""Of two raters it is not known which one is right."""
+LOWER_CORRELATION = 0.3
+"""A rater is outlying whose correlation with the others is this far below their median, or not positive."""
+OFFSET = 0.4
+"""... whose mean is this far from the others' mean."""
+SCALE = 3.0
+"""... whose standard deviation is this many times the others' median, or their median is this many times it."""
+LAG = 1.5
+"""... who is this many seconds later or earlier than the others."""
+
+
+def rater_measures(panels: Sequence[Panel], resampling: Resampling) -> dict[str, dict[str, Any]]:
+    """Compare each rater with the mean of the others, over all panels.
+
+    Returns:
+        For each rater and dimension: r and ccc with their intervals (bootstrapped over panels, None for fewer than
+        two), offset (the rater's mean minus the others'), spread (standard deviation), count, and `reason` where r and
+        ccc are None.
+    """
+    pairs: dict[str, list[list[tuple[np.ndarray, np.ndarray]]]] = {}
+    for panel in panels:
+        for index in range(len(DIMENSIONS)):
+            values = panel.complete(index)
+            total = values.sum(axis=0)
+            for rater, own in zip(panel.raters, values):
+                others = (total - own) / (len(values) - 1)
+                pairs.setdefault(rater, [[], []])[index].append((own, others))
+    return {
+        rater: {name: _measures(of_rater[index], resampling) for index, name in enumerate(DIMENSIONS)}
+        for rater, of_rater in sorted(pairs.items())
+    }
+
+
+def _measures(pairs: Sequence[tuple[np.ndarray, np.ndarray]], resampling: Resampling) -> dict[str, Any]:
+    own, others = (np.concatenate(side) for side in zip(*pairs))
+    found = accuracy(own, others)
+    defined = found["r"] is not None
+    intervals = intervals_of_joined(pairs, resampling) if defined else {"r": None, "ccc": None}
+    return {
+        "count": len(own),
+        "r": found["r"],
+        "r_interval": intervals["r"],
+        "ccc": found["ccc"] if defined else None,
+        "ccc_interval": intervals["ccc"],
+        "offset": float((own - others).mean()) if len(own) else None,
+        "spread": float(own.std()) if len(own) else None,
+        "reason": None if defined else _undefined(own, others),
+    }
+
+
+def _undefined(own: np.ndarray, others: np.ndarray) -> str:
+    if not len(own):
+        return "no moment that all raters rated"
+    return "constant ratings" if np.ptp(own) == 0 else "the others' mean is constant"
+
+
+def outlying_reasons(
+    measures: Mapping[str, Mapping[str, Any]], lags: Mapping[str, Mapping[str, Any]]
+) -> dict[str, list[str]]:
+    """Say for each rater why he or she is far from the others; an empty list for most."""
+    if len(measures) < FEWEST_RATERS:
+        return {rater: [] for rater in measures}
+    reasons: dict[str, list[str]] = {rater: [] for rater in measures}
+    for dimension in DIMENSIONS:
+        for rater, own in measures.items():
+            others = [m[dimension] for name, m in measures.items() if name != rater]
+            reasons[rater] += [f"{dimension}: {text}" for text in _compared(own[dimension], others)]
+    for rater, lag in lags.items():
+        if lag["seconds"] is None:
+            reasons[rater].append(f"lag: {lag['reason']}")
+        elif abs(lag["seconds"]) > LAG:
+            side = "later" if lag["seconds"] > 0 else "earlier"
+            reasons[rater].append(f"lag: {abs(lag['seconds']):.1f} s {side} than the others")
+    return reasons
+
+
+def _compared(own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> list[str]:
+    if own["reason"]:
+        return [own["reason"]]
+    reasons = []
+    usual = _median([other["r"] for other in others])
+    if own["r"] <= 0 or (usual is not None and own["r"] < usual - LOWER_CORRELATION):
+        reached = "" if usual is None else f", which reach {usual:.2f} (median)"
+        reasons.append(f"correlates {own['r']:.2f} with the others{reached}")
+    if abs(own["offset"]) > OFFSET:
+        reasons.append(f"{abs(own['offset']):.2f} {'above' if own['offset'] > 0 else 'below'} the others on average")
+    usual = _median([other["spread"] for other in others])
+    if usual and not 1 / SCALE <= own["spread"] / usual <= SCALE:
+        reasons.append(f"moves by {own['spread']:.2f} (standard deviation), the others by {usual:.2f}")
+    return reasons
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.median(known)) if known else None

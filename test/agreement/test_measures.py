@@ -1,0 +1,104 @@
+"""CCC, ICC and alpha equal independent implementations; intervals equal drawing again; undefined is never a number."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ast_net_ros.evaluation.agreement.measures import Sums, agreement_measures, icc_f_intervals, resample_time
+from ast_net_ros.evaluation.metrics.intervals import Resampling
+
+
+def ratings(raters: int, count: int, seed: int, noise: float = 0.3) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    truth = generator.uniform(-0.6, 0.6, count)
+    offsets = generator.normal(0, 0.2, (raters, 1))
+    return (
+        generator.uniform(0.5, 1.2, (raters, 1)) * truth + offsets + noise * generator.standard_normal((raters, count))
+    )
+
+
+def measures(values: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: found[0] for name, found in agreement_measures(Sums.of(values)).items()}
+
+
+@pytest.mark.parametrize(("raters", "count", "noise"), [(2, 12, 0.3), (4, 40, 0.1), (6, 25, 2.0)])
+def test_icc_and_alpha_equal_pingouins(monkeypatch, raters, count, noise):
+    pingouin, pandas = pytest.importorskip("pingouin"), pytest.importorskip("pandas")
+    for column in ("CI95", "CI95%"):  # which it rounds to two decimals otherwise
+        monkeypatch.setitem(pingouin.options, f"round.column.{column}", None)
+    values = ratings(raters, count, raters, noise)
+    table = pandas.DataFrame(values.T).melt(ignore_index=False, var_name="rater", value_name="rating").reset_index()
+    theirs = pingouin.intraclass_corr(table, targets="index", raters="rater", ratings="rating")
+    theirs.columns = [name.replace("CI95%", "CI95") for name in theirs.columns]
+    own = measures(values)
+    intervals = icc_f_intervals(float(own["icc_3_k"]), count, raters, 0.95)
+    for name, kinds in (("icc_3_1", ("ICC3", "ICC(C,1)")), ("icc_3_k", ("ICC3k", "ICC(C,k)"))):
+        (row,) = theirs[theirs["Type"].isin(kinds)].to_dict("records")
+        assert own[name] == pytest.approx(row["ICC"], abs=1e-6)
+        assert intervals[name] == pytest.approx(list(row["CI95"]), abs=1e-6)
+    alpha, _ = pingouin.cronbach_alpha(pandas.DataFrame(values.T))
+    assert own["alpha"] == pytest.approx(alpha, abs=1e-6)
+
+
+def test_icc_equals_the_table_of_shrout_and_fleiss():
+    """The example of their article: six targets, four judges; ICC(3,1) = 0.71, ICC(3,k) = 0.91."""
+    judges = np.array([[9, 6, 8, 7, 10, 6], [2, 1, 4, 1, 5, 2], [5, 3, 6, 2, 6, 4], [8, 2, 8, 6, 9, 7]], float)
+    own = measures(judges)
+    assert (round(float(own["icc_3_1"]), 2), round(float(own["icc_3_k"]), 2)) == (0.71, 0.91)
+
+
+def test_ccc_equals_audmetrics():
+    audmetric = pytest.importorskip("audmetric")
+    values = ratings(4, 200, 1)
+    own = measures(values)
+    for a in range(4):
+        others = np.delete(values, a, axis=0).mean(axis=0)
+        assert own["ccc_others"][a] == pytest.approx(audmetric.concordance_cc(others, values[a]), abs=1e-6)
+        assert own["r_others"][a] == pytest.approx(np.corrcoef(others, values[a])[0, 1], abs=1e-9)
+        for b in range(4):
+            assert own["ccc"][a, b] == pytest.approx(audmetric.concordance_cc(values[a], values[b]), abs=1e-6)
+
+
+def test_sums_of_blocks_join_to_the_measures_of_all_samples():
+    values = ratings(3, 90, 2)
+    joined = Sums.joined([Sums.of(values[:, :30]), Sums.of(values[:, 30:40]), Sums.of(values[:, 40:])]).total()
+    for name, found in agreement_measures(joined).items():
+        assert found[0] == pytest.approx(measures(values)[name], abs=1e-12), name
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 0.7])
+def test_constant_ratings_have_no_ccc(value):
+    values = ratings(3, 50, 3)
+    values[1] = value
+    own = measures(values)
+    assert np.isnan(own["ccc_mean"]) and np.isnan(own["ccc_others"][1]) and np.isfinite(own["ccc"][0, 2])
+    assert np.isfinite(own["icc_3_k"]) and np.isfinite(own["ccc_others"][[0, 2]]).all()
+    values[:] = value
+    assert all(np.isnan(found).all() for found in measures(values).values())
+
+
+def test_resampled_stretches_equal_drawing_them():
+    values = ratings(3, 400, 4)
+    values[1, 100:130] = np.nan
+    resampling = Resampling(resamples=20, seed=5)
+    fast = resample_time(values, 50, resampling)
+    assert fast is not None
+    starts = np.random.default_rng(5).integers(400, size=(20, 8))
+    for row, chosen in enumerate(starts):
+        drawn = np.concatenate([np.take(values, range(s, s + 50), axis=1, mode="wrap") for s in chosen], axis=1)
+        slow = Sums.of(drawn[:, np.isfinite(drawn).all(axis=0)])
+        assert fast.count[row] == slow.count[0]
+        assert fast.second[row] == pytest.approx(slow.second[0], abs=1e-9)
+    assert resample_time(values[:, :150], 50, resampling) is None
+
+
+def test_correlated_samples_widen_the_bootstrap_not_the_f_interval():
+    generator = np.random.default_rng(6)
+    slow = np.repeat(ratings(4, 15, 6), 100, axis=1) + 0.01 * generator.standard_normal((4, 1500))
+    own = measures(slow)
+    independent = icc_f_intervals(float(own["icc_3_k"]), 1500, 4, 0.95)["icc_3_k"]
+    resampled = resample_time(slow, 250, Resampling(500))
+    assert independent is not None and resampled is not None
+    low, high = np.quantile(agreement_measures(resampled)["icc_3_k"], [0.025, 0.975])
+    assert high - low > 3 * (independent[1] - independent[0])
