@@ -47,7 +47,7 @@ class RatingInfo:
     protocol: str = "both"  # both at once; valence or arousal: one at a time; joined by + if several were used
     device: str = ""  # mouse, touch, pen, keyboard, gamepad; joined by + if several were used
     clock: str = "media time: seconds from the first image"
-    samples_per_second: float = RATING_RATE
+    samples_per_second: float = float(RATING_RATE)
     software: str = ""  # and its version
 
 
@@ -89,8 +89,7 @@ def rating_rows(times: np.ndarray, values: np.ndarray) -> list[str]:
 
 def write_ratings(path: Path, info: RatingInfo, rows: Iterable[str]) -> None:
     """Write both files, each complete or not at all; `rows` are those of `rating_rows`."""
-    about = {"format": FORMAT, "version": VERSION} | asdict(info)
-    atomic_write(path.with_suffix(".json"), json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+    atomic_write(path.with_suffix(".json"), info_text(info) + "\n")
     atomic_write(path, "\n".join((HEADER, *rows)) + "\n")
 
 
@@ -149,18 +148,29 @@ def read_ratings(path: Path) -> Ratings:
 def read_rating_info(path: Path) -> RatingInfo:
     """Read the JSON file of ratings. DataError: it is missing, damaged, or written by a newer version."""
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        if stored["format"] != FORMAT:
-            raise ValueError(f"its format is {stored['format']!r}")
-        if stored["version"] > VERSION:
-            raise DataError(f"{path}: version {stored['version']}, newer than {VERSION}; update ast_net_ros")
-        return _info(stored)
+        return parse_info(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; ratings are a CSV and a JSON file of one name") from error
-    except DataError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(f"{path}: does not describe ratings ({type(error).__name__}: {error})") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: does not describe ratings ({error})") from error
+
+
+def info_text(info: RatingInfo) -> str:
+    """Return the content of the JSON file."""
+    return json.dumps({"format": FORMAT, "version": VERSION} | asdict(info), indent=2, ensure_ascii=False)
+
+
+def parse_info(text: str, what: str) -> RatingInfo:
+    """Return what `info_text` describes. DataError, which begins with `what`: it is something else or too new."""
+    try:
+        stored = json.loads(text)
+        if stored["format"] != FORMAT:
+            raise ValueError(f"its format is {stored['format']!r}")
+        if stored["version"] <= VERSION:
+            return _info(stored)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DataError(f"{what}: does not describe ratings ({type(error).__name__}: {error})") from error
+    raise DataError(f"{what}: version {stored['version']}, newer than {VERSION}; update ast_net_ros")
 
 
 def _info(stored: dict[str, Any]) -> RatingInfo:

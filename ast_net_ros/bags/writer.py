@@ -62,40 +62,9 @@ class AffectBag:
             self._types["builtin_interfaces/msg/Time"](seconds, nanoseconds), frame_id
         )
         message = self._types[AFFECT_ARRAY](
-            header, source, [self._face(header, source, face) for face in faces], *image_size
+            header, source, [face_message(header, source, face) for face in faces], *image_size
         )
         self._writer.write(self._connection, stamp_ns, typestore().serialize_cdr(message, AFFECT_ARRAY))
-
-    def _face(self, header: Any, source: str, face: FaceAffect) -> Any:
-        if not face.is_finite:
-            raise BagWritingError(f"face {face.face_id}: its estimate has a value that is not finite: {face}")
-        pose = face.head_pose or HeadPose(0.0, 0.0, 0.0, (0.0, 0.0, 0.0))
-        # Rounded to whole pixels; the box lies inside the image already.
-        left, right = (max(round(x), 0) for x in (face.box[0], face.box[0] + face.box[2]))
-        top, bottom = (max(round(y), 0) for y in (face.box[1], face.box[1] + face.box[3]))
-        return self._types[AFFECT](
-            header=header,
-            face_id=face.face_id,
-            roi=self._types["sensor_msgs/msg/RegionOfInterest"](left, top, bottom - top, right - left, False),
-            valence=min(max(face.valence, -1.0), 1.0),
-            arousal=min(max(face.arousal, -1.0), 1.0),
-            confidence=min(max(face.confidence, 0.0), 1.0),
-            emotions=np.asarray(face.emotions, np.float32),
-            state_age=face.state_age,
-            valence_sigma=face.valence_sigma,
-            arousal_sigma=face.arousal_sigma,
-            quality=min(max(face.quality, 0.0), 1.0),
-            baseline=min(max(face.baseline, -1.0), 1.0),
-            source=source,
-            detection_score=min(max(face.detection_score, 0.0), 1.0),
-            landmarks=np.asarray(face.landmarks or np.zeros(10), np.float32).ravel(),
-            head_roll=pose.roll,
-            head_pitch=pose.pitch,
-            head_yaw=pose.yaw,
-            head_pose_sigma=np.asarray(pose.sigma, np.float32),
-            engagement=min(max(face.engagement, 0.0), 1.0),
-            person_id=face.person_id,
-        )
 
 
 @contextmanager
@@ -113,3 +82,40 @@ def affect_bag(path: Path) -> Iterator[AffectBag]:
         # rosbags writes a folder with metadata.yaml; a single MCAP file holds the same metadata itself.
         (folder / path.name).replace(temporary / path.name)
         shutil.rmtree(folder)
+
+
+def face_message(header: Any, source: str, face: FaceAffect) -> Any:
+    """Return the ValenceArousal message of a face, as the node publishes it.
+
+    BagWritingError: a value is not finite.
+    """
+    types = typestore().types
+    if not face.is_finite:
+        raise BagWritingError(f"face {face.face_id}: its estimate has a value that is not finite: {face}")
+    pose = face.head_pose or HeadPose(0.0, 0.0, 0.0, (0.0, 0.0, 0.0))
+    # Rounded to whole pixels; the box lies inside the image already.
+    left, right = (max(round(x), 0) for x in (face.box[0], face.box[0] + face.box[2]))
+    top, bottom = (max(round(y), 0) for y in (face.box[1], face.box[1] + face.box[3]))
+    return types[AFFECT](
+        header=header,
+        face_id=face.face_id,
+        roi=types["sensor_msgs/msg/RegionOfInterest"](left, top, bottom - top, right - left, False),
+        valence=min(max(face.valence, -1.0), 1.0),
+        arousal=min(max(face.arousal, -1.0), 1.0),
+        confidence=min(max(face.confidence, 0.0), 1.0),
+        emotions=np.asarray(face.emotions, np.float32),
+        state_age=face.state_age,
+        valence_sigma=face.valence_sigma,
+        arousal_sigma=face.arousal_sigma,
+        quality=min(max(face.quality, 0.0), 1.0),
+        baseline=min(max(face.baseline, -1.0), 1.0),
+        source=source,
+        detection_score=min(max(face.detection_score, 0.0), 1.0),
+        landmarks=np.asarray(face.landmarks or np.zeros(10), np.float32).ravel(),
+        head_roll=pose.roll,
+        head_pitch=pose.pitch,
+        head_yaw=pose.yaw,
+        head_pose_sigma=np.asarray(pose.sigma, np.float32),
+        engagement=min(max(face.engagement, 0.0), 1.0),
+        person_id=face.person_id,
+    )
