@@ -22,7 +22,7 @@ from ast_net_ros.ratings import (
     read_ratings,
     write_ratings,
 )
-from ast_net_ros.training.data.datasets.manifest import read_labels
+from ast_net_ros.training.data.datasets.manifest import read_labels, read_manifest
 
 INFO = RatingInfo("walk", "ab" * 32, "anna", "face_1", 2.0, device="mouse", face_box=(0.1, 0.2, 0.3, 0.4))
 TIMES = np.arange(51) / 25
@@ -48,15 +48,34 @@ def test_ratings_are_read_as_they_were_written(written: Path) -> None:
     assert found.remarks == ("walk.anna.face_1.csv: 1 gaps without valence or arousal, 20 % of its 51 moments",)
 
 
-def test_evaluation_and_training_read_them_as_labels(written: Path) -> None:
-    recording = written.parent / "walk.mp4"
-    truth = ground_truth_of(recording, "walk", LabelOptions(str(written.parent / "{name}.anna.face_1.csv")))
+@pytest.fixture
+def video(written: Path) -> Path:
+    """The video that was rated, as far as its hash says."""
+    path = written.parent / "walk.mp4"
+    path.write_bytes(b"images")
+    about = written.with_suffix(".json")
+    about.write_text(about.read_text().replace(INFO.recording_sha256, file_sha256(path)))
+    return path
+
+
+def test_evaluation_and_training_read_them_as_labels(written: Path, video: Path) -> None:
+    truth = ground_truth_of(video, "walk", LabelOptions(str(written.parent / "{name}.anna.face_1.csv")))
     assert truth is not None and not truth.epoch
     stamps, values, _ = read_labels(written)
     (face,) = truth.faces
     for times, labels in ((face.times, face.values), (stamps, values)):
         assert np.allclose(times, TIMES)
         assert np.isnan(labels[10:20]).all() and np.isfinite(labels[20:]).all()
+
+
+def test_evaluation_and_training_refuse_those_of_other_images(written: Path, video: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "list.csv"
+    manifest.write_text(f"frames,labels,split,person\n{video.name},{written.name},train,anna\n")
+    assert len(read_manifest(manifest).recordings) == 1
+    video.write_bytes(b"other images")
+    assert "they are of other images than" in read_manifest(manifest).left_out[0]
+    with pytest.raises(DataError, match="they are of other images than"):
+        ground_truth_of(video, "walk", LabelOptions(str(written)))
 
 
 def test_ratings_in_a_folder_are_found_beside_other_tables(written: Path) -> None:

@@ -27,12 +27,14 @@ from pathlib import Path
 import numpy as np
 
 from ast_net_ros.bags.affect_messages import affect_topics, read_affect_labels
+from ast_net_ros.bags.content_hash import recording_sha256
 from ast_net_ros.bags.names import STORAGE_SUFFIXES
 from ast_net_ros.bags.paths import RecordingError
 from ast_net_ros.bags.reader import METADATA
 from ast_net_ros.evaluation.labels.matching import mean_ccc
 from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS
 from ast_net_ros.rating_files import DataError, LabelRows, read_afew_va, read_avec2012_pair, read_label_csv
+from ast_net_ros.ratings import check_rated_recording, is_ratings, read_rating_info
 
 NO_LABELS, TOPIC = "none", "topic:"
 DELAY_STEP = 0.1
@@ -85,7 +87,7 @@ def ground_truth_of(recording: Path, name: str, options: LabelOptions, alone: bo
         return None
     if options.labels is None:
         files = labels_in(recording.absolute().parent, name)
-        return _read_files(files, options.time) if files else _labels_inside(recording)
+        return _read_files(files, options.time, recording) if files else _labels_inside(recording)
     if options.labels.startswith(TOPIC):
         return _read_topic(recording, options.labels.removeprefix(TOPIC))
     path = _filled_in(options.labels, recording, name)
@@ -93,12 +95,12 @@ def ground_truth_of(recording: Path, name: str, options: LabelOptions, alone: bo
         files = labels_in(path, name)
         if not files:
             raise LabelsError(f"labels of {name}: {path} holds no {name}.csv, {name}_valence.dat or {name}.json")
-        return _read_files(files, options.time)
+        return _read_files(files, options.time, recording)
     if path.is_dir() or path.name.endswith(STORAGE_SUFFIXES):
         return _read_topic(path, None)
     if "{" not in options.labels and not alone:
         raise LabelsError(f"labels '{options.labels}': one file for several recordings; name a folder or use {{name}}")
-    return _read_files(_with_partner(path), options.time)
+    return _read_files(_with_partner(path), options.time, recording)
 
 
 def labels_in(folder: Path, name: str) -> tuple[Path, ...]:
@@ -136,7 +138,7 @@ def _with_partner(path: Path) -> tuple[Path, ...]:
     return tuple(path.with_name(path.name.replace(here, dimension)) for dimension in DIMENSIONS)
 
 
-def _read_files(files: Sequence[Path], time: str) -> GroundTruth:
+def _read_files(files: Sequence[Path], time: str, recording: Path) -> GroundTruth:
     for path in files:
         if not path.is_file():
             raise LabelsError(f"labels {path}: no such file")
@@ -147,10 +149,21 @@ def _read_files(files: Sequence[Path], time: str) -> GroundTruth:
     if suffix == ".json":
         return GroundTruth(source, (read_afew_va(files[0]),))
     if suffix in (".csv", ".tsv", ".txt"):
+        _check_ratings(files[0], recording)
         return _on_a_clock(source, read_label_csv(files[0]), time)
     raise LabelsError(
         f"labels {files[0]}: unknown format '{suffix}'; expected .csv, .dat (AVEC 2012) or .json (AFEW-VA)"
     )
+
+
+def _check_ratings(path: Path, recording: Path) -> None:
+    """Raise DataError if `ast_net rate` wrote the file for another recording."""
+    if is_ratings(path):
+        info = read_rating_info(path.with_suffix(".json"))
+        try:
+            check_rated_recording(info, recording_sha256(recording, info.topic or None), recording)
+        except RecordingError:
+            return  # reported when its images are read
 
 
 def _on_a_clock(source: str, faces: tuple[LabelRows, ...], time: str) -> GroundTruth:

@@ -7,7 +7,8 @@ In: a CSV file with a header and one recording per row; paths are relative to it
     frames/session2,session2.csv,valid,ben,second,25
 
 frames: a video, or a folder of images, which needs `rate` (per second; the first image is at 0 s). labels: a CSV file
-with the columns time (seconds from the first frame), valence, arousal in [-1, 1]; an empty value or `nan` is no label.
+with the columns time (seconds from the first frame), valence, arousal in [-1, 1]; an empty value or `nan` is no label;
+those that `ast_net rate` wrote must be of this video.
 split: train, valid or test. Out: a RecordingSet.
 """
 
@@ -21,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from ast_net_ros.rating_files import DataError, bounded_labels
+from ast_net_ros.ratings import check_rated_recording, file_sha256, is_ratings, read_rating_info
 from ast_net_ros.training.data.recordings import Recording, RecordingSet, image_frames, images_in, video_frames
 
 _LOWEST_RATE, _HIGHEST_RATE = 0.001, 100_000.0  # images per second; beyond them stamps are meaningless
@@ -55,6 +57,8 @@ def _parse(manifest: Path, row: dict[str, str]) -> Recording:
         raise DataError(f"frames '{row['frames']}': no such file or folder beside {manifest.name}")
     name = row.get("name") or Path(row["frames"]).stem
     stamps, values, remarks = read_labels(labels)
+    if frames.is_file() and is_ratings(labels):
+        check_rated_recording(read_rating_info(labels.with_suffix(".json")), file_sha256(frames), frames)
     if frames.is_dir():
         images = images_in(frames)
         if not images:
