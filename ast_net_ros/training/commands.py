@@ -162,6 +162,7 @@ def _write_json(path: Path, content: dict) -> None:
 @click.option("--train", type=FILE_OR_FOLDER, help="Faces of simulated recordings (as for train-attributes).")
 @click.option("--valid", type=FILE_OR_FOLDER, help="Faces of other people, to measure on.")
 @click.option("--smile-pairs", type=FOLDER, help=f"Also simulate smiles. {_SMILE_PAIRS}.")
+@click.option("--label-statistics", type=FILE, help="label_statistics.json of `ast_net agree`, to simulate as it says.")
 @click.option("--output", type=FOLDER, required=True, help="Folder for ast_net.safetensors, metrics and checkpoint.")
 @cache_option
 @label_delay_option

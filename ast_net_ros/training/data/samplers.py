@@ -85,6 +85,22 @@ def independent_augmentation(sampler: ClipSampler) -> ClipSampler:
     return sample
 
 
+def delayed_labels(sampler: ClipSampler, delays: Sequence[int]) -> ClipSampler:
+    """Delay the labels of each clip by one of `delays` (model steps, at least 0), as raters do who react late."""
+    longest, choices = max(delays), torch.tensor(delays)
+
+    def sample(count: int, steps: int, generator: torch.Generator) -> ClipBatch:
+        batch = sampler(count, steps + longest, generator)
+        delay = choices[torch.randint(len(choices), (count, 1), generator=generator)]
+        places = (torch.arange(steps) + longest - delay).unsqueeze(-1).expand(count, steps, 2)
+        second = None if batch.second_view is None else batch.second_view[:, longest:]
+        return replace(
+            batch, inputs=batch.inputs[:, longest:], labels=batch.labels.gather(1, places), second_view=second
+        )
+
+    return sample
+
+
 def mixture(sources: Sequence[tuple[ClipSampler, float]]) -> ClipSampler:
     """Combine samplers of one kind of input, each with its weight: its expected share of a batch.
 

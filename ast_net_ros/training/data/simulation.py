@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ast_net_ros.label_statistics import LabelStatistics, Pair
 from ast_net_ros.model.network import DiscreteEmotionCNN
 from ast_net_ros.training.augmentation import augment
 from ast_net_ros.training.checkpoint import state_digest
@@ -30,6 +31,8 @@ from ast_net_ros.training.data.affect_map import FITTED_MAP, AffectMap, soften
 from ast_net_ros.training.data.array_cache import cached_arrays
 from ast_net_ros.training.data.faces import Faces, vote_distribution
 from ast_net_ros.training.data.samplers import AUGMENTATION_STRENGTH, ClipBatch
+
+_MOST_STILL = 0.95  # of steps; beyond, movement would be a few jumps
 
 VOTE_SHARE = 0.5
 """Weight of the raters' votes in a face's target; the rest is what the CNN sees, which grades each expression."""
@@ -78,6 +81,22 @@ class Simulation:
     identity_seconds: float = 60.0
     held_share: float = 0.5  # of steps that show a slow change (light, blur, pose) instead of a fresh version (jitter)
     held_seconds: float = 4.0  # its mean duration
+    # Correlation time and spread (valence, arousal) of real recordings, of which each simulated one takes one's, in
+    # place of the calm and expressive ones above; see `measured_simulation`.
+    measured: tuple[tuple[Pair, Pair], ...] = ()
+
+
+def measured_simulation(statistics: LabelStatistics, step_seconds: float) -> Simulation:
+    """Make simulated recordings move as real ratings do: no faster and no wider, and without events of their own."""
+    correlation = torch.tensor(statistics.correlation_seconds)
+    return Simulation(
+        step_seconds=step_seconds,
+        mean_spread=statistics.mean_spread,
+        still_share=min(statistics.still_share, _MOST_STILL),
+        stretch_seconds=min(Simulation.stretch_seconds, float(correlation.median()) / 4),  # as in the defaults
+        event_rate=0.0,
+        measured=tuple(zip(statistics.correlation_seconds, statistics.spread)),
+    )
 
 
 class SimulatedRecordings:
@@ -117,13 +136,7 @@ class SimulatedRecordings:
     def trajectories(self, count: int, steps: int, generator: torch.Generator) -> Tensor:
         """Sample positions in the valence-arousal plane: count x steps x 2 in [-1, 1]."""
         s = self.simulation
-        expressive = torch.rand(count, 1, generator=generator) < s.expressive_share
-        low, high = (
-            torch.where(expressive, quick, calm)
-            for quick, calm in zip(s.expressive_correlation_seconds, s.correlation_seconds)
-        )
-        correlation = low + (high - low) * torch.rand(count, 1, generator=generator)
-        spread = torch.where(expressive, s.expressive_spread, s.spread)
+        correlation, spread = self._tempos(count, generator)
         keep = torch.exp(-s.step_seconds / (1 - s.still_share) / correlation).clamp(max=0.999)
         mean = s.mean_spread * torch.randn(count, 2, generator=generator)
         position = spread * torch.randn(count, 2, generator=generator)
@@ -134,6 +147,20 @@ class SimulatedRecordings:
             position = torch.where(still, position, moved)
             positions.append(position)
         return (torch.stack(positions, dim=1) + mean.unsqueeze(1)).clamp(-1, 1)
+
+    def _tempos(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Sample correlation times in seconds and spreads: count x 1 for both dimensions, or count x 2."""
+        s = self.simulation
+        if s.measured:
+            chosen = torch.tensor(s.measured)[torch.randint(len(s.measured), (count,), generator=generator)]
+            return chosen[:, 0], chosen[:, 1]
+        expressive = torch.rand(count, 1, generator=generator) < s.expressive_share
+        low, high = (
+            torch.where(expressive, quick, calm)
+            for quick, calm in zip(s.expressive_correlation_seconds, s.correlation_seconds)
+        )
+        correlation = low + (high - low) * torch.rand(count, 1, generator=generator)
+        return correlation, torch.where(expressive, s.expressive_spread, s.spread)
 
     def _with_events(self, wanted: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Add events to trajectories (count x steps x 2); also which steps (count x steps) need a face of their own."""

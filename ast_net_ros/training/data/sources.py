@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from ast_net_ros.label_statistics import read_label_statistics
 from ast_net_ros.model.config import NetworkConfig
 from ast_net_ros.model.network import DiscreteEmotionCNN
 from ast_net_ros.rating_files import DataError
@@ -17,8 +18,14 @@ from ast_net_ros.training.data.datasets import open_recordings
 from ast_net_ros.training.data.face_sources import open_faces
 from ast_net_ros.training.data.features import encode_recordings
 from ast_net_ros.training.data.recordings import StepClip
-from ast_net_ros.training.data.samplers import ClipSampler, independent_augmentation, mixture, recorded_clip_sampler
-from ast_net_ros.training.data.simulation import Simulation, simulate_recordings
+from ast_net_ros.training.data.samplers import (
+    ClipSampler,
+    delayed_labels,
+    independent_augmentation,
+    mixture,
+    recorded_clip_sampler,
+)
+from ast_net_ros.training.data.simulation import Simulation, measured_simulation, simulate_recordings
 from ast_net_ros.training.data.smile_pairs import smile_recordings
 
 SMILE_PAIRS_WEIGHT = 0.15
@@ -40,6 +47,7 @@ class Sources:
     versions: int = 4  # augmented ones of each simulated face
     seed: int = 1  # of their augmentation
     independent_augmentation: bool = False  # each branch sees jitter, light and blur of its own
+    label_statistics: Path | None = None  # of real raters, for simulated recordings
     chips: bool = False  # real recordings give chips in place of features, for a CNN that is trained along
 
 
@@ -61,6 +69,7 @@ def open_samplers(
         DataError: The sources do not fit each other, or nothing is left.
     """
     _check(sources)
+    simulation, delays = _simulation(sources, network.step_seconds, log)
     train: list[tuple[ClipSampler, float]] = []
     valid: list[ClipSampler] = []
     if sources.data:
@@ -73,17 +82,35 @@ def open_samplers(
         if clips["valid"]:
             valid.append(recorded_clip_sampler(clips["valid"]))
     if sources.train and sources.valid:
-        simulation, seed = Simulation(step_seconds=network.step_seconds), sources.seed
+        seed = sources.seed
         faces = open_faces(sources.train, "train", output, log)
         simulated = simulate_recordings(cnn, faces, sources.versions, seed, simulation, sources.cache)
-        train.append((simulated.sample_two_views if sources.independent_augmentation else simulated.sample, 1.0))
+        sample = simulated.sample_two_views if sources.independent_augmentation else simulated.sample
+        train.append((_delayed(sample, delays), 1.0))
         faces = open_faces(sources.valid, "valid", output, log)
-        valid.append(simulate_recordings(cnn, faces, 2, seed + 1, simulation, sources.cache, vote_share=1.0).sample)
+        held_out = simulate_recordings(cnn, faces, 2, seed + 1, simulation, sources.cache, vote_share=1.0)
+        valid.append(_delayed(held_out.sample, delays))
         if sources.smile_pairs:
             smiles = smile_recordings(cnn, sources.smile_pairs, "train", sources.versions, seed, simulation)
             log(f"smiles of {len(smiles.features)} people")
-            train.append((smiles.sample, SMILE_PAIRS_WEIGHT))
+            train.append((_delayed(smiles.sample, delays), SMILE_PAIRS_WEIGHT))
     return Samplers(mixture(train), valid[0] if valid else None)
+
+
+def _simulation(sources: Sources, step_seconds: float, log: Log) -> tuple[Simulation, tuple[int, ...]]:
+    """Return how simulated recordings move and the delays of their labels in model steps, which are none by default."""
+    if sources.label_statistics is None:
+        return Simulation(step_seconds=step_seconds), ()
+    statistics = read_label_statistics(sources.label_statistics)
+    left = [max(0.0, lag - sources.label_delay) for lag in statistics.reaction_lags]
+    delays = tuple(round(lag / step_seconds) for lag in left)
+    delayed = f"labels {min(left):.1f} to {max(left):.1f} s late" if left else "no reaction lags in the file"
+    log(f"simulation: as {statistics.recordings} recordings of {statistics.raters} raters move; {delayed}")
+    return measured_simulation(statistics, step_seconds), delays if any(delays) else ()
+
+
+def _delayed(sampler: ClipSampler, delays: tuple[int, ...]) -> ClipSampler:
+    return delayed_labels(sampler, delays) if delays else sampler
 
 
 def _check(sources: Sources) -> None:
@@ -93,6 +120,8 @@ def _check(sources: Sources) -> None:
         raise DataError("simulated recordings need both --train and --valid, with faces of different people")
     if sources.smile_pairs and not sources.train:
         raise DataError("--smile-pairs adds to simulated recordings; give --train and --valid too")
+    if sources.label_statistics and not sources.train:
+        raise DataError("--label-statistics is for simulated recordings; give --train and --valid too")
     if sources.chips and sources.train:
         raise DataError("--fine-tune works with --data only: simulated recordings (--train) are made of features")
 

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from ablation.commands import ablate_command
 from ast_net_ros.cli import ast_net
+from ast_net_ros.label_statistics import LabelStatistics, write_label_statistics
 from ast_net_ros.model.config import NetworkConfig
 from ast_net_ros.model.network import DiscreteEmotionCNN
 from ast_net_ros.rating_files import DataError
@@ -101,6 +102,8 @@ def test_simulation_is_trained_evaluated_and_ablated(folder, tmp_path):
 
 
 def test_real_and_simulated_recordings_are_mixed(folder, tmp_path):
+    statistics = LabelStatistics(1, 3, 1.0, ((4.0, 4.0),), ((0.2, 0.2),), 0.2, 0.5, ((0.1, 0.1),) * 5, (0.4, 1.0))
+    write_label_statistics(tmp_path / "label_statistics.json", statistics)
     printed = _run(
         "train-temporal",
         *["--cnn", folder / "cnn.safetensors", "--data", f"manifest:{folder / 'list.csv'}"],
@@ -113,9 +116,10 @@ def test_real_and_simulated_recordings_are_mixed(folder, tmp_path):
             "2",
             "--independent-augmentation",
         ],
+        *["--label-statistics", tmp_path / "label_statistics.json", "--label-delay", "0.2"],
         *["--output", tmp_path, *TINY_RUN],
     )
-    assert "written:" in printed
+    assert "as 1 recordings of 3 raters move; labels 0.2 to 0.8 s late" in printed and "written:" in printed
 
 
 @pytest.mark.parametrize(
