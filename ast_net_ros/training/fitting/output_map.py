@@ -8,10 +8,12 @@ the same sizes.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.functional import hessian, jacobian
 
 from ast_net_ros.model.network import ASTNet
 from ast_net_ros.training.losses import concordance
@@ -20,6 +22,8 @@ RIDGE = 0.3
 """Weight of the squared distance of the map from the identity, for each independent rating."""
 INDEPENDENT_SECONDS = 10.0
 """Ratings this far apart count as independent: continuous ratings hardly change from one second to the next."""
+
+_MOST_STEPS, _FLAT = 50, 1e-7
 
 
 class OutputMap(NamedTuple):
@@ -35,21 +39,36 @@ def fit_output_map(before_tanh: Tensor, ratings: Tensor, step_seconds: float) ->
     The ridge weakens as ratings get more: see RIDGE.
     """
     outputs, ratings = before_tanh.double(), ratings.double()
-    identity = torch.eye(2, dtype=torch.float64)
-    matrix, offset = identity.clone().requires_grad_(), torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    identity = torch.tensor([1.0, 0.0, 0.0, 1.0, 0.0, 0.0], dtype=torch.float64)
     ridge = RIDGE * INDEPENDENT_SECONDS / (len(ratings) * step_seconds)
-    optimizer = torch.optim.LBFGS([matrix, offset], max_iter=200, line_search_fn="strong_wolfe")
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        affect = torch.tanh(outputs @ matrix.T + offset)
-        loss = (1 - concordance(affect, ratings)).mean() + (affect - ratings).square().mean()
-        loss = loss + ridge * ((matrix - identity).square().sum() + offset.square().sum())
-        loss.backward()
-        return loss
+    def loss(numbers: Tensor) -> Tensor:
+        affect = torch.tanh(outputs @ numbers[:4].view(2, 2).T + numbers[4:])
+        error = (1 - concordance(affect, ratings)).mean() + (affect - ratings).square().mean()
+        return error + ridge * (numbers - identity).square().sum()
 
-    optimizer.step(closure)
-    return OutputMap(matrix.detach(), offset.detach())
+    numbers = _minimum(loss, identity)
+    return OutputMap(numbers[:4].view(2, 2), numbers[4:])
+
+
+def _minimum(loss: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
+    """Find a minimum of few numbers by Newton's method with halved steps.
+
+    An optimizer of torch would load its compiler, which takes longer than everything else here.
+    """
+    numbers = start.clone()
+    for _ in range(_MOST_STEPS):
+        gradient = jacobian(loss, numbers)
+        if float(gradient.abs().max()) < _FLAT:
+            break
+        curvature, axes = torch.linalg.eigh(hessian(loss, numbers))
+        # Absolute values: down along an axis of negative curvature as well.
+        step = axes @ ((axes.T @ gradient) / curvature.abs().clamp(min=1e-3))
+        now, share = loss(numbers), 1.0
+        while share > _FLAT and loss(numbers - share * step) >= now:
+            share /= 2
+        numbers = numbers - share * step
+    return numbers
 
 
 @torch.no_grad()

@@ -17,6 +17,8 @@ from ast_net_ros.training.fitting.rated_faces import Outputs, RatedFace, ratings
 
 DELAY_STEP = 0.1
 """Step of the search, in seconds."""
+LEAST_SHARE = 0.5
+"""Of the moments that have a rating at the best delay in this respect; others are not considered."""
 
 
 class RatingDelay(NamedTuple):
@@ -36,15 +38,21 @@ def estimate_rating_delay(
         DataError: No face was seen while it was rated, or the ratings never change.
     """
     tried = DELAY_STEP * np.arange(round(longest / DELAY_STEP) + 1)
-    explained = [_explained(faces, outputs, float(delay)) for delay in tried]
+    found = [_explained(faces, outputs, float(delay)) for delay in tried]
+    most = max(moments for _, moments in found)
+    # A delay near the length of the recordings leaves a few moments, which any output explains.
+    explained = [share if moments >= LEAST_SHARE * most else np.nan for share, moments in found]
     if not np.isfinite(explained).any():
         raise DataError("the ratings never change while a face is seen: there is nothing to fit")
     best = int(np.nanargmax(explained))
     return RatingDelay(round(float(tried[best]), 6), float(explained[best]), best == len(tried) - 1 > 0)
 
 
-def _explained(faces: Sequence[RatedFace], outputs: Sequence[Sequence[Outputs]], delay: float) -> float:
-    """The share of the variance of ratings that outputs explain, both about their means of each recording."""
+def _explained(faces: Sequence[RatedFace], outputs: Sequence[Sequence[Outputs]], delay: float) -> tuple[float, int]:
+    """The share of the variance of ratings that outputs explain, both about their means of each recording.
+
+    Also the number of rated moments; without any change in the ratings the share is NaN.
+    """
     parts = []
     for face, tracks in zip(faces, outputs):
         if not tracks:
@@ -55,9 +63,9 @@ def _explained(faces: Sequence[RatedFace], outputs: Sequence[Sequence[Outputs]],
         if rated.sum() > 1:
             parts.append([values[rated] - values[rated].mean(axis=0) for values in (affect, ratings)])
     if not parts:
-        return float("nan")
+        return float("nan"), 0
     affect, ratings = (np.concatenate(side) for side in zip(*parts))
     total = np.square(ratings).sum(axis=0)
     left = np.square(ratings - affect @ np.linalg.lstsq(affect, ratings, rcond=None)[0]).sum(axis=0)
     varies = total > 1e-9 * len(ratings)
-    return float((1 - left[varies] / total[varies]).mean()) if varies.any() else float("nan")
+    return float((1 - left[varies] / total[varies]).mean()) if varies.any() else float("nan"), len(ratings)
