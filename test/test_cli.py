@@ -24,7 +24,7 @@ def ast_net(*arguments):
     )
 
 
-HEAVY = ("cv2", "matplotlib", "numpy", "onnxruntime", "rclpy", "rosbags", "torch")
+HEAVY = ("aiohttp", "av", "cv2", "matplotlib", "numpy", "onnxruntime", "rclpy", "rosbags", "torch")
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,8 @@ HEAVY = ("cv2", "matplotlib", "numpy", "onnxruntime", "rclpy", "rosbags", "torch
         (["annotate", "--help"], 0, "--overlay"),
         (["evaluate", "--help"], 0, "--labels"),
         (["evaluate-temporal", "--help"], 0, "--faces"),
+        (["rate", "--help"], 0, "--rater"),
+        (["rate", "absent", "--rater", "anna"], 1, "recording 'absent': nothing there"),
         (["fit", "--help"], 0, "--person"),
         (["annotate", "absent.mp4", "-o", "out"], 1, "video absent.mp4: no such file"),
         (["evaluate", "absent", "-o", "out"], 1, "recording 'absent': nothing there"),
@@ -63,7 +65,8 @@ def test_commands_that_moved_name_their_replacement():
 
 
 @pytest.mark.parametrize(
-    ("module", "extra"), [("rosbags.rosbag2", "evaluate"), ("ray", "ray"), ("rerun", "viewer"), ("torch", "torch")]
+    ("module", "extra"),
+    [("rosbags.rosbag2", "evaluate"), ("av", "rate"), ("ray", "ray"), ("rerun", "viewer"), ("torch", "torch")],
 )
 def test_a_missing_library_names_the_pip_extra(module, extra):
     message = cli.user_message(ModuleNotFoundError(f"No module named {module!r}", name=module))

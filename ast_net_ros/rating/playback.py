@@ -11,7 +11,7 @@ import json
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
@@ -19,10 +19,12 @@ from tqdm import tqdm
 from ast_net_ros.atomic_files import atomic_file, atomic_write
 from ast_net_ros.bags.content_hash import recording_sha256
 from ast_net_ros.bags.recordings import Recording, open_recording
-from ast_net_ros.pipeline import AffectPipeline
 from ast_net_ros.rating.errors import RatingError
 from ast_net_ros.rating.webm import webm_writer
 from ast_net_ros.vision.rotation import upright
+
+if TYPE_CHECKING:
+    from ast_net_ros.pipeline import AffectPipeline
 
 CACHE = ".playback"
 """Folder of the cache, beside the ratings."""
@@ -110,7 +112,7 @@ def _cached(about: Path, find_faces: bool) -> dict[str, Any] | None:
 
 def _convert(recording: Recording, video: Path, rotation: int, find_faces: bool, show_progress: bool) -> dict[str, Any]:
     """Write the video, complete or not at all; return what is stored beside it."""
-    pipeline = AffectPipeline() if find_faces else None
+    pipeline = _pipeline() if find_faces else None
     faces: dict[str, RatedFace] = {}
     first_ns: int | None = None
     seconds = 0.0
@@ -137,6 +139,12 @@ def _convert(recording: Recording, video: Path, rotation: int, find_faces: bool,
         "faces_looked_for": find_faces,
         "faces": [asdict(face) for face in _longest_first(faces)],
     }
+
+
+def _pipeline() -> AffectPipeline:
+    from ast_net_ros.pipeline import AffectPipeline  # loads the networks' libraries
+
+    return AffectPipeline()
 
 
 def _check_step(recording: Recording, before: float, now: float) -> None:

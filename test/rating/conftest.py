@@ -31,8 +31,8 @@ def write_video(path: Path, seconds: float, size: tuple[int, int] = (160, 120), 
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A video of 9 s without a face."""
-    return write_video(tmp_path_factory.mktemp("clip") / "walk.mp4", 9.0)
+    """A video of 7 s without a face."""
+    return write_video(tmp_path_factory.mktemp("clip") / "walk.mp4", 7.0)
 
 
 @pytest.fixture(scope="session")
@@ -100,6 +100,7 @@ class RaterPage:
         self.browser = browser
         browser.open(url, width, height)
         self.until("return !document.getElementById('begin').disabled")
+        browser.run("document.getElementById('count').value = 1")
 
     def until(self, script: str, seconds: float = 20.0) -> Any:
         """Wait until a script returns something."""

@@ -121,8 +121,8 @@ def test_the_video_can_be_read_from_any_place(serving: Callable, playback: Playb
 def test_ratings_are_saved_before_they_are_acknowledged(serving: Callable, tmp_path: Path) -> None:
     async def talk(server: RatingServer, client: aiohttp.ClientSession) -> None:
         page, state = await connected(server, client)
-        assert (state["recording"], state["rater"], state["rate"], state["moments"]) == ("walk", "anna", 25, 225)
-        assert state["faces"][0]["ratings"]["valence"] == [None] * 225
+        assert (state["recording"], state["rater"], state["rate"], state["moments"]) == ("walk", "anna", 25, 175)
+        assert state["faces"][0]["ratings"]["valence"] == [None] * 175
         await page.send_json(BATCH)
         assert await page.receive_json() == {"type": "saved", "number": 1}
         assert len(read_ratings(tmp_path / "walk.anna.face_1.csv").times) == 5

@@ -86,9 +86,24 @@ export function drawBoxes(canvas, video, faces, time, named) {
   for (const face of faces) {
     const box = boxAt(face, time);
     if (!box) continue;
-    context.strokeStyle = context.fillStyle = face === named ? "#fff" : FAINT;
-    context.lineWidth = face === named ? 3 : 1.5;
-    context.strokeRect(left + box[0] * wide, top + box[1] * high, box[2] * wide, box[3] * high);
-    if (faces.length > 1) context.fillText(face.face, left + box[0] * wide + 4, top + box[1] * high + 14);
+    const [x, y, boxWide, boxHigh] = [left + box[0] * wide, top + box[1] * high, box[2] * wide, box[3] * high];
+    context.strokeStyle = context.fillStyle = face === named ? "#ffffffc0" : FAINT;
+    context.lineWidth = 2;
+    drawCorners(context, x, y, boxWide, boxHigh);
+    if (faces.length > 1) context.fillText(face.face, x, y - 6);
   }
+}
+
+// The corners of a box: a whole frame around a face draws the eyes away from it.
+function drawCorners(context, x, y, wide, high) {
+  const length = Math.min(wide, high) / 5;
+  context.beginPath();
+  for (const [cornerX, inward] of [[x, length], [x + wide, -length]]) {
+    for (const [cornerY, downward] of [[y, length], [y + high, -length]]) {
+      context.moveTo(cornerX + inward, cornerY);
+      context.lineTo(cornerX, cornerY);
+      context.lineTo(cornerX, cornerY + downward);
+    }
+  }
+  context.stroke();
 }

@@ -1,7 +1,7 @@
 // A drawn face that moves along known curves, to practise on; and how well the rater followed.
 
 const SECONDS = 30;
-const LONGEST_LAG = 2; // s
+export const LONGEST_LAG = 2; // s
 
 const CURVES = {
   valence: (t) => 0.55 * Math.sin((2 * Math.PI * t) / 11) + 0.3 * Math.sin((2 * Math.PI * t) / 4.7 + 1),

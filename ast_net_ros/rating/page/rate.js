@@ -4,11 +4,10 @@ import { Connection } from "./connection.js";
 import { Devices } from "./devices.js";
 import { drawTimeline, drawTrace } from "./drawing.js";
 import { VideoPlayer } from "./player.js";
-import { Practice, followed } from "./practice.js";
+import { LONGEST_LAG, Practice, followed } from "./practice.js";
 import { Recorder } from "./recorder.js";
 import { Setup, clock, dimensionsOf, firstUnrated, share } from "./setup.js";
 
-const COUNTDOWN = 3;
 const BACK = 5; // s
 const SEND_MS = 500;
 const REST_MS = 25 * 60_000;
@@ -58,7 +57,6 @@ function start(message) {
   }
   video.src = "recording.webm";
   setup.fill(session);
-  $("begin").disabled = false;
   status("Connected");
 }
 
@@ -133,7 +131,7 @@ function toggle() {
   recorder.restart();
   enter("countdown");
   note("");
-  count(COUNTDOWN);
+  count(Number($("count").value));
 }
 
 function count(left) {
@@ -225,7 +223,8 @@ function ended() {
   if (practising) {
     const results = recorder.dimensions.map((dimension) => {
       const { lag, error } = followed(recorder.ratings[dimension], dimension, recorder.rate);
-      return `${dimension}: ${lag.toFixed(1)} s behind the face, ${error.toFixed(2)} beside it`;
+      if (lag >= LONGEST_LAG) return `${dimension}: you did not follow the face closely`;
+      return `${dimension}: ${lag.toFixed(1)} s behind the face and off by ${error.toFixed(2)} on average`;
     });
     note(`${results.join("; ")}. Half a second to a second is usual.`);
   } else {

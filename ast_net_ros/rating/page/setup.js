@@ -55,6 +55,8 @@ export class Setup {
     const [first] = session.faces;
     const open = ["valence", "arousal"].find((name) => share(first.ratings, [name]) < 1);
     this.#update(first, session.protocol || open || "valence");
+    $("begin").disabled = false;
+    $("begin").focus({ preventScroll: true });
   }
 
   // Show the screen again; where a dimension has been completed, propose the other one.
