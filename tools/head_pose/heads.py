@@ -14,16 +14,21 @@ import numpy as np
 Colour = tuple[float, float, float]
 _SKIN, _HAIR, _BROW, _WHITE, _IRIS = (120, 150, 205), (30, 35, 45), (40, 50, 60), (225, 225, 225), (30, 30, 30)
 _LIGHT = np.array([0.81, 0.30, 0.51])  # direction to the light: mostly from the camera
+FOCAL = 2.2  # of the camera, in sides of the image
 _EXPRESSIONS: tuple[dict[str, float], ...] = ({}, {"mouthSmileLeft": 0.7, "mouthSmileRight": 0.7}, {}, {"jawOpen": 0.4})
 
 
 @dataclass(frozen=True)
 class Head:
-    """One head. points: N x 3, x forward, y to the head's left, z up, metres. colours: N x 3, BGR."""
+    """One head. points: N x 3, x forward, y to the head's left, z up, metres. colours: N x 3, BGR.
+
+    eyes: 2 x 3, the middle of each eye's surface.
+    """
 
     points: np.ndarray
     triangles: np.ndarray
     colours: np.ndarray
+    eyes: np.ndarray
 
 
 def make_heads(count: int, seed: int = 0) -> list[Head]:
@@ -56,7 +61,7 @@ def render(head: Head, angles: tuple[float, float, float], distance: float, side
     """
     turned = head.points @ rotation(*angles).T
     depth = distance - turned[:, 0]
-    focal = 2.2 * side
+    focal = FOCAL * side
     pixels = np.stack([side / 2 + focal * turned[:, 1] / depth, side / 2 - focal * turned[:, 2] / depth], axis=1)
     corners = turned[head.triangles]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -102,7 +107,9 @@ def _head(points: np.ndarray, triangles: np.ndarray) -> Head:
         iris = (off[:, 0] > 0) & (np.hypot(off[:, 1], off[:, 2]) < 0.55 * radius)
         colours[eye] = _WHITE
         colours[eye & iris] = _IRIS
-    return Head(points - between + np.array([0.03, 0.0, 0.03]), triangles, colours)
+    middle = between - np.array([0.03, 0.0, 0.03])
+    pupils = np.array([[points[eye][:, 0].max(), *points[eye][:, 1:].mean(axis=0)] for eye in eyes])
+    return Head(points - middle, triangles, colours, pupils - middle)
 
 
 def _is_eye(points: np.ndarray) -> bool:
