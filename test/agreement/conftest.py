@@ -26,7 +26,7 @@ def drift(generator: np.random.Generator, count: int, seconds: float, spread: fl
 def smooth(values: np.ndarray, seconds: float) -> np.ndarray:
     offsets = np.arange(-3 * seconds, 3 * seconds + STEP / 2, STEP)
     kernel = np.exp(-0.5 * (offsets / seconds) ** 2)
-    return np.convolve(values, kernel / kernel.sum(), "same")
+    return np.convolve(values, kernel / kernel.sum())[len(kernel) // 2 :][: len(values)]
 
 
 class Study:

@@ -12,23 +12,19 @@ import pytest
 from click.testing import CliRunner
 
 from ast_net_ros.cli import ast_net
-from ast_net_ros.evaluation.agreement.analysis import AgreementOptions
 from ast_net_ros.evaluation.agreement.panels import AgreementError, read_panels
 from ast_net_ros.evaluation.agreement.run import run_agreement
 from ast_net_ros.evaluation.estimates import EstimatesWriter
 from ast_net_ros.evaluation.labels.ground_truth import LabelOptions, ground_truth_of
-from ast_net_ros.evaluation.metrics.intervals import Resampling
 from ast_net_ros.face_affect import FaceAffect
 from ast_net_ros.label_statistics import read_label_statistics
 from ast_net_ros.ratings import read_ratings
 from ast_net_ros.training.data.datasets.manifest import read_labels
 
-OPTIONS = AgreementOptions(Resampling(100))
-
 
 def agree(study, output: Path, **more) -> dict:
     """Run, check the file against its schema, and return its content."""
-    run_agreement([study.folder], output, options=OPTIONS, **more)
+    run_agreement([study.folder], output, **more)
     text = (output / "agreement.json").read_text(encoding="utf-8")
     schema = json.loads(
         resources.files("ast_net_ros.evaluation.agreement").joinpath("agreement.schema.json").read_text()
@@ -42,7 +38,7 @@ def agree(study, output: Path, **more) -> dict:
 def test_the_command_says_how_raters_agree(study, tmp_path):
     made = study(recordings=3, seconds=30)
     made.write_all([0.2, 0.6, 0.4])
-    run = CliRunner().invoke(ast_net, ["agree", str(made.folder), "-o", str(tmp_path / "out"), "--resamples", "50"])
+    run = CliRunner().invoke(ast_net, ["agree", str(made.folder), "-o", str(tmp_path / "out")])
     assert run.exit_code == 0, run.output
     assert "3 raters, 3 faces, 1.5 minutes" in run.output and "ICC(3,k) 0.9" in run.output
     names = {path.name for path in (tmp_path / "out").iterdir()}
@@ -169,7 +165,7 @@ def test_ratings_of_other_images_of_one_name_do_not_mix(study, tmp_path):
     assert "late_comer" not in content["raters"]
     (reason,) = content["left_out"]
     assert "'walk_0'" in reason and "1 rater only (late_comer)" in reason and "ffffffffffff" in reason
-    command = ["agree", str(made.folder), "-o", str(tmp_path / "again"), "--resamples", "10", "-q"]
+    command = ["agree", str(made.folder), "-o", str(tmp_path / "again"), "-q"]
     assert CliRunner().invoke(ast_net, command).exit_code == 1
 
 
@@ -216,3 +212,31 @@ def test_two_faces_of_a_recording_get_a_gold_standard_each(study, tmp_path):
     content = agree(made, tmp_path / "out")
     assert [r["gold"] for r in content["recordings"]] == ["gold/meeting.face_1.csv", "gold/meeting.face_2.csv"]
     assert content["summary"]["recordings"] == 1 and content["summary"]["faces"] == 2
+
+
+@pytest.mark.filterwarnings("error")
+def test_ratings_of_valence_alone_are_compared(study, tmp_path):
+    made = study(recordings=2, seconds=70)
+    for recording in range(2):
+        for rater, lag in (("anna", 0.0), ("ben", 0.2), ("cleo", 0.1)):
+            values = made.rated(recording, lag)
+            values[:, 1] = np.nan
+            made.write(rater, recording, values)
+    content = agree(made, tmp_path / "out")
+    found = content["recordings"][0]["aligned"]
+    assert found["valence"]["icc_3_k"]["value"] > 0.9 and found["valence"]["icc_3_k"]["interval"] is not None
+    assert found["arousal"]["icc_3_k"]["value"] is None
+    assert found["arousal"]["reasons"] == ["no moment that all raters rated"]
+    assert content["raters"]["ben"]["lag"]["seconds"] == pytest.approx(0.15, abs=0.05)
+    gold = read_ratings(tmp_path / "out" / "gold" / "walk_0.csv")
+    assert np.isfinite(gold.values[100:1500, 0]).all() and np.isnan(gold.values[:, 1]).all()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("seconds", [0.0, 0.04, 1.0, 3.0])
+def test_very_short_recordings_are_compared_without_lags(study, tmp_path, seconds):
+    made = study(recordings=2, seconds=seconds)
+    made.write_all([0.0, 0.0, 0.0])
+    content = agree(made, tmp_path / "out")
+    assert content["raters"]["rater_0"]["lag"]["seconds"] is None or seconds > 1
+    assert (tmp_path / "out" / "gold" / "walk_1.csv").is_file()

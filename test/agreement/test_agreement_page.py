@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ast_net_ros.evaluation.agreement.analysis import AgreementOptions, analyse
+from ast_net_ros.evaluation.agreement.analysis import analyse
 from ast_net_ros.evaluation.agreement.page import write_page
 from ast_net_ros.evaluation.agreement.panels import read_panels
-from ast_net_ros.evaluation.metrics.intervals import Resampling
 
 HOSTILE = "<script>window.ran = 1</script><img src=x onerror='window.ran = 2'>"
 
@@ -24,7 +23,7 @@ def page(study, tmp_path) -> Path:
     read = read_panels([made.folder])
     panels = tuple(replace(panel, name=HOSTILE, raters=(HOSTILE, *panel.raters[1:])) for panel in read.panels)
     path = tmp_path / "agreement.html"
-    write_page(path, analyse(replace(read, panels=panels, left_out=(HOSTILE,)), {}, AgreementOptions(Resampling(50))))
+    write_page(path, analyse(replace(read, panels=panels, left_out=(HOSTILE,)), {}))
     return path
 
 

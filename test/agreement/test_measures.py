@@ -1,12 +1,12 @@
-"""CCC, ICC and alpha equal independent implementations; intervals equal drawing again; undefined is never a number."""
+"""CCC, ICC and alpha equal independent implementations; intervals hold the truth; undefined is never a number."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from ast_net_ros.evaluation.agreement.measures import Sums, agreement_measures, icc_f_intervals, resample_time
-from ast_net_ros.evaluation.metrics.intervals import Resampling
+from ast_net_ros.evaluation.agreement.measures import Sums, agreement_intervals, agreement_measures, icc_f_intervals
 
 
 def ratings(raters: int, count: int, seed: int, noise: float = 0.3) -> np.ndarray:
@@ -78,27 +78,40 @@ def test_constant_ratings_have_no_ccc(value):
     assert all(np.isnan(found).all() for found in measures(values).values())
 
 
-def test_resampled_stretches_equal_drawing_them():
-    values = ratings(3, 400, 4)
-    values[1, 100:130] = np.nan
-    resampling = Resampling(resamples=20, seed=5)
-    fast = resample_time(values, 50, resampling)
-    assert fast is not None
-    starts = np.random.default_rng(5).integers(400, size=(20, 8))
-    for row, chosen in enumerate(starts):
-        drawn = np.concatenate([np.take(values, range(s, s + 50), axis=1, mode="wrap") for s in chosen], axis=1)
-        slow = Sums.of(drawn[:, np.isfinite(drawn).all(axis=0)])
-        assert fast.count[row] == slow.count[0]
-        assert fast.second[row] == pytest.approx(slow.second[0], abs=1e-9)
-    assert resample_time(values[:, :150], 50, resampling) is None
+def test_the_jackknife_equals_leaving_recordings_out_by_hand():
+    parts = [ratings(3, 80, seed) for seed in range(6)]
+    low, high = agreement_intervals(Sums.joined([Sums.of(part) for part in parts]), 0.95)["alpha"] or (0, 0)
+    logs = []
+    for left_out in (None, *range(6)):
+        kept = np.concatenate([part for index, part in enumerate(parts) if index != left_out], axis=1)
+        logs.append(-np.log(1 - float(measures(kept)["alpha"])))
+    error = np.sqrt(5 / 6 * np.sum((np.array(logs[1:]) - np.mean(logs[1:])) ** 2))
+    reach = stats.t.ppf(0.975, 5) * error
+    assert [low, high] == pytest.approx([1 - np.exp(reach - logs[0]), 1 - np.exp(-reach - logs[0])], abs=1e-9)
 
 
-def test_correlated_samples_widen_the_bootstrap_not_the_f_interval():
+def test_intervals_of_recordings_hold_the_truth_where_those_of_samples_do_not():
+    """Slow curves of 12 recordings: the interval over recordings is right nine times in ten, that of F hardly ever."""
     generator = np.random.default_rng(6)
-    slow = np.repeat(ratings(4, 15, 6), 100, axis=1) + 0.01 * generator.standard_normal((4, 1500))
-    own = measures(slow)
-    independent = icc_f_intervals(float(own["icc_3_k"]), 1500, 4, 0.95)["icc_3_k"]
-    resampled = resample_time(slow, 250, Resampling(500))
-    assert independent is not None and resampled is not None
-    low, high = np.quantile(agreement_measures(resampled)["icc_3_k"], [0.025, 0.975])
-    assert high - low > 3 * (independent[1] - independent[0])
+
+    def recording(length: int) -> np.ndarray:
+        slow = np.cumsum(generator.standard_normal((5, length)), axis=1) * np.sqrt(8 / length)
+        return 0.25 * slow[:1] + 0.2 * slow[1:] + generator.normal(0, 0.2)
+
+    truth = float(measures(np.concatenate([recording(200) for _ in range(4000)], axis=1))["icc_3_k"])
+    right = {"recordings": 0, "samples": 0}
+    for _ in range(200):
+        blocks = Sums.joined([Sums.of(recording(200)) for _ in range(12)])
+        found = float(agreement_measures(blocks.total())["icc_3_k"][0])
+        low, high = agreement_intervals(blocks, 0.95)["icc_3_k"] or (0, 0)
+        right["recordings"] += low <= truth <= high
+        low, high = icc_f_intervals(found, 2400, 4, 0.95)["icc_3_k"] or (0, 0)
+        right["samples"] += low <= truth <= high
+    assert right["recordings"] > 175 and right["samples"] < 60
+
+
+def test_there_is_no_interval_of_one_block_or_without_variance():
+    one = Sums.of(ratings(3, 50, 0))
+    constant = Sums.joined([Sums.of(np.full((3, 50), 0.2))] * 5)
+    for blocks in (one, constant):
+        assert set(agreement_intervals(blocks, 0.95).values()) == {None}

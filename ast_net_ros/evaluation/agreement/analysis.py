@@ -6,7 +6,7 @@ agreement.schema.json describes every field. A measure without a value is null, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,28 +17,30 @@ from ast_net_ros.evaluation.agreement.lags import MAX_LAG, movement_lags, relati
 from ast_net_ros.evaluation.agreement.measures import (
     RATED_MEASURES,
     Sums,
+    agreement_intervals,
     agreement_measures,
     icc_f_intervals,
-    intervals_of,
-    resample_blocks,
-    resample_time,
+    jackknife_interval,
 )
 from ast_net_ros.evaluation.agreement.panels import MAX_GAP, STEP_SECONDS, Panel, PanelSet
 from ast_net_ros.evaluation.agreement.raters import FEWEST_RATERS, outlying_reasons, rater_measures
 from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS
-from ast_net_ros.evaluation.metrics.intervals import FEW_RECORDINGS, Resampling, interval_of_mean
 from ast_net_ros.label_statistics import LabelStatistics
 
 SCHEMA = "ast_net_agreement/1"
-BLOCK_SECONDS = 10.0
-"""Length of the stretches by which one recording is resampled."""
+BLOCK_SECONDS = 15.0
+"""Shortest stretches of a single recording that count as independent."""
+FEWEST_BLOCKS = 4
+"""Stretches that a single recording needs for an interval."""
+FEW_RECORDINGS = 10
+"""With fewer recordings than this, a remark says that intervals are too narrow."""
 
 
 @dataclass(frozen=True)
 class AgreementOptions:
     """How agreement is computed."""
 
-    resampling: Resampling = field(default_factory=Resampling)
+    level: float = 0.95  # of the intervals
     excluded: tuple[str, ...] = ()  # raters
 
 
@@ -63,15 +65,15 @@ def analyse(
         options: How.
     """
     options = options or AgreementOptions()
-    panels, resampling = panel_set.panels, options.resampling
-    lags = relative_lags(panels, resampling)
+    panels, level = panel_set.panels, options.level
+    lags = relative_lags(panels, level)
     positions = {rater: lag["position"] for rater, lag in lags.items()}
     behind_face, origin = movement_lags(panels, movements, positions)
     # Where the face is unknown, each rater keeps what all have in common: the median lag.
     shift = origin if origin is not None else -float(np.median(list(positions.values())))
     removed = {rater: position + shift for rater, position in positions.items()}
     aligned = tuple(panel.shifted([removed[rater] for rater in panel.raters]) for panel in panels)
-    measures = rater_measures(aligned, resampling)
+    measures = rater_measures(aligned, level)
     weights = rater_weights(aligned, panel_set.raters)
     golds = tuple(gold_standard(panel, weights) for panel in aligned)
     reasons = outlying_reasons(measures, lags)
@@ -79,7 +81,7 @@ def analyse(
     content = {
         "schema": SCHEMA,
         "options": {
-            **asdict(resampling),
+            "level": level,
             "block_seconds": BLOCK_SECONDS,
             "max_lag_seconds": MAX_LAG,
             "max_gap_seconds": MAX_GAP,
@@ -91,8 +93,8 @@ def analyse(
             "faces": len(panels),
             "raters": len(panel_set.raters),
             "minutes": sum(panel.minutes for panel in panels),
-            "as_rated": _summary(panels, resampling),
-            "aligned": _summary(aligned, resampling),
+            "as_rated": _summary(panels, level),
+            "aligned": _summary(aligned, level),
         },
         "gold_standard": {
             "estimator": "evaluator-weighted (Grimm and Kroschel 2005)",
@@ -110,7 +112,7 @@ def analyse(
             }
             for rater in panel_set.raters
         },
-        "recordings": [_recording(*pair, resampling) for pair in zip(panels, aligned)],
+        "recordings": [_recording(*pair, level) for pair in zip(panels, aligned)],
         "left_out": list(panel_set.left_out),
         "remarks": [*panel_set.remarks, *_remarks(panel_set)],
     }
@@ -127,15 +129,13 @@ def _behind_face(peak: Any, given: bool) -> dict[str, Any]:
 def _remarks(panel_set: PanelSet) -> list[str]:
     remarks = []
     if len(panel_set.panels) < FEW_RECORDINGS:
-        remarks.append(
-            f"{len(panel_set.panels)} faces: bootstrap intervals of fewer than {FEW_RECORDINGS} are too narrow"
-        )
+        remarks.append(f"{len(panel_set.panels)} faces: intervals of fewer than {FEW_RECORDINGS} are too narrow")
     if len(panel_set.raters) < FEWEST_RATERS:
         remarks.append("two raters: which of them lags or is outlying cannot be known")
     return remarks
 
 
-def _recording(rated: Panel, aligned: Panel, resampling: Resampling) -> dict[str, Any]:
+def _recording(rated: Panel, aligned: Panel, level: float) -> dict[str, Any]:
     return {
         "name": rated.name,
         "recording": rated.info.recording,
@@ -143,12 +143,12 @@ def _recording(rated: Panel, aligned: Panel, resampling: Resampling) -> dict[str
         "face": rated.info.face,
         "raters": list(rated.raters),
         "seconds": rated.info.duration_seconds,
-        "as_rated": {d: panel_agreement([rated], i, resampling) for i, d in enumerate(DIMENSIONS)},
-        "aligned": {d: panel_agreement([aligned], i, resampling) for i, d in enumerate(DIMENSIONS)},
+        "as_rated": {d: panel_agreement([rated], i, level) for i, d in enumerate(DIMENSIONS)},
+        "aligned": {d: panel_agreement([aligned], i, level) for i, d in enumerate(DIMENSIONS)},
     }
 
 
-def _summary(panels: Sequence[Panel], resampling: Resampling) -> dict[str, Any]:
+def _summary(panels: Sequence[Panel], level: float) -> dict[str, Any]:
     """Summarise each dimension: the mean of the recordings, and recordings of the same raters concatenated."""
     by_raters: dict[tuple[str, ...], list[Panel]] = {}
     for panel in panels:
@@ -156,46 +156,46 @@ def _summary(panels: Sequence[Panel], resampling: Resampling) -> dict[str, Any]:
     most = max(by_raters.values(), key=lambda group: (len(group), len(group[0].raters)))
     return {
         dimension: {
-            "mean_of_recordings": _mean_of_recordings(panels, index, resampling),
-            "concatenated": panel_agreement(most, index, resampling),
+            "mean_of_recordings": _mean_of_recordings(panels, index, level),
+            "concatenated": panel_agreement(most, index, level),
         }
         for index, dimension in enumerate(DIMENSIONS)
     }
 
 
-def _mean_of_recordings(panels: Sequence[Panel], dimension: int, resampling: Resampling) -> dict[str, Any]:
+def _mean_of_recordings(panels: Sequence[Panel], dimension: int, level: float) -> dict[str, Any]:
     found = [agreement_measures(Sums.of(panel.complete(dimension))) for panel in panels]
     mean: dict[str, Any] = {}
     for name in RATED_MEASURES:
-        values = [_number(of_panel[name][0]) for of_panel in found]
-        known = [value for value in values if value is not None]
+        values = np.array([of_panel[name][0] for of_panel in found])
+        known = values[np.isfinite(values)]
+        without = (known.sum() - known) / max(1, len(known) - 1)
+        value = float(known.mean()) if len(known) else None
         mean[name] = {
-            "value": float(np.mean(known)) if known else None,
-            "interval": interval_of_mean(values, resampling),
+            "value": value,
+            "interval": None if value is None else jackknife_interval(value, without, level, "plain"),
             "recordings_with": len(known),
         }
     return mean
 
 
-def panel_agreement(panels: Sequence[Panel], dimension: int, resampling: Resampling) -> dict[str, Any]:
+def panel_agreement(panels: Sequence[Panel], dimension: int, level: float) -> dict[str, Any]:
     """Compute the agreement of one dimension over panels of the same raters, concatenated.
 
-    Intervals come from a bootstrap over the panels or, for one panel, over stretches of BLOCK_SECONDS;
-    `interval_independent` from the F distribution, as if all samples were independent.
+    `interval` takes panels or, where there is one, stretches of at least BLOCK_SECONDS as independent;
+    `interval_independent` takes every sample as independent.
     """
     raters, samples = panels[0].raters, [panel.complete(dimension) for panel in panels]
+    if len(panels) == 1:
+        samples = np.array_split(samples[0], max(1, int(samples[0].shape[1] * STEP_SECONDS / BLOCK_SECONDS)), axis=1)
     blocks = Sums.joined([Sums.of(values) for values in samples])
     count = int(blocks.count.sum())
     found = {name: values[0] for name, values in agreement_measures(blocks.total()).items()}
-    if len(panels) > 1:
-        resampled = resample_blocks(blocks, resampling)
-    else:
-        resampled = resample_time(panels[0].values[:, :, dimension], round(BLOCK_SECONDS / STEP_SECONDS), resampling)
-    intervals = intervals_of(agreement_measures(resampled) if resampled else None, resampling)
-    independent = icc_f_intervals(float(found["icc_3_k"]), count, len(raters), resampling.level)
+    enough = len(panels) > 1 or len(samples) >= FEWEST_BLOCKS
+    intervals = agreement_intervals(blocks, level) if enough else dict.fromkeys(RATED_MEASURES)
+    independent = icc_f_intervals(float(found["icc_3_k"]), count, len(raters), level)
     measures: dict[str, Any] = {
-        name: {"value": _number(found[name]), "interval": intervals[name] if _number(found[name]) is not None else None}
-        for name in RATED_MEASURES
+        name: {"value": _number(found[name]), "interval": intervals[name]} for name in RATED_MEASURES
     }
     for name, interval in independent.items():
         measures[name]["interval_independent"] = interval
@@ -206,7 +206,7 @@ def panel_agreement(panels: Sequence[Panel], dimension: int, resampling: Resampl
         **measures,
         "ccc_pairs": [[_number(value) for value in row] for row in found["ccc"]],
         "ccc_others": [_number(value) for value in found["ccc_others"]],
-        "interval_over": ("recordings" if len(panels) > 1 else "stretches") if resampled else None,
+        "interval_over": ("recordings" if len(panels) > 1 else "stretches") if enough else None,
         "reasons": _reasons(blocks, raters, count),
     }
 

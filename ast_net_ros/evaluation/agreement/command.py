@@ -21,8 +21,6 @@ _OUTPUT = "Folder for agreement.json, agreement.html, label_statistics.json and 
     help="Results of annotate or evaluate for the rated recordings, to find the lag behind the face. Repeatable.",
 )
 @click.option("--exclude", "excluded", multiple=True, metavar="RATER", help="Leave a rater out. Repeatable.")
-@click.option("--resamples", type=click.IntRange(1), default=2000, help="Of the bootstrap intervals.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of the bootstrap.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress bars and no summary.")
 @click.pass_context
 def agree(
@@ -31,8 +29,6 @@ def agree(
     output: Path,
     estimates: tuple[Path, ...],
     excluded: tuple[str, ...],
-    resamples: int,
-    seed: int,
     quiet: bool,
 ) -> None:
     """Measure how well raters agree, and make a gold standard of their ratings.
@@ -42,10 +38,8 @@ def agree(
     """
     from ast_net_ros.evaluation.agreement.analysis import AgreementOptions
     from ast_net_ros.evaluation.agreement.run import run_agreement
-    from ast_net_ros.evaluation.metrics.intervals import Resampling
 
-    options = AgreementOptions(Resampling(resamples, seed=seed), excluded)
-    content = run_agreement(ratings, output, estimates, options, show_progress=not quiet)
+    content = run_agreement(ratings, output, estimates, AgreementOptions(excluded=excluded), show_progress=not quiet)
     if not quiet:
         _echo(content, output)
     if content["left_out"]:

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ast_net_ros.evaluation.agreement.measures import jackknife_interval
 from ast_net_ros.evaluation.agreement.panels import STEP_SECONDS, Panel
-from ast_net_ros.evaluation.metrics.intervals import Resampling, percentile_interval, resampled_counts
 
 MAX_LAG = 8.0
 """Longest lag that is looked for, in seconds."""
@@ -27,7 +27,6 @@ _PEAK_SECONDS = 1.5  # to each side of a peak that belong to it
 # have nothing to do with each other reach 4.6 (pairs of raters) and 5.1 (the face, whose eight emotions fit more).
 _CLEAR, _CLEAR_OF_FACE = 5.0, 7.0
 _RIDGE = 1e-3
-_RESAMPLES = 200
 
 
 class Peak(NamedTuple):
@@ -48,32 +47,29 @@ class _Correlations:
     rows: np.ndarray  # P x L: correlations times the seconds
 
 
-def relative_lags(panels: Sequence[Panel], resampling: Resampling) -> dict[str, dict[str, Any]]:
+def relative_lags(panels: Sequence[Panel], level: float = 0.95) -> dict[str, dict[str, Any]]:
     """Find each rater's lag behind the median of the others, over all panels.
 
     Returns:
         For each rater: seconds, None where no pair of curves moves together clearly; correlation: the mean height of
-        the pairs' peaks; interval: bootstrapped over panels, None for fewer than two; position: the lag on a common
+        the pairs' peaks; interval: over panels, None for fewer than two; position: the lag on a common
         clock, to align raters by, their median where unknown; reason: why there is no lag.
     """
     raters = sorted({rater for panel in panels for rater in panel.raters})
     correlations = _correlate(panels, raters)
     positions, heights = _solve(correlations, len(raters), np.ones(len(panels)))
-    resampled = []
-    if len(panels) > 1:
-        few = Resampling(min(_RESAMPLES, resampling.resamples), resampling.level, resampling.seed)
-        for weights in resampled_counts(len(panels), few):
-            resampled.append(_behind_others(_solve(correlations, len(raters), weights)[0]))
     behind = _behind_others(positions)
     unknown = float(np.nanmedian(positions)) if np.isfinite(positions).any() else 0.0
-    spread = np.array(resampled) if resampled else None
+    without = np.array(
+        [_behind_others(_solve(correlations, len(raters), weights)[0]) for weights in 1 - np.eye(len(panels))]
+    )
     return {
         rater: {
             "seconds": _number(behind[index]),
             "correlation": _number(heights[index]),
-            "interval": percentile_interval(spread[:, index], resampling)
-            if spread is not None and np.isfinite(behind[index])
-            else None,
+            "interval": jackknife_interval(
+                behind[index], without[[rater in panel.raters for panel in panels], index], level, "plain"
+            ),
             "position": float(positions[index]) if np.isfinite(positions[index]) else unknown,
             "reason": None if np.isfinite(behind[index]) else "its curve does not move clearly with any other",
         }

@@ -1,35 +1,32 @@
 """Agreement between raters: CCC, ICC(3,1), ICC(3,k) and Cronbach's alpha, with intervals.
 
 All of them are functions of the raters' means and covariances. So sums over blocks (recordings, or stretches of one
-recording) are enough to resample them, and the cost of a bootstrap does not grow with the length of the recordings.
+recording) are enough to leave blocks out, and the cost of an interval does not grow with the length of the recordings.
 
 Sources: CCC: Lin 1989, Biometrics 45. ICC: Shrout and Fleiss 1979, Psychological Bulletin 86, their cases (3,1) and
 (3,k); these are ICC(C,1) and ICC(C,k), the consistency of McGraw and Wong 1996, Psychological Methods 1. Alpha:
 Cronbach 1951, Psychometrika 16; for complete ratings it equals ICC(3,k), and it is computed by its own formula.
-Circular block bootstrap: Politis and Romano 1992.
+Intervals: delete-one jackknife with Student's t, on a scale on which the estimate is nearly normal (Arvesen 1969,
+Annals of Mathematical Statistics 40; Arvesen and Schmitz 1970, Biometrics 26).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from ast_net_ros.evaluation.metrics.intervals import Resampling, percentile_interval, resampled_counts
-
 _NO_VARIANCE = 1e-12
 """Variances below this share of the largest square are what rounding leaves of constant ratings."""
-_FEWEST_BLOCKS = 4
-
 RATED_MEASURES = ("icc_3_1", "icc_3_k", "alpha", "ccc_mean")
 
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """What blocks of samples that all k raters gave add up to; the first axis may be blocks, resamples or one."""
+    """What blocks of samples that all k raters gave add up to; the first axis may be blocks, sums of blocks, or one."""
 
     count: np.ndarray  # B
     first: np.ndarray  # B x k: sums
@@ -52,6 +49,10 @@ class Sums:
     def total(self) -> Sums:
         """Add all blocks up."""
         return self.weighted(np.ones((1, len(self.count))))
+
+    def without_each(self) -> Sums:
+        """Add all blocks but one up, for each one."""
+        return self.weighted(1 - np.eye(len(self.count)))
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Return means (B x k) and covariances (B x k x k, divided by the count)."""
@@ -126,34 +127,37 @@ def icc_f_intervals(icc_3_k: float, count: int, raters: int, level: float) -> di
     }
 
 
-def resample_blocks(blocks: Sums, resampling: Resampling) -> Sums | None:
-    """Draw blocks with replacement: `resamples` sums; None for fewer than two blocks."""
-    if len(blocks.count) < 2:
-        return None
-    return blocks.weighted(resampled_counts(len(blocks.count), resampling))
+_SCALES: dict[str, tuple[Callable, Callable]] = {
+    "log F": (lambda icc_k: -np.log1p(-icc_k), lambda log_f: -np.expm1(-log_f)),  # of ICC(3,k) and alpha
+    "Fisher's z": (np.arctanh, np.tanh),  # of correlations
+    "plain": (np.asarray, np.asarray),
+}
 
 
-def resample_time(values: np.ndarray, block: int, resampling: Resampling) -> Sums | None:
-    """Draw stretches of `block` consecutive samples of k x N values (NaN for none) with replacement, past the end too.
+def jackknife_interval(value: float, without: np.ndarray, level: float, scale: str) -> list[float] | None:
+    """Compute the interval [low, high] of an estimate from what it is without each of B independent blocks.
 
-    Returns `resamples` sums; None where fewer than four stretches fit.
+    None for fewer than two blocks, and where the estimate is undefined with or without one of them.
     """
-    size = values.shape[1]
-    if block < 1 or size < _FEWEST_BLOCKS * block:
+    forward, back = _SCALES[scale]
+    blocks = len(without)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        centre, others = forward(np.float64(value)), forward(without)
+    if blocks < 2 or not (np.isfinite(centre) and np.isfinite(others).all()):
         return None
-    complete = np.isfinite(values).all(axis=0)
-    x = np.where(complete, values, 0.0)
-    k = len(values)
-    terms = np.concatenate([complete[None].astype(float), x, (x[:, None] * x[None]).reshape(k * k, -1)])
-    summed = np.cumsum(np.concatenate([np.zeros((len(terms), 1)), terms, terms[:, :block]], axis=1), axis=1)
-    generator = np.random.default_rng(resampling.seed)
-    starts = generator.integers(size, size=(resampling.resamples, round(size / block)))
-    drawn = sum(summed[:, column + block] - summed[:, column] for column in starts.T)
-    return Sums(drawn[0], drawn[1 : k + 1].T, drawn[k + 1 :].T.reshape(-1, k, k))
+    error = np.sqrt((blocks - 1) / blocks * np.square(others - others.mean()).sum())
+    reach = stats.t.ppf((1 + level) / 2, blocks - 1) * error
+    return [float(back(edge)) for edge in (centre - reach, centre + reach)]
 
 
-def intervals_of(measures: dict[str, np.ndarray] | None, resampling: Resampling) -> dict[str, Any]:
-    """Percentile intervals [low, high] of resampled measures of one value each; None without resamples."""
-    if measures is None:
-        return dict.fromkeys(RATED_MEASURES)
-    return {name: percentile_interval(measures[name], resampling) for name in RATED_MEASURES}
+def agreement_intervals(blocks: Sums, level: float) -> dict[str, list[float] | None]:
+    """Compute the intervals of RATED_MEASURES over independent blocks; None for fewer than two."""
+    raters = blocks.first.shape[1]
+    found, without = agreement_measures(blocks.total()), agreement_measures(blocks.without_each())
+    intervals = {
+        name: jackknife_interval(found[name][0], without[name], level, scale)
+        for name, scale in (("icc_3_k", "log F"), ("alpha", "log F"), ("ccc_mean", "Fisher's z"))
+    }
+    of_mean = intervals["icc_3_k"]
+    single = [edge / (raters - (raters - 1) * edge) for edge in of_mean] if of_mean else None  # Spearman and Brown
+    return {"icc_3_1": single, **intervals}

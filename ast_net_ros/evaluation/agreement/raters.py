@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ast_net_ros.evaluation.agreement.measures import Sums, agreement_measures, jackknife_interval
 from ast_net_ros.evaluation.agreement.panels import Panel
-from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS, accuracy
-from ast_net_ros.evaluation.metrics.intervals import Resampling, intervals_of_joined
+from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS
 
 FEWEST_RATERS = 3
 """Of two raters it is not known which one is right."""
@@ -23,13 +23,12 @@ LAG = 1.5
 """... who is this many seconds later or earlier than the others."""
 
 
-def rater_measures(panels: Sequence[Panel], resampling: Resampling) -> dict[str, dict[str, Any]]:
+def rater_measures(panels: Sequence[Panel], level: float) -> dict[str, dict[str, Any]]:
     """Compare each rater with the mean of the others, over all panels.
 
     Returns:
-        For each rater and dimension: r and ccc with their intervals (bootstrapped over panels, None for fewer than
-        two), offset (the rater's mean minus the others'), spread (standard deviation), count, and `reason` where r and
-        ccc are None.
+        For each rater and dimension: r and ccc with their intervals (over panels, None for fewer than two), offset (the
+        rater's mean minus the others'), spread (standard deviation), count, and `reason` where r and ccc are None.
     """
     pairs: dict[str, list[list[tuple[np.ndarray, np.ndarray]]]] = {}
     for panel in panels:
@@ -40,25 +39,25 @@ def rater_measures(panels: Sequence[Panel], resampling: Resampling) -> dict[str,
                 others = (total - own) / (len(values) - 1)
                 pairs.setdefault(rater, [[], []])[index].append((own, others))
     return {
-        rater: {name: _measures(of_rater[index], resampling) for index, name in enumerate(DIMENSIONS)}
+        rater: {name: _measures(of_rater[index], level) for index, name in enumerate(DIMENSIONS)}
         for rater, of_rater in sorted(pairs.items())
     }
 
 
-def _measures(pairs: Sequence[tuple[np.ndarray, np.ndarray]], resampling: Resampling) -> dict[str, Any]:
+def _measures(pairs: Sequence[tuple[np.ndarray, np.ndarray]], level: float) -> dict[str, Any]:
+    blocks = Sums.joined([Sums.of(np.stack(pair)) for pair in pairs])
+    found, without = agreement_measures(blocks.total()), agreement_measures(blocks.without_each())
     own, others = (np.concatenate(side) for side in zip(*pairs))
-    found = accuracy(own, others)
-    defined = found["r"] is not None
-    intervals = intervals_of_joined(pairs, resampling) if defined else {"r": None, "ccc": None}
+    measures: dict[str, Any] = {"count": len(own)}
+    for name, source in (("r", "r_others"), ("ccc", "ccc_others")):  # of two raters, the others are the other
+        value, rest = found[source][0, 0], without[source][:, 0]
+        measures[name] = float(value) if np.isfinite(value) else None
+        measures[f"{name}_interval"] = jackknife_interval(value, rest, level, "Fisher's z")
     return {
-        "count": len(own),
-        "r": found["r"],
-        "r_interval": intervals["r"],
-        "ccc": found["ccc"] if defined else None,
-        "ccc_interval": intervals["ccc"],
+        **measures,
         "offset": float((own - others).mean()) if len(own) else None,
         "spread": float(own.std()) if len(own) else None,
-        "reason": None if defined else _undefined(own, others),
+        "reason": _undefined(own, others) if measures["r"] is None else None,
     }
 
 

@@ -41,7 +41,7 @@ def interval_of_mean(values: Sequence[float | None], resampling: Resampling) -> 
     known = np.array([value for value in values if value is not None], np.float64)
     if len(known) < 2:
         return None
-    return percentile_interval(resampled_counts(len(known), resampling) @ known / len(known), resampling)
+    return _percentiles(_resampled_counts(len(known), resampling) @ known / len(known), resampling)
 
 
 def intervals_of_joined(pairs: Sequence[tuple[np.ndarray, np.ndarray]], resampling: Resampling) -> dict:
@@ -57,7 +57,7 @@ def intervals_of_joined(pairs: Sequence[tuple[np.ndarray, np.ndarray]], resampli
     # Relative to the common means, where sums of squares keep their precision.
     centre = joined.mean(axis=1)
     sums = np.array([_sums(predicted, truth, *centre) for predicted, truth in pairs])
-    count, p, t, pp, tt, pt, squares, absolute, same_sign = (resampled_counts(len(pairs), resampling) @ sums).T
+    count, p, t, pp, tt, pt, squares, absolute, same_sign = (_resampled_counts(len(pairs), resampling) @ sums).T
     p_mean, t_mean = p / count, t / count
     p_variance, t_variance = pp / count - p_mean**2, tt / count - t_mean**2
     covariance = pt / count - p_mean * t_mean
@@ -75,7 +75,7 @@ def intervals_of_joined(pairs: Sequence[tuple[np.ndarray, np.ndarray]], resampli
         absolute / count,
         same_sign / count,
     )
-    return {measure: percentile_interval(values, resampling) for measure, values in zip(MEASURES, resampled)}
+    return {measure: _percentiles(values, resampling) for measure, values in zip(MEASURES, resampled)}
 
 
 def _sums(predicted: np.ndarray, truth: np.ndarray, p_centre: float, t_centre: float) -> tuple[float, ...]:
@@ -85,7 +85,7 @@ def _sums(predicted: np.ndarray, truth: np.ndarray, p_centre: float, t_centre: f
     return len(p), *(float(term.sum()) for term in terms)
 
 
-def resampled_counts(recordings: int, resampling: Resampling) -> np.ndarray:
+def _resampled_counts(recordings: int, resampling: Resampling) -> np.ndarray:
     """Return how often each recording is in each resample: resamples x recordings."""
     generator = np.random.default_rng(resampling.seed)
     parts = []
@@ -95,8 +95,7 @@ def resampled_counts(recordings: int, resampling: Resampling) -> np.ndarray:
     return np.concatenate(parts).astype(np.float64)
 
 
-def percentile_interval(values: np.ndarray, resampling: Resampling) -> list[float] | None:
-    """Compute the interval [low, high] of resampled values; NaN is ignored, None if nothing is left."""
+def _percentiles(values: np.ndarray, resampling: Resampling) -> list[float] | None:
     known = values[np.isfinite(values)]
     if not len(known):
         return None
