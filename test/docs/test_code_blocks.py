@@ -2,8 +2,9 @@
 
 `python` blocks run as programs, `json` and `yaml` blocks are parsed, commands in `bash` blocks must exist with their
 options. A mark above a block runs a `bash` block too and prepares files: `<!-- run: WHAT ... -->`, where WHAT is the
-name of a video to create, `evaluation` or `study` for results of an evaluation, `ros` where processes talk over DDS,
-and `until-stopped` for programs that run until Ctrl-C.
+name of a video to create, `evaluation` or `study` for results of an evaluation, `media` for the videos of `make media`,
+`ros` where processes talk over DDS, and `until-stopped` for programs that run until Ctrl-C. Blocks with `in-order` run
+one after another in one folder.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ RUN_SECONDS = 5.0  # how long a program without an end runs
 def of(language: str, marked_only: bool = False) -> Any:
     """A parametrization over the blocks of one language."""
     chosen = [block for block in BLOCKS if block.language == language and (block.marked or not marked_only)]
+    chosen = [block for block in chosen if not (marked_only and "in-order" in block.wants)]
     return pytest.mark.parametrize("block", chosen, ids=lambda block: block.id)
 
 
@@ -63,6 +65,9 @@ def prepare(workplace: Path, block: Block, media: Path) -> None:
             write_video(workplace / want, media, seconds=3.0 if "ros" in block.wants else 0.6)
         elif want == "evaluation":
             write_results(workplace / "out" / "evaluation")
+        elif want == "media":
+            (workplace / ".cache").mkdir()
+            (workplace / ".cache" / "media").symlink_to(media)
         elif want == "study":
             write_video(workplace / "session1.mp4", media, seconds=0.6)
             (workplace / "session1.csv").write_text("time,valence,arousal\n0,0,0\n1,0.4,0.2\n")
@@ -148,6 +153,14 @@ def test_marked_bash_block_runs(block: Block, workplace: Path, media: Path) -> N
         assert published and all(int(count) == 40 for count in published), output[-3000:]
     if "evaluation" in block.wants:
         assert (workplace / "out" / "evaluation" / "curves.png").is_file()
+
+
+@pytest.mark.parametrize("page", sorted({block.page for block in BLOCKS if "in-order" in block.wants}))
+def test_blocks_run_in_order(page: str, workplace: Path, media: Path) -> None:
+    for block in BLOCKS:
+        if block.page == page and "in-order" in block.wants:
+            prepare(workplace, block, media)
+            run(block.text, workplace)
 
 
 # Parsing
