@@ -8,6 +8,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 from std_msgs.msg import Header
 
@@ -146,3 +148,35 @@ def test_a_rectified_image_has_the_projection_and_no_distortion() -> None:
 def test_a_calibration_that_cannot_be_is_refused(changes: Any, size: Any, rectified: bool, reason: str) -> None:
     with pytest.raises(CalibrationError, match=reason):
         calibration_of(info(**changes), size, rectified)
+
+
+ANY = st.floats(width=64) | st.sampled_from([0.0, 1.0, 500.0, -0.3, 1e300, math.nan, math.inf])
+COUNT = st.integers(0, 2**32 - 1) | st.sampled_from([0, 1, 2, 320, 480, 640])
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    k=st.lists(ANY, min_size=9, max_size=9),
+    d=st.lists(ANY, max_size=14),
+    model=st.sampled_from(["plumb_bob", "rational_polynomial", "equidistant", "", "magic"]),
+    roi=st.tuples(COUNT, COUNT, COUNT, COUNT),
+    binning=st.tuples(COUNT, COUNT),
+    size=st.sampled_from([SIZE, (320, 240), (0, 0)]),
+    points=st.lists(ANY, min_size=10, max_size=10),
+)
+def test_no_calibration_and_no_landmarks_give_a_frame_that_is_not_finite(
+    k: Any, d: Any, model: str, roi: Any, binning: Any, size: Any, points: Any
+) -> None:
+    x, y, width, height = roi
+    region = RegionOfInterest(x_offset=x, y_offset=y, width=width, height=height)
+    message = info(k=k, d=d, distortion_model=model, roi=region, binning_x=binning[0], binning_y=binning[1])
+    plain = info(k=k, d=d, distortion_model=model)
+    for one in (message, plain):
+        try:
+            found = calibration_of(one, size, False)
+        except CalibrationError:
+            continue
+        for landmarks in (np.array(points).reshape(5, 2), seen(np.array([0.1, 0.0, 1.0]), FACING, NO_LENS)):
+            pose = face_pose(landmarks, found, EYES)
+            if pose is not None:
+                assert np.isfinite(pose.position).all() and math.hypot(*quaternion(pose.rotation)) == pytest.approx(1)
