@@ -28,6 +28,7 @@ from ast_net_ros.temporal_evaluation.fitting.rated_recordings import (
     person_of,
     with_gaps,
 )
+from ast_net_ros.temporal_evaluation.fitting.tracked_face import rated_chips
 from ast_net_ros.training.fitting.rated_faces import outputs_of
 from ast_net_ros.vision.video import open_video
 
@@ -184,6 +185,31 @@ def test_several_raters_of_a_recording_are_not_mixed(study, tmp_path):
     options = ReadingOptions(study.cache, LabelOptions(str(tmp_path)))
     _, left_out = open_rated_recordings([study.videos / "anna.mp4"], load_weights(DEFAULT_WEIGHTS)[0], options)
     assert "2 ratings in" in left_out["anna"] and "ast_net agree" in left_out["anna"]
+
+
+def test_the_rated_one_of_two_faces_is_taken(media, tmp_path):
+    """By its id, even if the other face is larger; without an id the largest one."""
+    writer = cv2.VideoWriter(str(tmp_path / "two.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 12.0, (640, 240))
+    with open_video(media / "single_face.mp4") as first, open_video(media / "WolfgangLanger_Pexels.mp4") as second:
+        for (_, left), (_, right), _ in zip(first, second, range(12)):
+            beside = np.zeros((240, 640, 3), np.uint8)
+            beside[:240, :320], beside[60:195, 360:600] = cv2.resize(left, (320, 240)), cv2.resize(right, (240, 135))
+            writer.write(beside)
+    writer.release()
+
+    def chips(face_id: str) -> np.ndarray:
+        return np.array([chip for *_, chip in rated_chips(tmp_path / "two.mp4", None, 0, 0, face_id, 48)], int)
+
+    one, other, largest = (chips(face_id) for face_id in ("face_1", "face_2", ""))
+    assert one.shape == other.shape == (12, 48, 48) and np.abs(one - other).mean() > 10
+    assert sorted(np.array_equal(largest, each) for each in (one, other)) == [False, True]
+    with pytest.raises(DataError, match="the rated face face_9 is not seen; there are face_1, face_2"):
+        chips("face_9")
+
+
+def test_a_lone_face_counts_whatever_its_id(study):
+    video = study.videos / "anna.mp4"
+    assert len(list(rated_chips(video, None, 0, 0, "face_7", 48))) == len(list(rated_chips(video, None, 0, 0, "", 48)))
 
 
 def test_one_recording_cannot_be_two_people(study, tmp_path):

@@ -1,7 +1,6 @@
 """Open recordings (bags, videos) with their ratings, and check that they belong together.
 
-Ratings are found and read as `ast_net evaluate` reads labels. The face is the largest one of each frame, which
-`evaluate` compares with labels by default. Its features are cached, as for `train-temporal`.
+Ratings are found and read as `ast_net evaluate` reads labels. Its features are cached, as for `train-temporal`.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS
 from ast_net_ros.model.network import ASTNet
 from ast_net_ros.rating_files import DataError, LabelRows
 from ast_net_ros.ratings import check_rated_recording, is_ratings, read_rating_info
+from ast_net_ros.temporal_evaluation.fitting.tracked_face import rated_chips
 from ast_net_ros.training.data.features import cached_face_sequence, encoder_key, sequence_remarks
-from ast_net_ros.training.data.recordings import Frames, Recording, source_identity, step_clips
+from ast_net_ros.training.data.recordings import Recording, source_identity, step_clips
 from ast_net_ros.training.fitting.rated_faces import RatedFace
-from ast_net_ros.vision.rotation import upright
 
 Log = Callable[[str], None]
 
@@ -103,25 +102,28 @@ def _open(
 ) -> RatedRecording:
     source, rows, first_ns = _ratings(path, name, options, alone)
     sha256 = recording_sha256(path, options.topic)
+    face_id = ""
     if is_ratings(Path(source)):
-        check_rated_recording(read_rating_info(Path(source).with_suffix(".json")), sha256, path)
+        info = read_rating_info(Path(source).with_suffix(".json"))
+        check_rated_recording(info, sha256, path)
+        face_id = info.face
     stamps, values = with_gaps(rows.times, rows.values, options.labels.max_gap)
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    identity = (*source_identity(files), options.topic or "", str(options.image_rotation))
-    frames = partial(_frames, path, options, first_ns)
-    recording = Recording(name, "train", person, frames, identity, stamps, values, remarks=rows.remarks)
+    identity = (*source_identity(files), options.topic or "", str(options.image_rotation), face_id)
+    chips = partial(rated_chips, path, options.topic, options.image_rotation, first_ns, face_id, net.config.chip_side)
+    recording = Recording(name, "train", person, chips, identity, stamps, values, aligned=True, remarks=rows.remarks)
     sequence = cached_face_sequence(recording, net.cnn, net.config, options.cache, encoder_key(net.cnn, net.config))
     clips = step_clips(recording, sequence, net.config.step_seconds)
+    if not clips:
+        raise DataError("no face is seen while it is rated")
     remarks = [*recording.remarks, *rating_remarks(name, rows, options.labels.max_gap)]
     for remark in (*remarks, *sequence_remarks(recording, sequence, clips)):
         log(remark)
-    if not clips:
-        raise DataError("no face is seen while it is rated")
     if not (np.nanmax(values, axis=0) - np.nanmin(values, axis=0)).any():
         raise DataError("its ratings never change: nothing can be learned from them")
-    chips = partial(cached_face_sequence, recording, None, net.config, options.cache, encoder_key(None, net.config))
+    opened = partial(cached_face_sequence, recording, None, net.config, options.cache, encoder_key(None, net.config))
     digest = hashlib.sha256(rows.times.astype("<f8").tobytes() + rows.values.astype("<f8").tobytes()).hexdigest()
-    return RatedRecording(name, sha256, source, digest, RatedFace(recording, sequence, chips))
+    return RatedRecording(name, sha256, source, digest, RatedFace(recording, sequence, opened))
 
 
 def _ratings(path: Path, name: str, options: ReadingOptions, alone: bool) -> tuple[str, LabelRows, int]:
@@ -133,9 +135,7 @@ def _ratings(path: Path, name: str, options: ReadingOptions, alone: bool) -> tup
         raise DataError("no ratings beside it; name them with --labels")
     if len(truth.faces) != 1:
         names = ", ".join(rows.face_id or "(no name)" for rows in truth.faces[:8])
-        raise DataError(
-            f"{truth.source}: ratings of {len(truth.faces)} faces ({names}); give those of the largest face"
-        )
+        raise DataError(f"{truth.source}: ratings of {len(truth.faces)} faces ({names}); give those of one face")
     (rows,) = truth.faces
     with open_recording(path, options.topic) as recording:
         first_ns = next(recording.frames()).stamp_ns
@@ -158,17 +158,6 @@ def _file_of_one_rater(path: Path, name: str, labels: LabelOptions) -> Path | No
             "`ast_net agree`, or choose with --labels, such as 'ratings/{name}.anna.face_1.csv'"
         )
     return files[0] if files else None
-
-
-def _frames(path: Path, options: ReadingOptions, first_ns: int) -> Frames:
-    """Yield the frames in seconds from the first one; those of a restarted camera, whose stamps jump back, are not."""
-    last = -np.inf
-    with open_recording(path, options.topic) as recording:
-        for frame in recording.frames():
-            stamp = (frame.stamp_ns - first_ns) / 1e9
-            if stamp > last:
-                yield stamp, f"frame {frame.index}", upright(frame.image, options.image_rotation)
-                last = stamp
 
 
 def with_gaps(times: np.ndarray, values: np.ndarray, max_gap: float) -> tuple[np.ndarray, np.ndarray]:

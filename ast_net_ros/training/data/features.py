@@ -126,7 +126,7 @@ def encode_recording(recording: Recording, cnn: DiscreteEmotionCNN | None, netwo
         if frame is None:
             broken.append(name)
             continue
-        chip = _chip(frame, recording.cropped, detector, network.chip_side)
+        chip = frame if recording.aligned else _chip(frame, recording.cropped, detector, network.chip_side)
         if chip is not None:
             stamps.append(stamp)
             chips.append(chip)

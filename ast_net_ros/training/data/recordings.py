@@ -56,6 +56,7 @@ class Recording:
     labels: np.ndarray  # M x 2 (valence, arousal) in [-1, 1], NaN for none
     cropped: bool = False  # the frames are crops that a face fills
     remarks: tuple[str, ...] = ()  # what was noticed while reading
+    aligned: bool = False  # the frames are chips (S x S uint8)
 
     def __post_init__(self) -> None:
         """Check split and labels."""
