@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ast_net_ros.evaluation.agreement.lags import movement_lags, relative_lags
+from ast_net_ros.evaluation.agreement.face_lags import face_lags
+from ast_net_ros.evaluation.agreement.lags import relative_lags
 from ast_net_ros.evaluation.agreement.panels import read_panels
 
 
@@ -50,11 +51,11 @@ def test_the_lag_behind_the_face_is_found(study):
         for index, panel in enumerate(panels)
     }
     positions = {rater: about["position"] for rater, about in relative_lags(panels).items()}
-    behind, origin = movement_lags(panels, movements, positions)
+    behind, origin = face_lags(panels, movements, positions)
     for rater, lag in (("rater_0", 0.6), ("rater_1", 1.0), ("rater_2", 1.4)):
         found = behind[rater]
         assert found is not None and found.seconds == pytest.approx(lag, abs=0.1)
         assert origin is not None and positions[rater] + origin == pytest.approx(lag, abs=0.05)
     unrelated = {name: generator.normal(size=(len(made.times), 8)) for name in movements}
-    behind, origin = movement_lags(panels, unrelated, positions)
+    behind, origin = face_lags(panels, unrelated, positions)
     assert origin is None and set(behind.values()) == {None}

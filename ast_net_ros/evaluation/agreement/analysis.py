@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from ast_net_ros.evaluation.agreement.face_lags import face_lags
 from ast_net_ros.evaluation.agreement.facts import label_statistics
 from ast_net_ros.evaluation.agreement.gold import gold_standard, rater_weights
-from ast_net_ros.evaluation.agreement.lags import MAX_LAG, movement_lags, relative_lags
+from ast_net_ros.evaluation.agreement.lags import MAX_LAG, relative_lags
 from ast_net_ros.evaluation.agreement.measures import (
     RATED_MEASURES,
     Sums,
@@ -68,7 +69,7 @@ def analyse(
     panels, level = panel_set.panels, options.level
     lags = relative_lags(panels, level)
     positions = {rater: lag["position"] for rater, lag in lags.items()}
-    behind_face, origin = movement_lags(panels, movements, positions)
+    behind_face, origin = face_lags(panels, movements, positions)
     # Where the face is unknown, each rater keeps what all have in common: the median lag.
     shift = origin if origin is not None else -float(np.median(list(positions.values())))
     removed = {rater: position + shift for rater, position in positions.items()}

@@ -1,15 +1,13 @@
-"""How far raters lag behind each other and behind the face, from how their curves move.
+"""How far raters lag behind each other, from how their curves move.
 
 Pairs of raters are compared by the cross-correlation of their rates of change, since slow drifts of a rater would pull
 the peak of the curves' own cross-correlation away. The lags of all raters are the least-squares solution of the pairs'
-lags, so that one late rater does not make the others early. The lag behind the face is where the rates of change of
-the eight emotions explain those of the ratings best: the multiple correlation over lags, which is the mutual
-information of Mariooryad and Busso 2015 (IEEE Transactions on Affective Computing 6) for normal variables.
+lags, so that one late rater does not make the others early.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -23,10 +21,9 @@ MAX_LAG = 8.0
 
 _SMOOTHING = 0.2  # s, standard deviation of the Gaussian whose derivative measures the rate of change
 _PEAK_SECONDS = 1.5  # to each side of a peak that belong to it
-# A peak is evidence that is this many standard deviations above the correlations at other lags. Those of curves that
-# have nothing to do with each other reach 4.6 (pairs of raters) and 5.1 (the face, whose eight emotions fit more).
-_CLEAR, _CLEAR_OF_FACE = 5.0, 7.0
-_RIDGE = 1e-3
+_CLEAR = 5.0
+"""A peak is evidence that is this many standard deviations above the correlations at other lags, on Fisher's scale; in
+simulation, curves that have nothing to do with each other reach 4.6."""
 
 
 class Peak(NamedTuple):
@@ -165,14 +162,19 @@ def _solve(correlations: _Correlations, raters: int, weights: np.ndarray) -> tup
     return positions, heights
 
 
-def clear_peak(row: np.ndarray, first: float, clear: float = _CLEAR) -> Peak | None:
+def clear_peak(row: np.ndarray, first: float, clear: float = _CLEAR, lowest: float = -np.inf) -> Peak | None:
     """Find the peak of L correlations at lags from `first` on, a step apart, between steps by a parabola.
 
-    None where it does not stand out, or where they still rise at the limit.
+    The peak is sought from the lag `lowest` to MAX_LAG. None where it does not stand out by `clear` standard deviations
+    from the correlations at all other lags, or where they still rise at the limit.
     """
-    index = int(np.argmax(row))
+    lags = first + np.arange(len(row)) * STEP_SECONDS
+    index = int(np.argmax(np.where((lags >= lowest) & (lags <= MAX_LAG), row, -np.inf)))
     away = np.abs(np.arange(len(row)) - index) > _PEAK_SECONDS / STEP_SECONDS
-    if not 0 < index < len(row) - 1 or row[index] <= row[away].mean() + clear * row[away].std():
+    fisher = np.arctanh(np.clip(row, -1 + 1e-9, 1 - 1e-9))
+    if not 0 < index < len(row) - 1 or row[index] < row[index - 1 : index + 2].max():
+        return None
+    if fisher[index] <= fisher[away].mean() + clear * fisher[away].std():
         return None
     before, at, after = row[index - 1 : index + 2]
     bend = before - 2 * at + after
@@ -193,63 +195,3 @@ def _behind_others(positions: np.ndarray) -> np.ndarray:
 
 def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def movement_lags(
-    panels: Sequence[Panel], movements: Mapping[str, np.ndarray], positions: Mapping[str, float]
-) -> tuple[dict[str, Peak | None], float | None]:
-    """Find each rater's lag behind the movement of the face.
-
-    Args:
-        panels: The ratings.
-        movements: T x F emotions of a panel's face at the panel's times, by its name; NaN for none.
-        positions: Lag of each rater on a common clock, as `relative_lags` finds it.
-
-    Returns:
-        For each rater seconds and multiple correlation, None where nothing clear was found; and the lag of the origin
-        of `positions`, from all raters together.
-    """
-    first, count = -1.0, round((MAX_LAG + 1.0) / STEP_SECONDS) + 1
-    curves: dict[str, list[np.ndarray]] = {}
-    seconds: dict[str, float] = {}
-    products: dict[str, Any] = {}
-    for panel in panels:
-        if panel.name not in movements:
-            continue
-        face = rates_of_change(movements[panel.name])
-        for rater, values in zip(panel.raters, panel.values):
-            both, own = _with_face(face, rates_of_change(values), round(-first / STEP_SECONDS), count)
-            earlier = products.setdefault(rater, [0.0, 0.0, 0.0])
-            products[rater] = [earlier[0] + face.T @ face, earlier[1] + both, earlier[2] + own]
-            seconds[rater] = seconds.get(rater, 0.0) + panel.minutes * 60
-    for rater, (square, both, own) in products.items():
-        curves[rater] = [_explained(square, both, own), np.array(seconds[rater])]
-    lags = {rater: clear_peak(curve, first, _CLEAR_OF_FACE) for rater, (curve, _) in curves.items()}
-    lag_steps = first + np.arange(count) * STEP_SECONDS
-    joint, total = np.zeros(count), 0.0
-    for rater, (curve, length) in curves.items():
-        joint += length * np.interp(lag_steps + positions[rater], lag_steps, curve)
-        total += float(length)
-    origin = clear_peak(joint / total, first, _CLEAR_OF_FACE) if total else None
-    return lags, origin.seconds if origin else None
-
-
-def _with_face(face: np.ndarray, rated: np.ndarray, early: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return products of face (n x F) and rating (n x 2) at every lag, 2 x F x L, and the rating's energy, 2."""
-    reach = max(early, count)
-    size = _fft_size(len(face), reach)
-    spectra, other = np.fft.rfft(face, size, axis=0), np.fft.rfft(rated, size, axis=0)
-    circular = np.fft.irfft(np.conj(spectra.T)[None] * other.T[:, None], axis=-1)
-    lags = np.concatenate([circular[..., -early:], circular[..., : count - early]], axis=-1)
-    return lags, (rated**2).sum(axis=0)
-
-
-def _explained(square: np.ndarray, both: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """Return the multiple correlation at every lag, mean of the dimensions that move."""
-    ridge = _RIDGE * max(float(np.trace(square)), 1e-12) * np.eye(len(square))
-    solved = np.linalg.solve(square + ridge, both)  # 2 x F x L
-    explained = (solved * both).sum(axis=1)
-    moving = own > 0
-    if not moving.any():
-        return np.zeros(both.shape[-1])
-    return np.sqrt(np.clip(explained[moving] / own[moving, None], 0, 1).mean(axis=0))
