@@ -75,6 +75,8 @@ def _serve(recording: Path, rater: str, folder: Path, given: dict[str, Any]) -> 
 
     checked_name(rater, "rater")
     playback = prepare_playback(recording, folder / CACHE, given["topic"], int(given["rotation"]), given["faces"])
+    for problem in playback.problems:
+        click.echo(f"Note: {playback.name}: {problem}", err=True)
     with RatingSession(folder, playback, rater, _software()) as session:
         serve(session, given["protocol"] or "", given["port"], given["browser"], click.echo)
         rated = [session.path(face.face) for face in playback.faces if session.path(face.face).exists()]

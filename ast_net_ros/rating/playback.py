@@ -60,6 +60,7 @@ class Playback:
     first_stamp_ns: int
     duration: float  # seconds from the first image to the last
     faces: tuple[RatedFace, ...]  # the one that is visible longest first; never empty
+    problems: tuple[str, ...] = ()  # what could not be read as expected
 
 
 def prepare_playback(
@@ -96,7 +97,14 @@ def prepare_playback(
             atomic_write(about, json.dumps(stored))
         faces = tuple(RatedFace(**face) for face in stored["faces"]) or (RatedFace("face_1"),)
         return Playback(
-            video, recording.name, digest, recording.topic, stored["first_stamp_ns"], stored["duration"], faces
+            video=video,
+            name=recording.name,
+            sha256=digest,
+            topic=recording.topic,
+            first_stamp_ns=stored["first_stamp_ns"],
+            duration=stored["duration"],
+            faces=faces,
+            problems=tuple(stored["problems"]),
         )
 
 
@@ -136,6 +144,7 @@ def _convert(recording: Recording, video: Path, rotation: int, find_faces: bool,
         "version": _VERSION,
         "first_stamp_ns": first_ns,
         "duration": seconds,
+        "problems": recording.problems,
         "faces_looked_for": find_faces,
         "faces": [asdict(face) for face in _longest_first(faces)],
     }

@@ -46,7 +46,7 @@ class Rating:
 
     def __init__(self, recording: Path, rater: str, *options: str):
         command = [sys.executable, "-c", "from ast_net_ros.cli import main; main()", "rate", str(recording)]
-        command += ["--rater", rater, "--no-faces", "--no-browser", *options]
+        command += ["--rater", rater, "--no-browser", *(options or ["--no-faces"])]
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ast_net_ros.rating.playback import prepare_playback
 from ast_net_ros.ratings import Ratings, read_ratings
 
 LAG = 0.4
@@ -130,7 +132,7 @@ def test_two_raters_at_once_do_not_mix(recording: Path, rate: Callable, open_pag
 def test_a_keyboard_is_enough_and_a_stretch_is_rated_again(
     recording: Path, rate: Callable, open_page: Callable
 ) -> None:
-    page = open_page(rate(recording, "anna", "--protocol", "arousal").url)
+    page = open_page(rate(recording, "anna", "--no-faces", "--protocol", "arousal").url)
     assert page.browser.run("return document.activeElement.id") == "begin"
     page.click("begin")  # as Enter does on the button that has the focus
     page.press("ArrowUp", "down")
@@ -184,6 +186,48 @@ def test_on_a_phone_the_page_fits_and_is_rated_by_touch(recording: Path, rate: C
     page.saved()
     found = ratings(recording, "anna")
     assert found.info.device == "touch" and np.allclose(found.values, [0.25, 0.75], atol=0.001)
+
+
+GAMEPAD = """
+    window.pressed = false;
+    navigator.getGamepads = () => [null, {connected: true, axes: [0.5, 0.25], buttons: [{pressed: window.pressed}]}];
+"""
+
+
+def test_a_chosen_face_is_rated_with_a_gamepad(recording: Path, rate: Callable, open_page: Callable) -> None:
+    cache = recording.parent / "ratings" / ".playback"
+    prepare_playback(recording, cache, find_faces=False, show_progress=False)
+    (about,) = cache.glob("*.json")
+    faces = [{"face": f"face_{n}", "times": [0.0], "boxes": [[n / 4, 0.2, 0.2, 0.4]]} for n in (1, 2)]
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"faces": faces, "faces_looked_for": True}))
+    page = open_page(rate(recording, "anna", "--faces").url)
+    page.browser.run("document.querySelector('[value=face_2]').click();" + GAMEPAD)
+    page.begin()
+    page.browser.run("window.pressed = true")
+    page.play_until(1.0)
+    page.browser.run("window.pressed = false")
+    page.click("leave")
+    page.saved()
+    (written,) = (recording.parent / "ratings").glob("*.csv")
+    assert written.name == "walk.anna.face_2.csv"
+    found = read_ratings(written)
+    assert np.allclose(found.values, [0.5, -0.25]) and found.info.device == "gamepad"
+    assert found.info.face_box == (0.5, 0.2, 0.2, 0.4)
+
+
+def test_practice_is_scored_and_not_saved(recording: Path, rate: Callable, open_page: Callable) -> None:
+    page = open_page(rate(recording, "anna").url)
+    late = """return import(location.href + "practice.js").then(({CURVES, followed}) => {
+        const ratings = Array.from({length: 751}, (_, moment) => CURVES.arousal(moment / 25 - 0.6) + 0.1);
+        return [followed(ratings, "arousal", 25), followed(ratings.fill(0), "arousal", 25)]})"""
+    found, nothing = page.browser.run(late)
+    assert (found["lag"], found["error"]) == pytest.approx((0.6, 0.1), abs=0.001) and nothing is None
+    page.click("practise")
+    page.press(" ")
+    page.until("return document.getElementById('time').textContent.startsWith('0:01')")
+    page.press("Escape")
+    assert list((recording.parent / "ratings").glob("*.csv")) == []
+    assert text_of(page, "begin") == "Start"
 
 
 def test_a_browser_without_the_codec_is_told(recording: Path, rate: Callable, browser: Any) -> None:

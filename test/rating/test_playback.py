@@ -134,3 +134,11 @@ def test_the_hash_is_that_of_the_images_however_they_are_stored(
     )
     fewer = bags.video_bag(tmp_path / "fewer", clip, frames=4)
     assert recording_sha256(plain) == recording_sha256(other) != recording_sha256(fewer)
+
+
+def test_what_is_missing_of_a_recording_is_told(tmp_path: Path, bags: ModuleType) -> None:
+    bag = image_bag(bags, tmp_path / "walk", STAMPS)
+    (bag / "metadata.yaml").unlink()
+    for _ in range(2):  # from the cache as well
+        found = prepare_playback(bag, tmp_path / "cache", find_faces=False, show_progress=False)
+        assert "no metadata.yaml" in found.problems[0]

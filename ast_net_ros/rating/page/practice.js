@@ -1,9 +1,10 @@
 // A drawn face that moves along known curves, to practise on; and how well the rater followed.
 
 const SECONDS = 30;
-export const LONGEST_LAG = 2; // s
+const LONGEST_LAG = 2; // s
+const LEAST_CORRELATION = 0.5;
 
-const CURVES = {
+export const CURVES = {
   valence: (t) => 0.55 * Math.sin((2 * Math.PI * t) / 11) + 0.3 * Math.sin((2 * Math.PI * t) / 4.7 + 1),
   arousal: (t) => 0.5 * Math.sin((2 * Math.PI * t) / 8 + 2) + 0.35 * Math.sin((2 * Math.PI * t) / 17),
 };
@@ -66,16 +67,26 @@ export class Practice {
   }
 }
 
-// ratings of a dimension by moment -> {lag in seconds, error: mean absolute difference after the lag}
+// How far ratings of a dimension, by moment, are behind the drawing and beside it: {lag in seconds, mean absolute error
+// after the lag}. null where they do not follow it: the lag is the one of the highest correlation, since every rater has
+// a scale of their own.
 export function followed(ratings, dimension, rate) {
-  let best = null;
+  let best = { correlation: LEAST_CORRELATION };
   for (let shift = 0; shift <= LONGEST_LAG * rate; shift++) {
-    const errors = [];
+    const pairs = [];
     for (let moment = LONGEST_LAG * rate; moment < ratings.length; moment++) {
-      if (ratings[moment] !== null) errors.push(Math.abs(ratings[moment] - CURVES[dimension]((moment - shift) / rate)));
+      if (ratings[moment] !== null) pairs.push([ratings[moment], CURVES[dimension]((moment - shift) / rate)]);
     }
-    const error = errors.length ? errors.reduce((a, b) => a + b) / errors.length : Infinity;
-    if (!best || error < best.error) best = { lag: shift / rate, error };
+    const correlation = correlationOf(pairs);
+    const error = pairs.reduce((sum, [a, b]) => sum + Math.abs(a - b), 0) / pairs.length;
+    if (correlation > best.correlation) best = { correlation, lag: shift / rate, error };
   }
-  return best;
+  return best.lag === undefined ? null : best;
+}
+
+function correlationOf(pairs) {
+  const mean = (of) => pairs.reduce((sum, pair) => sum + of(pair), 0) / pairs.length;
+  const [a, b] = [mean((pair) => pair[0]), mean((pair) => pair[1])];
+  const spread = Math.sqrt(mean((pair) => (pair[0] - a) ** 2) * mean((pair) => (pair[1] - b) ** 2));
+  return mean((pair) => (pair[0] - a) * (pair[1] - b)) / spread; // NaN where nothing moves
 }

@@ -4,7 +4,7 @@ import { Connection } from "./connection.js";
 import { Devices } from "./devices.js";
 import { drawTimeline, drawTrace } from "./drawing.js";
 import { VideoPlayer } from "./player.js";
-import { LONGEST_LAG, Practice, followed } from "./practice.js";
+import { Practice, followed } from "./practice.js";
 import { Recorder } from "./recorder.js";
 import { Setup, clock, dimensionsOf, firstUnrated, share } from "./setup.js";
 
@@ -222,9 +222,9 @@ function ended() {
   pause();
   if (practising) {
     const results = recorder.dimensions.map((dimension) => {
-      const { lag, error } = followed(recorder.ratings[dimension], dimension, recorder.rate);
-      if (lag >= LONGEST_LAG) return `${dimension}: you did not follow the face closely`;
-      return `${dimension}: ${lag.toFixed(1)} s behind the face and off by ${error.toFixed(2)} on average`;
+      const result = followed(recorder.ratings[dimension], dimension, recorder.rate);
+      if (!result) return `${dimension}: you did not follow the face closely`;
+      return `${dimension}: ${result.lag.toFixed(1)} s behind the face and off by ${result.error.toFixed(2)} on average`;
     });
     note(`${results.join("; ")}. Half a second to a second is usual.`);
   } else {
