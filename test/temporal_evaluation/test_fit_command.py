@@ -184,7 +184,21 @@ def test_several_raters_of_a_recording_are_not_mixed(study, tmp_path):
         write_ratings(ratings_path(tmp_path, "anna", rater, "face_1"), info, ["0,0,0", "1,0.1,0.1"])
     options = ReadingOptions(study.cache, LabelOptions(str(tmp_path)))
     _, left_out = open_rated_recordings([study.videos / "anna.mp4"], load_weights(DEFAULT_WEIGHTS)[0], options)
-    assert "2 ratings in" in left_out["anna"] and "ast_net agree" in left_out["anna"]
+    assert "2 ratings of it" in left_out["anna"] and "ast_net agree" in left_out["anna"]
+
+
+def test_ratings_are_found_where_rate_puts_them(study, tmp_path):
+    """In `ratings` beside the recording, by the hash of its images where several recordings have one name."""
+    video, ratings = tmp_path / "anna.mp4", tmp_path / "ratings"
+    video.write_bytes((study.videos / "anna.mp4").read_bytes())
+    ratings.mkdir()
+    rows = rating_rows(np.arange(0, 3, 0.5), np.linspace(-0.5, 0.5, 12).reshape(6, 2))
+    for rater, sha256 in (("eva", recording_sha256(video)), ("tom", "0" * 64)):
+        info = RatingInfo("anna", sha256, rater, "face_1", 3.8)
+        write_ratings(ratings_path(ratings, "anna", rater, "face_1"), info, rows)
+    options = ReadingOptions(tmp_path / "cache")
+    opened, left_out = open_rated_recordings([video], load_weights(DEFAULT_WEIGHTS)[0], options)
+    assert not left_out and opened[0].ratings == str(ratings / "anna.eva.face_1.csv")
 
 
 def test_the_rated_one_of_two_faces_is_taken(media, tmp_path):

@@ -28,7 +28,7 @@ PURPOSES = {
     "training": "both stages, data sets, simulation",
     "evaluation": "recordings, metrics, labels, report",
     "rating": "rate recordings in the browser",
-    "temporal_evaluation": "metrics of weights on recordings",
+    "temporal_evaluation": "metrics of weights, fits to ratings",
     "ros": "node, replay, viewer, ROS4HRI",
     "cli": "the command ast_net",
 }

@@ -90,7 +90,7 @@ def ground_truth_of(recording: Path, name: str, options: LabelOptions, alone: bo
         return _read_files(files, options.time, recording) if files else _labels_inside(recording)
     if options.labels.startswith(TOPIC):
         return _read_topic(recording, options.labels.removeprefix(TOPIC))
-    path = _filled_in(options.labels, recording, name)
+    path = filled_in(options.labels, recording, name)
     if path.is_dir() and not (path / METADATA).exists():
         files = labels_in(path, name)
         if not files:
@@ -111,7 +111,8 @@ def labels_in(folder: Path, name: str) -> tuple[Path, ...]:
     return ()
 
 
-def _filled_in(template: str, recording: Path, name: str) -> Path:
+def filled_in(template: str, recording: Path, name: str) -> Path:
+    """Fill in a template of `LabelOptions.labels` for the recording `name`. LabelsError: it has other fields."""
     numbers = re.findall(r"\d+", name)
     known = {"name": name, "folder": str(recording.absolute().parent), "dimension": "{dimension}"}
     if numbers:

@@ -5,6 +5,7 @@ Ratings are found and read as `ast_net evaluate` reads labels. Its features are 
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import re
 from collections.abc import Callable, Sequence
@@ -15,10 +16,16 @@ from pathlib import Path
 import numpy as np
 
 from ast_net_ros.bags.content_hash import recording_sha256
-from ast_net_ros.bags.names import unique_names
+from ast_net_ros.bags.names import recording_name, unique_names
 from ast_net_ros.bags.paths import RecordingError
 from ast_net_ros.bags.recordings import open_recording
-from ast_net_ros.evaluation.labels.ground_truth import LabelOptions, ground_truth_of, label_moments, labels_in
+from ast_net_ros.evaluation.labels.ground_truth import (
+    LabelOptions,
+    filled_in,
+    ground_truth_of,
+    label_moments,
+    labels_in,
+)
 from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS
 from ast_net_ros.model.network import ASTNet
 from ast_net_ros.rating_files import DataError, LabelRows
@@ -100,8 +107,8 @@ def person_of(path: Path, name: str, rule: str) -> str:
 def _open(
     path: Path, name: str, person: str, net: ASTNet, options: ReadingOptions, alone: bool, log: Log
 ) -> RatedRecording:
-    source, rows, first_ns = _ratings(path, name, options, alone)
     sha256 = recording_sha256(path, options.topic)
+    source, rows, first_ns = _ratings(path, name, sha256, options, alone)
     face_id = ""
     if is_ratings(Path(source)):
         info = read_rating_info(Path(source).with_suffix(".json"))
@@ -126,9 +133,9 @@ def _open(
     return RatedRecording(name, sha256, source, digest, RatedFace(recording, sequence, opened))
 
 
-def _ratings(path: Path, name: str, options: ReadingOptions, alone: bool) -> tuple[str, LabelRows, int]:
+def _ratings(path: Path, name: str, sha256: str, options: ReadingOptions, alone: bool) -> tuple[str, LabelRows, int]:
     """Return where the ratings come from, their rows in seconds from the first frame, and that frame's stamp."""
-    one_file = _file_of_one_rater(path, name, options.labels)
+    one_file = _file_of_one_rater(path, name, sha256, options.labels)
     labels = replace(options.labels, labels=str(one_file)) if one_file else options.labels
     truth = ground_truth_of(path, name, labels, alone or one_file is not None)
     if truth is None:
@@ -142,19 +149,26 @@ def _ratings(path: Path, name: str, options: ReadingOptions, alone: bool) -> tup
     return truth.source, replace(rows, times=label_moments(first_ns, truth, rows, labels)), first_ns
 
 
-def _file_of_one_rater(path: Path, name: str, labels: LabelOptions) -> Path | None:
-    """Find NAME.RATER.FACE.csv, as `ast_net rate` writes it, where a folder has no labels by the name alone.
+def _file_of_one_rater(path: Path, name: str, sha256: str, labels: LabelOptions) -> Path | None:
+    """Find RECORDING.RATER.FACE.csv, as `ast_net rate` writes it, where a folder has no labels by the name alone.
+
+    Without --labels it may also lie in `ratings` beside the recording, where `rate` puts it.
 
     Raises:
         DataError: There are several.
     """
-    folder = Path(labels.labels) if labels.labels else path.absolute().parent
-    if not folder.is_dir() or labels_in(folder, name):
+    beside = path.absolute().parent
+    folders = [filled_in(labels.labels, path, name)] if labels.labels else [beside, beside / "ratings"]
+    if any(labels_in(folder, name) for folder in folders):
         return None
-    files = [file for file in sorted(folder.glob(f"{name}.*.csv")) if is_ratings(file)]
+    stem = recording_name(path)
+    found = [file for folder in folders for file in sorted(folder.glob(f"{glob.escape(stem)}.*.csv"))]
+    rated = {file: read_rating_info(file.with_suffix(".json")) for file in found if is_ratings(file)}
+    named = [file for file, info in rated.items() if info.recording == stem]
+    files = [file for file in named if rated[file].recording_sha256 == sha256] or named
     if len(files) > 1:
         raise DataError(
-            f"{len(files)} ratings in {folder} ({', '.join(file.name for file in files[:4])}): merge them with "
+            f"{len(files)} ratings of it ({', '.join(file.name for file in files[:4])}): merge them with "
             "`ast_net agree`, or choose with --labels, such as 'ratings/{name}.anna.face_1.csv'"
         )
     return files[0] if files else None
