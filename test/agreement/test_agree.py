@@ -240,3 +240,18 @@ def test_very_short_recordings_are_compared_without_lags(study, tmp_path, second
     content = agree(made, tmp_path / "out")
     assert content["raters"]["rater_0"]["lag"]["seconds"] is None or seconds > 1
     assert (tmp_path / "out" / "gold" / "walk_1.csv").is_file()
+
+
+def test_a_recordings_name_cannot_lead_out_of_the_output(study, tmp_path):
+    made = study(seconds=20)
+    for rater in ("anna", "ben"):
+        path = made.write(rater, 0, made.rated(0, 0.0))
+        about = json.loads(path.with_suffix(".json").read_text()) | {"recording": "../../outside"}
+        path.with_suffix(".json").write_text(json.dumps(about))
+    content = agree(made, tmp_path / "out")
+    assert content["recordings"][0]["gold"] == "gold/.._.._outside.csv"
+    assert {path.name for path in (tmp_path / "out" / "gold").iterdir()} == {
+        ".._.._outside.csv",
+        ".._.._outside.json",
+    }
+    assert not list(tmp_path.glob("outside*"))

@@ -221,6 +221,60 @@ def _estimates_seeds() -> list[bytes]:
     return [header + b"\n" + row + b"\n" + row + b"\n", header + b"\n"]
 
 
+def _run_ratings(data: bytes) -> bool:
+    from ast_net_ros.rating_files import DataError
+    from ast_net_ros.ratings import read_ratings
+
+    with _folder() as folder:
+        (folder / "a.json").write_bytes(data)
+        (folder / "a.csv").write_text("time,valence,arousal\n0,0.1,0.2\n0.04,,\n2,0.3,-0.4\n")
+        try:
+            ratings = read_ratings(folder / "a.csv")
+        except DataError as error:
+            assert str(folder) in str(error)
+            return False
+        assert np.isfinite([ratings.info.duration_seconds, *ratings.times]).all()
+        assert isinstance(ratings.info.rater, str) and isinstance(ratings.info.recording_sha256, str)
+        return True
+
+
+def _ratings_seeds() -> list[bytes]:
+    from ast_net_ros.ratings import RatingInfo, write_ratings
+
+    with _folder() as folder:
+        info = RatingInfo("walk", "ab" * 32, "anna", "face_1", 2.0, face_box=(0.1, 0.2, 0.3, 0.4))
+        write_ratings(folder / "a.csv", info, ())
+        return [(folder / "a.json").read_bytes()]
+
+
+def _run_label_statistics(data: bytes) -> bool:
+    from ast_net_ros.label_statistics import read_label_statistics
+    from ast_net_ros.rating_files import DataError
+
+    with _folder() as folder:
+        path = folder / "label_statistics.json"
+        path.write_bytes(data)
+        try:
+            found = read_label_statistics(path)
+        except DataError as error:
+            assert str(path) in str(error)
+            return False
+        assert np.isfinite([found.mean_spread, found.still_share, *found.reaction_lags]).all()
+        assert (np.array(found.correlation_seconds) > 0).all() and (np.abs(found.spread) <= 1).all()
+        return True
+
+
+def _label_statistics_seeds() -> list[bytes]:
+    from ast_net_ros.label_statistics import LabelStatistics, RaterNoise, write_label_statistics
+
+    with _folder() as folder:
+        one, noise = (0.5, 0.25), RaterNoise((0.1, 0.1), (1.0, 2.0))
+        write_label_statistics(
+            folder / "a.json", LabelStatistics(1, 3, 1.0, (one,), (one,), 0.2, 0.5, (one,) * 5, (0.4, 1.0), noise)
+        )
+        return [(folder / "a.json").read_bytes()]
+
+
 def _run_configuration(data: bytes) -> bool:
     from ast_net_ros.model.config import parameter_shapes
     from ast_net_ros.model.weights import parse_config
@@ -372,6 +426,8 @@ TARGETS = {
         Target("manifest", _run_manifest, lambda: [_MANIFEST]),
         Target("labels", _run_labels, lambda: [_LABELS]),
         Target("estimates", _run_estimates, _estimates_seeds),
+        Target("ratings", _run_ratings, _ratings_seeds),
+        Target("label_statistics", _run_label_statistics, _label_statistics_seeds),
         Target("configuration", _run_configuration, _configuration_seeds),
         Target("weights", _run_weights, lambda: [_weights_seed()]),
         Target("bag", _run_bag, _bag_seeds),

@@ -7,6 +7,7 @@ before and after the ratings.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -168,16 +169,20 @@ def _one_rater(group: dict[str, Ratings], groups: Iterable[dict[str, Ratings]]) 
     )
 
 
+def safe_name(name: str) -> str:
+    """Replace what would lead to another folder or cannot be in a file's name."""
+    return re.sub(r"[/\\\x00-\x1f]", "_", name)
+
+
 def _named(panels: Sequence[Panel]) -> tuple[Panel, ...]:
-    """Give panels unique names: the recording's, then the face, then the beginning of the hash."""
-    ordered = sorted(panels, key=lambda panel: (panel.info.recording, panel.info.face, panel.info.recording_sha256))
+    """Give panels unique names that can be files': the recording's, then the beginning of the hash, then the face."""
+    ordered = sorted(panels, key=lambda panel: (panel.info.recording, panel.info.recording_sha256, panel.info.face))
+    keys = [(panel.info.recording_sha256, safe_name(panel.info.recording)) for panel in ordered]
     named = []
-    for panel in ordered:
-        same = [p for p in ordered if p.info.recording == panel.info.recording]
-        name = panel.info.recording
-        if len({p.info.recording_sha256 for p in same}) > 1:
-            name += f".{panel.info.recording_sha256[:8]}"
-        if sum(p.info.recording_sha256 == panel.info.recording_sha256 for p in same) > 1:
-            name += f".{panel.info.face}"
+    for panel, (sha256, name) in zip(ordered, keys):
+        if any(other == name and sha != sha256 for sha, other in keys):
+            name += f".{safe_name(sha256[:8])}"
+        if sum(panel.info.recording_sha256 == sha for sha, _ in keys) > 1:
+            name += f".{safe_name(panel.info.face)}"
         named.append(replace(panel, name=name))
     return tuple(named)

@@ -13,7 +13,7 @@ from ast_net_ros.evaluation.agreement.analysis import AgreementOptions, analyse
 from ast_net_ros.evaluation.agreement.gold import write_gold
 from ast_net_ros.evaluation.agreement.movement import check_places, face_movement, find_estimates
 from ast_net_ros.evaluation.agreement.page import write_page
-from ast_net_ros.evaluation.agreement.panels import Panel, read_panels
+from ast_net_ros.evaluation.agreement.panels import Panel, read_panels, safe_name
 from ast_net_ros.evaluation.metrics.summary import write_results
 from ast_net_ros.label_statistics import write_label_statistics
 
@@ -61,7 +61,7 @@ def run_agreement(
 
 
 def _movement(panel: Panel, estimates: Sequence[Path], alone: bool) -> tuple[Any, str]:
-    path = find_estimates(estimates, panel.info.recording, alone)
+    path = find_estimates(estimates, safe_name(panel.info.recording), alone)
     if path is None:
         return None, f"no estimates of '{panel.info.recording}' given"
     movement = face_movement(path, panel)
