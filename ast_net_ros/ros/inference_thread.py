@@ -60,7 +60,6 @@ class InferenceThread:
         clock_ns: Returns the ROS time in nanoseconds.
         logger: An rclpy logger.
         max_consecutive_failures: Returns after how many failed batches in a row the thread gives up; 0 for never.
-        on_give_up: Called once, as the last act of the thread.
         max_pixels: Returns the number of pixels above which an image is dropped.
 
     Attributes:
@@ -82,7 +81,6 @@ class InferenceThread:
         clock_ns: Callable[[], int],
         logger: Any,
         max_consecutive_failures: Callable[[], int],
-        on_give_up: Callable[[], None],
         max_pixels: Callable[[], int] = lambda: MAX_PIXELS,
     ):
         self.gave_up = ""
@@ -99,7 +97,6 @@ class InferenceThread:
         self._clock_ns = clock_ns
         self._logger = logger
         self._max_consecutive_failures = max_consecutive_failures
-        self._on_give_up = on_give_up
         self._max_pixels = max_pixels
         self._pending: set[Camera] = set()  # cameras whose image of the present batch is not accounted for yet
         self._resets: set[str] = set()  # topics to reset before the next batch
@@ -142,7 +139,6 @@ class InferenceThread:
                 if 0 < self._max_consecutive_failures() <= self.failures_in_row:
                     self.gave_up = f"gave up after {self.failures_in_row} failed batches in a row: {self.last_failure}"
                     self._images.close()
-                    self._on_give_up()
                     return
 
     def _apply_resets(self) -> None:

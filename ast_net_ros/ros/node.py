@@ -90,8 +90,6 @@ class AstNetNode(LenientNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", QUEUE_DEPTH)
         self.create_service(Trigger, "~/reset", self._on_reset)
         self.create_service(SetBool, "~/pause", self._on_pause)
-        # Transitions must run in the executor's thread, but the inference thread is the one that gives up.
-        self._give_up = self.create_guard_condition(self._on_give_up)
         # Steady clock: diagnostics must continue when simulated time stands still.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1.0, self._on_timer, clock=steady)
@@ -157,7 +155,6 @@ class AstNetNode(LenientNode):
             self._now_ns,
             self.get_logger(),
             max_consecutive_failures=lambda: self._values["max_consecutive_failures"],
-            on_give_up=self._give_up.trigger,
             max_pixels=lambda: self._values["max_image_pixels"],
         )
         result = super().on_activate(state)
@@ -222,10 +219,6 @@ class AstNetNode(LenientNode):
         if self._autostart_timer is not None:
             self.destroy_timer(self._autostart_timer)
             self._autostart_timer = None
-
-    def _on_give_up(self) -> None:
-        if self._inference is not None and self._inference.gave_up:  # unless a client has deactivated the node
-            self.trigger_deactivate()
 
     # Cameras, clean-up
 
@@ -325,7 +318,10 @@ class AstNetNode(LenientNode):
         self._outputs.publish(estimate, primary)
 
     def _on_timer(self) -> None:
-        """Check the cameras and publish the diagnostics, once a second."""
+        """Check inference and cameras and publish the diagnostics, once a second."""
+        # No guard condition triggers this, as EventsExecutor supports none.
+        if self._inference is not None and self._inference.gave_up:
+            self.trigger_deactivate()
         message = DiagnosticArray()
         message.header.stamp = self.get_clock().now().to_msg()
         outputs = self._outputs

@@ -55,7 +55,6 @@ def test_overload_drops_and_counts_images_evenly(count):
         time.time_ns,
         logger,
         max_consecutive_failures=lambda: 0,
-        on_give_up=lambda: None,
     )
     image, ends, sent = np.zeros((8, 8, 3), np.uint8), time.monotonic() + FEEDING, 0
     while time.monotonic() < ends:  # several times faster than the pipeline; one camera twice as fast as the others
