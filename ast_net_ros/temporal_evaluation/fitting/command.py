@@ -16,7 +16,7 @@ WEIGHTS, METRICS, SUMMARY = "ast_net.safetensors", "metrics.json", "summary.txt"
 _POSITIVE = click.FloatRange(0, min_open=True)
 _LABELS = (
     "Ratings: a file, a folder, a template such as 'ratings/{name}.csv', or topic:NAME.  [default: NAME.csv beside "
-    "each recording, or a label topic in it]"
+    "each recording, ratings/ beside it, or a label topic in it]"
 )
 _ROTATION = "Degrees by which images must be turned clockwise so that faces stand upright."
 _PERSON = "Whom a recording shows: recording (each another person), folder (its name), or a pattern on its name."
@@ -34,10 +34,10 @@ _PERSON = "Whom a recording shows: recording (each another person), folder (its 
 @click.option("--label-gap", "max_gap", type=_POSITIVE, default=1.0, help="Longest gap that is interpolated, seconds.")
 @click.option("--clock-offset", default=0.0, help="Seconds added to the ratings' times.")
 @click.option("--image-rotation", type=click.Choice(list(map(str, IMAGE_ROTATIONS))), default="0", help=_ROTATION)
-@click.option("--stages", default=",".join(STAGES), help="What is fitted, each if it helps.")
+@click.option("--stages", default=",".join(STAGES), metavar="NAMES", help="What is fitted, each if it helps.")
 @click.option("--folds", type=click.IntRange(2), default=10, help="Most groups of people that are held out in turn.")
 @cache_option
-@click.option("--seed", default=1)
+@click.option("--seed", default=1, help="Of the training of LSTM and CNN.")
 @training_device_option
 def fit_command(recordings: tuple[str, ...], output: Path, stages: str, **given: Any) -> None:
     """Fit the network to ratings of your own recordings, and keep what helps on people held out.

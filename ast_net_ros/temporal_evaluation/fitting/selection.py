@@ -7,7 +7,7 @@ holds people out of everything: of the delay of the ratings, and of all stages b
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,7 +129,7 @@ def fit_ratings(
     return FitOutcome(_calibrated(net, after), whole, tuple(outcomes), total, before, after)
 
 
-def _joined(parts) -> dict[str, HeldOut]:  # type: ignore[no-untyped-def]
+def _joined(parts: Iterable[Mapping[str, HeldOut]]) -> dict[str, HeldOut]:
     return {person: found for part in parts for person, found in part.items()}
 
 
