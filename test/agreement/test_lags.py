@@ -59,3 +59,11 @@ def test_the_lag_behind_the_face_is_found(study):
     unrelated = {name: generator.normal(size=(len(made.times), 8)) for name in movements}
     behind, origin = face_lags(panels, unrelated, positions)
     assert origin is None and set(behind.values()) == {None}
+
+
+def test_recordings_too_short_for_the_longest_lag_show_none_behind_the_face(study):
+    made = study(recordings=4, seconds=10)
+    made.write_all([0.6, 1.0])
+    panels = read_panels([made.folder]).panels
+    movements = {panel.name: made.truth(index) @ np.ones((2, 8)) for index, panel in enumerate(panels)}
+    assert face_lags(panels, movements, {"rater_0": 0.0, "rater_1": 0.4}) == ({}, None)

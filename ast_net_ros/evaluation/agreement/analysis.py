@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ast_net_ros.evaluation.agreement.face_lags import face_lags
+from ast_net_ros.evaluation.agreement.face_lags import SHORTEST, face_lags
 from ast_net_ros.evaluation.agreement.facts import label_statistics
 from ast_net_ros.evaluation.agreement.gold import gold_standard, rater_weights
-from ast_net_ros.evaluation.agreement.lags import MAX_LAG, relative_lags
+from ast_net_ros.evaluation.agreement.lags import MAX_LAG, Peak, relative_lags
 from ast_net_ros.evaluation.agreement.measures import (
     RATED_MEASURES,
     Sums,
@@ -106,7 +106,7 @@ def analyse(
                 "recordings": sum(rater in panel.raters for panel in panels),
                 "lag": {name: value for name, value in lags[rater].items() if name != "position"}
                 | {"removed": removed[rater]},
-                "lag_behind_face": _behind_face(behind_face.get(rater), bool(movements)),
+                "lag_behind_face": _behind_face(rater, behind_face, bool(movements)),
                 "weight": dict(zip(DIMENSIONS, weights[rater])),
                 **measures[rater],
                 "outlying": reasons[rater],
@@ -120,11 +120,16 @@ def analyse(
     return Agreement(content, aligned, golds, label_statistics(aligned, golds, known_lags))
 
 
-def _behind_face(peak: Any, given: bool) -> dict[str, Any]:
-    if peak is None:
-        reason = "the ratings do not follow the face's movement clearly" if given else "no estimates of the face given"
-        return {"seconds": None, "correlation": None, "reason": reason}
-    return {"seconds": peak.seconds, "correlation": peak.height, "reason": None}
+def _behind_face(rater: str, lags: Mapping[str, Peak | None], given: bool) -> dict[str, Any]:
+    peak = lags.get(rater)
+    if peak:
+        return {"seconds": peak.seconds, "correlation": peak.height, "reason": None}
+    reason = "no estimates of the face given"
+    if rater in lags:
+        reason = "the ratings do not follow the face's movement clearly"
+    elif given:
+        reason = f"no recording of at least {SHORTEST:.0f} s has estimates of the face"
+    return {"seconds": None, "correlation": None, "reason": reason}
 
 
 def _remarks(panel_set: PanelSet) -> list[str]:

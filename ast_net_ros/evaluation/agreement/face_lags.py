@@ -19,6 +19,8 @@ from ast_net_ros.evaluation.agreement.panels import STEP_SECONDS, Panel
 _EARLIEST = -1.0
 """Least lag behind the face that is looked for, in seconds: raters who know the recording can be early."""
 _LONGEST_SHIFT = 30.0  # s, at most half of a recording
+SHORTEST = 2 * MAX_LAG + 2.0
+"""Recordings shorter than this, in seconds, cannot be used."""
 _CLEAR = 5.5  # as in lags.py; unrelated curves reach 5.0, a smile in 20 s of real video 8.7
 _RIDGE = 1e-3
 
@@ -44,7 +46,7 @@ def face_lags(
     """Find each rater's lag behind the movement of the face.
 
     Args:
-        panels: The ratings; those shorter than twice the longest lag cannot be used.
+        panels: The ratings.
         movements: T x F emotions of a panel's face at the panel's times, by its name; NaN for none.
         positions: Lag of each rater on a common clock, as `relative_lags` finds it.
 
@@ -53,8 +55,7 @@ def face_lags(
         of `positions`, from all raters together.
     """
     speeds = {panel.name: rates_of_change(movements[panel.name]) for panel in panels if panel.name in movements}
-    least = round(MAX_LAG / STEP_SECONDS) + 1
-    usable = [panel for panel in panels if len(speeds.get(panel.name, ())) >= 2 * least]
+    usable = [panel for panel in panels if panel.name in speeds and 60 * panel.minutes >= SHORTEST]
     if not usable:
         return {}, None
     reach = min(round(_LONGEST_SHIFT / STEP_SECONDS), *(len(speeds[panel.name]) // 2 for panel in usable))
