@@ -32,6 +32,7 @@ CACHE = ".playback"
 _VERSION = 1
 _LONGEST_GAP = 60.0  # s between two images; more is a clock that was set rather than a pause
 _BOX_INTERVAL = 0.2  # s
+_MOST_FACES = 30
 _SHORTEST_VISIT = 1.0  # s; a face that is visible for less cannot be rated
 
 
@@ -176,4 +177,4 @@ def _note_faces(faces: dict[str, RatedFace], pipeline: AffectPipeline, image: np
 
 def _longest_first(faces: dict[str, RatedFace]) -> list[RatedFace]:
     ordered = sorted(faces.values(), key=lambda face: -face.visible_seconds)
-    return [face for face in ordered if face.visible_seconds >= _SHORTEST_VISIT] or ordered[:1]
+    return [face for face in ordered if face.visible_seconds >= _SHORTEST_VISIT][:_MOST_FACES] or ordered[:1]

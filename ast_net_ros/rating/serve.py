@@ -1,14 +1,13 @@
-"""Run one session: prepare the recording, serve the page, open the browser, wait for the rater."""
+"""Run one session: serve the page, open the browser, wait for the rater."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
-import tempfile
+import sys
 import webbrowser
 from collections.abc import Callable
-from html import escape
-from pathlib import Path
 
 from ast_net_ros.rating.server import RatingServer
 from ast_net_ros.rating.session import RatingSession
@@ -34,18 +33,14 @@ async def _serve(
     try:
         log(f"rate {session.playback.name} as {session.rater} in {server.url}")
         log("Ctrl-C ends the session; what was rated is saved already, and the same command goes on with it")
-        with tempfile.TemporaryDirectory(prefix="ast_net_rate-") as folder:
-            if open_browser:
-                await asyncio.to_thread(_open_in_browser, server.url, Path(folder))
-            await server.finished.wait()
-            await asyncio.sleep(0.2)  # the page gets its answer
+        if open_browser and _has_screen():
+            await asyncio.to_thread(webbrowser.open, server.opening_url)
+        await server.finished.wait()
+        await asyncio.sleep(0.2)  # the page gets its answer
     finally:
         await runner.cleanup()
 
 
-def _open_in_browser(url: str, folder: Path) -> None:
-    """Open a file that leads to the page: other users see the arguments of a browser, which must not have the token."""
-    page = folder / "rate.html"
-    page.touch(mode=0o600)
-    page.write_text(f'<!doctype html><meta http-equiv="refresh" content="0; url={escape(url)}">', encoding="utf-8")
-    webbrowser.open(page.as_uri())
+def _has_screen() -> bool:
+    """Whether a browser can show a page; without, one for the terminal would start in this one."""
+    return not sys.platform.startswith("linux") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -27,6 +27,7 @@ HOST = "127.0.0.1"
 _PAGE = Path(__file__).with_name("page")
 _LONGEST_MESSAGE = 2**20  # bytes
 _HEARTBEAT = 10.0  # s
+_CLOSING = 1.0  # s that a page which is replaced, and may be gone, has to say goodbye
 _NO_TOKEN = (
     "This address lacks the token of the running session. Open the address that `ast_net rate` printed, with all "
     "of its characters; it changes with every start.\n"
@@ -57,6 +58,7 @@ class RatingServer:
         self.finished = asyncio.Event()
         self._protocol = protocol
         self._token = token or secrets.token_urlsafe(24)
+        self._opening: str | None = secrets.token_urlsafe(24)
         self._port = 0
         self._rating: web.WebSocketResponse | None = None  # the page that rates
 
@@ -64,6 +66,11 @@ class RatingServer:
     def url(self) -> str:
         """The address of the page, once `start` has returned."""
         return f"http://{HOST}:{self._port}/{self._token}/"
+
+    @property
+    def opening_url(self) -> str:
+        """An address that leads to the page once: other users see the arguments with which a browser is started."""
+        return f"http://{HOST}:{self._port}/{self._opening}"
 
     async def start(self, port: int = 0) -> web.AppRunner:
         """Listen on a port of the loopback interface, 0 for any free one; `cleanup` of the result ends it.
@@ -97,6 +104,9 @@ class RatingServer:
         if request.host not in self._hosts():
             return web.Response(status=403, text=f"This server is {HOST}:{self._port} only.\n")
         token = request.path.split("/")[1]
+        if self._opening and request.path == f"/{self._opening}":
+            self._opening = None
+            return web.Response(status=303, headers={"Location": self.url})
         if not secrets.compare_digest(token.encode(), self._token.encode()):
             return web.Response(status=403, text=_NO_TOKEN)
         return await handler(request)
@@ -127,12 +137,12 @@ class RatingServer:
         """Talk to a page until it leaves or another one takes over."""
         if request.headers.get("Origin") not in [f"http://{host}" for host in self._hosts()]:
             return web.Response(status=403, text="Only the page of this server may connect.\n")
-        socket = web.WebSocketResponse(heartbeat=_HEARTBEAT, max_msg_size=_LONGEST_MESSAGE)
+        socket = web.WebSocketResponse(timeout=_CLOSING, heartbeat=_HEARTBEAT, max_msg_size=_LONGEST_MESSAGE)
         await socket.prepare(request)
-        if self._rating is not None:
-            await self._rating.close(code=4000, message=b"another tab")
-        self._rating = socket
+        before, self._rating = self._rating, socket
         await socket.send_str(json.dumps(self._state()))
+        if before is not None:
+            await before.close(code=4000, message=b"another tab")
         async for message in socket:
             if message.type is WSMsgType.TEXT and self._rating is socket:
                 await socket.send_str(json.dumps(self._answer(message.data)))
@@ -157,7 +167,7 @@ class RatingServer:
                     "boxes": face.boxes,
                     "file": str(self.session.path(face.face)),
                     "ratings": {
-                        dimension: [None if np.isnan(value) else round(value, 4) for value in column.tolist()]
+                        dimension: _shown(column)
                         for dimension, column in zip(DIMENSIONS, self.session.values(face.face).T)
                     },
                 }
@@ -172,12 +182,11 @@ class RatingServer:
             message = json.loads(text)
             number = message["number"]
             if message["type"] == "finish":
+                self.session.save()
                 self.finished.set()
-            else:
-                given = {
-                    dimension: message[dimension] for dimension in DIMENSIONS if message.get(dimension) is not None
-                }
-                self.session.add(message["face"], message["first"], given, message["device"])
+                return {"type": "finished", "number": number}
+            given = {name: message[name] for name in DIMENSIONS if message.get(name) is not None}
+            self.session.add(message["face"], message["first"], given, message["device"])
         except RatingError as error:
             return {"type": "refused", "number": number, "reason": str(error)}
         except OSError as error:
@@ -185,6 +194,13 @@ class RatingServer:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             return {"type": "refused", "number": number, "reason": f"not a message of this page: {error!r}"}
         return {"type": "saved", "number": number}
+
+
+def _shown(column: np.ndarray) -> list[float | None] | None:
+    """Return ratings by moment for JSON, None for no rating; None where there is no rating at all."""
+    if np.isnan(column).all():
+        return None
+    return [None if np.isnan(value) else round(value, 4) for value in column.tolist()]
 
 
 def _port_error(port: int, error: OSError) -> RatingError:

@@ -40,6 +40,7 @@ class _FaceRatings:
     info: RatingInfo
     values: np.ndarray  # N x 2, NaN for none
     rows: list[str] = field(default_factory=list)  # of the CSV, to the last rating
+    saved: bool = True
 
     def update_rows(self, first: int, end: int) -> None:
         """Format the moments from `first` to `end` again, and those between the last rating and them."""
@@ -91,8 +92,11 @@ class RatingSession:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let another process rate by this name."""
-        self._lock.close()
+        """Save what could not be saved before, and let another process rate by this name."""
+        try:
+            self.save()
+        finally:
+            self._lock.close()
 
     def values(self, face: str) -> np.ndarray:
         """Return N x 2 ratings of a face (valence, arousal), NaN for none; number k is at k / RATING_RATE seconds."""
@@ -113,7 +117,7 @@ class RatingSession:
 
         Raises:
             RatingError: They do not fit the recording; none is taken over.
-            OSError: They cannot be saved. They are kept, and saved with the next.
+            OSError: They cannot be saved. They are kept, and saved with the next or at the end.
         """
         values = self._checked(face, first, given, device)
         rated = self._faces[face]
@@ -125,7 +129,15 @@ class RatingSession:
         rated.info = replace(
             rated.info, protocol=_joined(rated.info.protocol, protocol), device=_joined(rated.info.device, device)
         )
-        write_ratings(rated.path, rated.info, rated.rows)
+        rated.saved = False
+        self.save()
+
+    def save(self) -> None:
+        """Write the files of all faces that have unsaved ratings. OSError: they cannot be written."""
+        for rated in self._faces.values():
+            if not rated.saved:
+                write_ratings(rated.path, rated.info, rated.rows)
+                rated.saved = True
 
     def _checked(self, face: str, first: int, given: dict[str, list[float]], device: str) -> np.ndarray:
         """Return M x 2 values, NaN for what is not given."""

@@ -122,13 +122,45 @@ def test_ratings_are_saved_before_they_are_acknowledged(serving: Callable, tmp_p
     async def talk(server: RatingServer, client: aiohttp.ClientSession) -> None:
         page, state = await connected(server, client)
         assert (state["recording"], state["rater"], state["rate"], state["moments"]) == ("walk", "anna", 25, 175)
-        assert state["faces"][0]["ratings"]["valence"] == [None] * 175
+        assert state["faces"][0]["ratings"] == {"valence": None, "arousal": None}
         await page.send_json(BATCH)
         assert await page.receive_json() == {"type": "saved", "number": 1}
         assert len(read_ratings(tmp_path / "walk.anna.face_1.csv").times) == 5
         await page.send_json(BATCH)  # once more, as after a lost connection
         assert (await page.receive_json())["type"] == "saved"
         assert len(read_ratings(tmp_path / "walk.anna.face_1.csv").times) == 5
+        _, state = await connected(server, client)
+        assert state["faces"][0]["ratings"] == {"valence": [0.5] * 5 + [None] * 170, "arousal": None}
+
+    serving(talk)
+
+
+def test_the_address_for_the_browser_leads_to_the_page_once(serving: Callable) -> None:
+    async def talk(server: RatingServer, client: aiohttp.ClientSession) -> None:
+        opening = server.opening_url
+        assert server.url.split("/")[3] not in opening
+        async with client.get(opening) as answer:
+            assert str(answer.url) == server.url and answer.status == 200
+        for again in (opening, server.opening_url, f"{server.url.rsplit('/', 2)[0]}/None"):
+            async with client.get(again) as answer:
+                assert answer.status == 403
+
+    serving(talk)
+
+
+def test_a_session_ends_when_everything_is_saved(serving: Callable, tmp_path: Path) -> None:
+    async def talk(server: RatingServer, client: aiohttp.ClientSession) -> None:
+        page, _ = await connected(server, client)
+        obstacle = tmp_path / "walk.anna.face_1.csv"
+        obstacle.mkdir()
+        for message in (BATCH, {"type": "finish", "number": 2}):
+            await page.send_json(message)
+            assert (await page.receive_json())["type"] == "unsaved"
+        assert not server.finished.is_set()
+        obstacle.rmdir()
+        await page.send_json({"type": "finish", "number": 3})
+        assert await page.receive_json() == {"type": "finished", "number": 3}
+        assert server.finished.is_set() and len(read_ratings(obstacle).times) == 5
 
     serving(talk)
 

@@ -9,7 +9,7 @@ export class Connection {
   #number = 0;
   #over = false;
 
-  // listener: {state(message), saved(), unsaved(reason), refused(reason), lost(), replaced()}
+  // listener: {state, saved, unsaved, refused, finished: called with the message; lost, replaced}
   constructor(listener) {
     this.listener = listener;
     this.#open();
@@ -27,11 +27,6 @@ export class Connection {
     const numbered = { number: ++this.#number, ...message };
     this.#pending.set(numbered.number, numbered);
     if (this.open) this.#socket.send(JSON.stringify(numbered));
-  }
-
-  // The server ends after its last answer, or another tab has taken over.
-  finishing() {
-    this.#over = true;
   }
 
   #open() {
@@ -56,13 +51,8 @@ export class Connection {
       for (const waiting of this.#pending.values()) this.#socket.send(JSON.stringify(waiting));
       return;
     }
-    if (message.type === "unsaved") { // such as a full disk: the server has it and saves it with the next
-      this.#pending.delete(message.number);
-      this.listener.unsaved(message.reason);
-      return;
-    }
-    this.#pending.delete(message.number);
-    if (message.type === "saved") this.listener.saved(this.unsaved);
-    else this.listener.refused(message.reason);
+    this.#pending.delete(message.number); // also where it is unsaved, as on a full disk: the server keeps and saves it
+    if (message.type === "finished") this.#over = true;
+    this.listener[message.type](message);
   }
 }

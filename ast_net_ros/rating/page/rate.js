@@ -28,9 +28,10 @@ let began = performance.now(); // of rating without a long pause
 const devices = new Devices($("pad"), [() => toggle(), () => back()]);
 const connection = new Connection({
   state: (message) => (session ? resume(message) : start(message)),
-  saved: (left) => left || status("Saved"),
-  unsaved: (reason) => (pause(), problem(`Not saved: ${reason}. Make room; the ratings are kept and saved with the next.`)),
-  refused: (reason) => (pause(), problem(`Refused: ${reason}`)),
+  saved: () => connection.unsaved || (status("Saved"), problem("")),
+  unsaved: ({ reason }) => (pause(), status("Not saved", true), problem(`Not saved: ${reason}. Make room; the ratings are kept and saved with the next.`)),
+  refused: ({ reason }) => (pause(), problem(`Refused: ${reason}`)),
+  finished: () => (status("Finished"), problem(""), show("done")),
   lost: () => {
     pause();
     status("Not connected", true);
@@ -48,6 +49,9 @@ const setup = new Setup((chosen) => {
 
 function start(message) {
   session = message;
+  for (const { ratings } of session.faces) {
+    for (const name of ["valence", "arousal"]) ratings[name] ??= new Array(session.moments).fill(null);
+  }
   document.title = `Rate ${session.recording}`;
   $("recording").textContent = session.recording;
   $("who").textContent = `rated by ${session.rater}`;
@@ -183,7 +187,7 @@ function takeUp(time) {
 }
 
 function back() {
-  if (player) seek(player.time - BACK);
+  if (document.body.dataset.screen === "rating") seek(player.time - BACK);
 }
 
 function nextUnrated() {
@@ -206,14 +210,11 @@ function leave() {
 function finish() {
   pause();
   connection.send({ type: "finish" });
-  status("Finished");
   $("files").replaceChildren(...session.faces.filter((one) => share(one.ratings, ["valence"]) || share(one.ratings, ["arousal"])).map((one) => {
     const item = document.createElement("li");
     item.textContent = one.file;
     return item;
   }));
-  connection.finishing();
-  show("done");
 }
 
 function ended() {
