@@ -193,12 +193,15 @@ def test_on_a_phone_the_page_fits_and_is_rated_by_touch(recording: Path, rate: C
         assert page.browser.run("return document.documentElement.scrollWidth") <= width
     page.begin()
     page.move("0.25", "0.75", "touch")
-    page.click("play")
-    page.play_until(1.0)
-    page.click("play")
+    page.browser.run("document.getElementById('count').value = 0")
+    for seconds in (0.3, 0.7, 1.0, 1.3):
+        page.click("play")
+        page.play_until(seconds)
+        page.click("play")
     page.saved()
     found = ratings(recording, "anna")
     assert found.info.device == "touch" and np.allclose(found.values, [0.25, 0.75], atol=0.001)
+    assert found.remarks == () and len(found.times) > 1.2 * 25, "pauses leave no gap"
 
 
 GAMEPAD = """

@@ -152,8 +152,8 @@ function count(left) {
 function pause(text = "Paused") {
   clearTimeout(countdown);
   if (mode === "idle") return;
-  if (mode === "rating") recorder.step(player.time, devices.value, devices.device);
   player.pause();
+  if (mode === "rating") recorder.step(player.time, devices.value, devices.device); // to where the next take begins
   enter("idle");
   send();
   const resting = performance.now() - began > REST_MS;
@@ -285,7 +285,7 @@ for (const [id, act] of Object.entries(ACTIONS)) {
   });
 }
 $("begin").addEventListener("click", () => begin(false));
-$("practise").addEventListener("click", () => session && begin(true));
+$("practise").addEventListener("click", () => begin(true));
 $("timeline").addEventListener("pointerdown", (event) => {
   const box = $("timeline").getBoundingClientRect();
   seek(((event.clientX - box.left - 4) / (box.width - 8)) * player.duration);

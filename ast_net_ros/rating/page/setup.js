@@ -55,7 +55,7 @@ export class Setup {
     const [first] = session.faces;
     const open = ["valence", "arousal"].find((name) => share(first.ratings, [name]) < 1);
     this.#update(first, session.protocol || open || "valence");
-    $("begin").disabled = false;
+    for (const button of document.querySelectorAll(".actions button")) button.disabled = false;
     $("begin").focus({ preventScroll: true });
   }
 
