@@ -30,6 +30,7 @@ CACHE = ".playback"
 """Folder of the cache, beside the ratings."""
 
 _VERSION = 1
+_STORED = {"version", "first_stamp_ns", "duration", "problems", "faces_looked_for", "faces"}
 _LONGEST_GAP = 60.0  # s between two images; more is a clock that was set rather than a pause
 _BOX_INTERVAL = 0.2  # s
 _MOST_FACES = 30
@@ -112,11 +113,12 @@ def prepare_playback(
 def _cached(about: Path, find_faces: bool) -> dict[str, Any] | None:
     """Return what an earlier conversion found; None if there was none, or it did not look for faces that are needed."""
     try:
-        stored: dict[str, Any] = json.loads(about.read_text(encoding="utf-8"))
+        stored = json.loads(about.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    usable = stored.get("version") == _VERSION and (stored["faces_looked_for"] or not find_faces)
-    return stored if usable else None
+    if not isinstance(stored, dict) or not stored.keys() >= _STORED or stored["version"] != _VERSION:
+        return None
+    return stored if stored["faces_looked_for"] or not find_faces else None
 
 
 def _convert(recording: Recording, video: Path, rotation: int, find_faces: bool, show_progress: bool) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import json
 import secrets
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,9 @@ class RatingServer:
         before, self._rating = self._rating, socket
         await socket.send_str(json.dumps(self._state()))
         if before is not None:
-            await before.close(code=4000, message=b"another tab")
+            with suppress(ConnectionError):
+                await before.send_str(json.dumps({"type": "replaced"}))
+            await before.close()
         async for message in socket:
             if message.type is WSMsgType.TEXT and self._rating is socket:
                 await socket.send_str(json.dumps(self._answer(message.data)))

@@ -97,9 +97,11 @@ def test_a_recording_is_converted_once(tmp_path: Path, clip: Path) -> None:
     copy.write_bytes(clip.read_bytes())
     again = prepare_playback(copy, cache, find_faces=False, show_progress=False)
     assert again.video == first.video and again.video.stat().st_mtime_ns == written
-    next(cache.glob("*.json")).write_text("{damaged")
-    prepare_playback(clip, cache, find_faces=False, show_progress=False)
-    assert first.video.stat().st_mtime_ns > written
+    for damaged in ("{damaged", "[]", '{"version": 1}'):
+        next(cache.glob("*.json")).write_text(damaged)
+        prepare_playback(clip, cache, find_faces=False, show_progress=False)
+        assert first.video.stat().st_mtime_ns > written
+        written = first.video.stat().st_mtime_ns
     assert sorted(path.suffix for path in cache.iterdir()) == [".json", ".webm"]
 
 

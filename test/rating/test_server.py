@@ -204,7 +204,8 @@ def test_the_last_page_rates_and_the_earlier_one_is_told(serving: Callable) -> N
     async def talk(server: RatingServer, client: aiohttp.ClientSession) -> None:
         first, _ = await connected(server, client)
         second, _ = await connected(server, client)
-        assert (await first.receive()).type is aiohttp.WSMsgType.CLOSE and first.close_code == 4000
+        assert await first.receive_json() == {"type": "replaced"}
+        assert (await first.receive()).type is aiohttp.WSMsgType.CLOSE
         await second.send_json(BATCH)
         assert (await second.receive_json())["type"] == "saved"
 

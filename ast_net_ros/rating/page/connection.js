@@ -1,7 +1,6 @@
 // Sends ratings to the server and keeps them until it has saved them.
 
 const RETRY_MS = 1000;
-const ANOTHER_TAB = 4000;
 
 export class Connection {
   #socket = null;
@@ -9,7 +8,7 @@ export class Connection {
   #number = 0;
   #over = false;
 
-  // listener: {state, saved, unsaved, refused, finished: called with the message; lost, replaced}
+  // listener: {state, saved, unsaved, refused, finished, replaced: called with the message; lost}
   constructor(listener) {
     this.listener = listener;
     this.#open();
@@ -34,14 +33,10 @@ export class Connection {
     address.protocol = "ws:";
     this.#socket = new WebSocket(address);
     this.#socket.onmessage = (event) => this.#receive(JSON.parse(event.data));
-    this.#socket.onclose = (event) => {
-      if (event.code === ANOTHER_TAB) {
-        this.#over = true;
-        this.listener.replaced();
-      } else if (!this.#over) {
-        this.listener.lost();
-        setTimeout(() => this.#open(), RETRY_MS);
-      }
+    this.#socket.onclose = () => {
+      if (this.#over) return;
+      this.listener.lost();
+      setTimeout(() => this.#open(), RETRY_MS);
     };
   }
 
@@ -52,7 +47,7 @@ export class Connection {
       return;
     }
     this.#pending.delete(message.number); // also where it is unsaved, as on a full disk: the server keeps and saves it
-    if (message.type === "finished") this.#over = true;
+    this.#over ||= message.type === "finished" || message.type === "replaced"; // by another tab
     this.listener[message.type](message);
   }
 }
