@@ -29,7 +29,7 @@ ROSDEP_KEYS = {
 ROS_PACKAGES = {
     *("ament_cmake", "ament_cmake_pytest", "ament_index_python", "builtin_interfaces", "cv_bridge", "diagnostic_msgs"),
     *("launch", "launch_ros", "lifecycle_msgs", "py_trees", "rcl_interfaces", "rclpy", "rosidl_default_generators"),
-    *("rosidl_default_runtime", "sensor_msgs", "std_msgs", "std_srvs"),
+    *("geometry_msgs", "rosidl_default_runtime", "sensor_msgs", "std_msgs", "std_srvs", "tf2_msgs"),
 }
 
 
