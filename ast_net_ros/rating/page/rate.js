@@ -10,6 +10,7 @@ import { Setup, clock, dimensionsOf, firstUnrated, share } from "./setup.js";
 
 const BACK = 5; // s
 const SEND_MS = 500;
+const TIMELINE_MS = 100; // of an hour, it has 180 000 ratings to look at
 const REST_MS = 25 * 60_000;
 const FORMAT = 'video/webm; codecs="vp8"';
 
@@ -252,12 +253,13 @@ function frame(now) {
     if (mode === "rating") recorder.step(player.time, devices.value, devices.device);
     if (mode === "watching") takeUp(player.time);
     if ((mode === "rating" || mode === "watching") && player.ended) ended();
-    draw();
+    draw(now);
   }
   requestAnimationFrame(frame);
 }
 
-function draw() {
+let timelineDrawn = 0;
+function draw(now) {
   const time = player.time;
   const [left, top] = devices.place;
   $("dot").style.left = `${left}%`;
@@ -266,7 +268,10 @@ function draw() {
   $("arousal").firstElementChild.style.top = `${50 - 50 * devices.value.arousal}%`;
   player.draw();
   drawTrace($("trace"), recorder.ratings, recorder.dimensions, time, recorder.rate);
-  drawTimeline($("timeline").firstElementChild, recorder.ratings, recorder.moments, time, recorder.rate);
+  if (now - timelineDrawn > TIMELINE_MS) {
+    timelineDrawn = now;
+    drawTimeline($("timeline").firstElementChild, recorder.ratings, recorder.moments, time, recorder.rate);
+  }
   setup.drawBoxes($("boxes"), video, practising ? [] : [face], time, face);
   const text = `${clock(time)} / ${clock(player.duration)}`;
   if ($("time").textContent !== text) {
