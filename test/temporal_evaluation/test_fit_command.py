@@ -260,6 +260,12 @@ def test_a_rule_that_names_nobody_is_refused(tmp_path, rule, reason):
         person_of(tmp_path / "anna_2.mp4", "anna_2", rule)
 
 
+def test_a_folder_without_ratings_is_an_error(study, tmp_path):
+    with pytest.raises(DataError, match="no recording can be used"):
+        (tmp_path / "anna.txt").touch()
+        fit(study, tmp_path, tmp_path / "out")
+
+
 def test_unknown_stages_are_refused(study, tmp_path):
     (tmp_path / "anna.csv").touch()
     assert "expected some of map,lstm,cnn" in fit(study, tmp_path, tmp_path / "out", "--stages", "map,gan")

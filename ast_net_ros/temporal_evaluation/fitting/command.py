@@ -70,6 +70,8 @@ def fit_command(recordings: tuple[str, ...], output: Path, stages: str, **given:
     cache, rotation = given["cache"] or output / "features", int(given["image_rotation"])
     reading = ReadingOptions(cache, labels, given["topic"], given["person"], rotation)
     rated, left_out = open_rated_recordings(paths, net, reading, click.echo)
+    if not rated:
+        raise DataError("no recording can be used; the reasons are listed above")
     outcome = fit_ratings(
         [one.face for one in rated],
         net,

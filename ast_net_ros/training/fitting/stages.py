@@ -6,7 +6,8 @@ Every stage starts from the network of the stage before it, returns a copy and t
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -79,10 +80,22 @@ def fit_lstm(
     """Train the LSTM on with the losses of stage 2, on features that are there already."""
     sampler = recorded_clip_sampler(clips_of(faces, net.config.step_seconds, delay))
     trained = copy.deepcopy(net)
-    trained.temporal = train_siamese(
-        lambda _: copy.deepcopy(net.temporal), sampler, net.config, training, engine=engine
-    )
+    with _one_thread():
+        trained.temporal = train_siamese(
+            lambda _: copy.deepcopy(net.temporal), sampler, net.config, training, engine=engine
+        )
     return trained.eval()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Limit torch to one thread: the LSTM is so small that more of them mostly wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def fit_cnn(
