@@ -44,6 +44,8 @@ def playback(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Playback:
 class Rating:
     """A process `ast_net rate` and the address of its page."""
 
+    output: Path
+
     def __init__(self, recording: Path, rater: str, *options: str):
         command = [sys.executable, "-c", "from ast_net_ros.cli import main; main()", "rate", str(recording)]
         command += ["--rater", rater, "--no-browser", *(options or ["--no-faces"])]
@@ -91,6 +93,16 @@ MOVING = """
     };
     cancelAnimationFrame(window.moving);
     step();"""
+
+
+@pytest.fixture(scope="session")
+def waiting(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rating]:
+    """A session in which nothing is rated, for all tests; its ratings would be in the folder `output`."""
+    output = tmp_path_factory.mktemp("waiting")
+    rating = Rating(clip, "nobody", "--no-faces", "--output", str(output))
+    rating.output = output
+    yield rating
+    rating.end()
 
 
 class RaterPage:

@@ -231,8 +231,8 @@ def test_a_chosen_face_is_rated_with_a_gamepad(recording: Path, rate: Callable, 
     assert found.info.face_box == (0.5, 0.2, 0.2, 0.4)
 
 
-def test_practice_is_scored_and_not_saved(recording: Path, rate: Callable, open_page: Callable) -> None:
-    page = open_page(rate(recording, "anna").url)
+def test_practice_is_scored_and_not_saved(waiting: Any, open_page: Callable) -> None:
+    page = open_page(waiting.url)
     late = """return import(location.href + "practice.js").then(({CURVES, followed}) => {
         const ratings = Array.from({length: 751}, (_, moment) => CURVES.arousal(moment / 25 - 0.6) + 0.1);
         return [followed(ratings, "arousal", 25), followed(ratings.fill(0), "arousal", 25)]})"""
@@ -242,16 +242,15 @@ def test_practice_is_scored_and_not_saved(recording: Path, rate: Callable, open_
     page.press(" ")
     page.until("return document.getElementById('time').textContent.startsWith('0:01')")
     page.press("Escape")
-    assert list((recording.parent / "ratings").glob("*.csv")) == []
+    assert list(waiting.output.glob("*.csv")) == []
     assert text_of(page, "begin") == "Start"
 
 
-def test_a_browser_without_the_codec_is_told(recording: Path, rate: Callable, browser: Any) -> None:
-    url = rate(recording, "anna").url
+def test_a_browser_without_the_codec_is_told(waiting: Any, browser: Any) -> None:
     code = "HTMLMediaElement.prototype.canPlayType = () => ''"
     added = browser.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": code})
     try:
-        browser.open(url)
+        browser.open(waiting.url)
         for _ in range(100):
             if text := browser.run("return document.getElementById('problem').textContent"):
                 break
@@ -262,7 +261,7 @@ def test_a_browser_without_the_codec_is_told(recording: Path, rate: Callable, br
         browser.open("about:blank")
 
 
-def test_the_address_without_its_token_says_so(recording: Path, rate: Callable, browser: Any) -> None:
-    browser.open(rate(recording, "anna").url.rsplit("/", 2)[0] + "/")
+def test_the_address_without_its_token_says_so(waiting: Any, browser: Any) -> None:
+    browser.open(waiting.url.rsplit("/", 2)[0] + "/")
     assert "lacks the token" in browser.run("return document.body.innerText")
     browser.open("about:blank")
