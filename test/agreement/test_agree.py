@@ -255,3 +255,16 @@ def test_a_recordings_name_cannot_lead_out_of_the_output(study, tmp_path):
         ".._.._outside.json",
     }
     assert not list(tmp_path.glob("outside*"))
+
+
+def test_the_mean_of_recordings_stands_for_faces_rated_by_different_people(study, tmp_path):
+    made = study(recordings=4, seconds=20)
+    for recording in range(4):
+        for rater in (f"rater_{recording}", f"rater_{recording + 1}", f"rater_{recording + 2}"):
+            made.write(rater, recording, made.rated(recording, 0.1 * int(rater[-1])))
+    run = CliRunner().invoke(ast_net, ["agree", str(made.folder), "-o", str(tmp_path / "out")])
+    content = json.loads((tmp_path / "out" / "agreement.json").read_text())
+    value = content["summary"]["aligned"]["valence"]["mean_of_recordings"]["icc_3_k"]["value"]
+    assert f"ICC(3,k) {value:.3f}" in run.output and content["summary"]["raters"] == 6
+    lags = [content["raters"][f"rater_{number}"]["lag"]["seconds"] for number in range(6)]
+    assert lags == pytest.approx([-0.3, -0.2, -0.1, 0.1, 0.2, 0.3], abs=0.05)

@@ -169,6 +169,12 @@ def _summary(panels: Sequence[Panel], level: float) -> dict[str, Any]:
     }
 
 
+def headline(summary: Mapping[str, Any]) -> str:
+    """Return which kind of summary stands for all faces: `concatenated` only if the same people rated most of them."""
+    joined = summary["aligned"][DIMENSIONS[0]]["concatenated"]["recordings"]
+    return "concatenated" if 2 * joined > summary["faces"] else "mean_of_recordings"
+
+
 def _mean_of_recordings(panels: Sequence[Panel], dimension: int, level: float) -> dict[str, Any]:
     found = [agreement_measures(Sums.of(panel.complete(dimension))) for panel in panels]
     mean: dict[str, Any] = {}

@@ -8,6 +8,7 @@ import click
 
 _PATH = click.Path(path_type=Path)
 _OUTPUT = "Folder for agreement.json, agreement.html, label_statistics.json and gold/."
+_MOST_LAGS = 12
 
 
 @click.command("agree", context_settings={"show_default": True})
@@ -48,17 +49,21 @@ def agree(
 
 def _echo(content: dict, output: Path) -> None:
     """Print a summary, then who is outlying and what was left out, then where the results are."""
+    from ast_net_ros.evaluation.agreement.analysis import headline
+
     summary = content["summary"]
     click.echo(f"{summary['raters']} raters, {summary['faces']} faces, {summary['minutes']:.1f} minutes")
     for dimension, found in summary["aligned"].items():
-        joined = found["concatenated"]
-        shown = (
-            f"{label} {_number(joined[name]['value'])}{_interval(joined[name]['interval'])}"
+        kind = found[headline(summary)]
+        measures = (
+            f"{label} {_number(kind[name]['value'])}{_interval(kind[name]['interval'])}"
             for name, label in (("ccc_mean", "CCC of pairs"), ("icc_3_1", "ICC(3,1)"), ("icc_3_k", "ICC(3,k)"))
         )
-        click.echo(f"{dimension}: {', '.join(shown)}")
+        click.echo(f"{dimension}: {', '.join(measures)}")
     lags = {rater: about["lag"]["seconds"] for rater, about in content["raters"].items()}
-    click.echo("lag: " + ", ".join(f"{rater} {'unknown' if s is None else f'{s:+.2f} s'}" for rater, s in lags.items()))
+    shown = [f"{rater} {'unknown' if lag is None else f'{lag:+.2f} s'}" for rater, lag in lags.items()]
+    more = f" and {len(shown) - _MOST_LAGS} more" if len(shown) > _MOST_LAGS else ""
+    click.echo(f"lag: {', '.join(shown[:_MOST_LAGS])}{more}")
     for rater, about in content["raters"].items():
         if about["outlying"]:
             click.echo(f"far from the others: {rater}: {'; '.join(about['outlying'])}")

@@ -35,11 +35,12 @@ class Peak(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _Correlations:
-    """Correlations of pairs of raters over lags, a row for each panel and pair, sorted by pair."""
+    """Correlations over L lags of the Q pairs of raters that rated a face together, one of each panel and summed."""
 
+    raters: int  # of all pairs together
     pairs: np.ndarray  # Q x 2: indices of the raters; the second one lags by the lag
-    starts: np.ndarray  # Q: first row of each pair
     panel: np.ndarray  # P: index of the panel
+    pair: np.ndarray  # P: index of the pair
     seconds: np.ndarray  # P: length of the panel
     rows: np.ndarray  # P x L: correlations times the seconds
 
@@ -53,19 +54,16 @@ def relative_lags(panels: Sequence[Panel], level: float = 0.95) -> dict[str, dic
         clock, to align raters by, their median where unknown; reason: why there is no lag.
     """
     raters = sorted({rater for panel in panels for rater in panel.raters})
-    correlations = _correlate(panels, raters)
-    positions, heights = _solve(correlations, len(raters), np.ones(len(panels)))
+    positions, heights, without = _positions(_correlate(panels, raters), len(panels))
     behind = _behind_others(positions)
+    behind_without = np.array([_behind_others(some) for some in without])
     unknown = float(np.nanmedian(positions)) if np.isfinite(positions).any() else 0.0
-    without = np.array(
-        [_behind_others(_solve(correlations, len(raters), weights)[0]) for weights in 1 - np.eye(len(panels))]
-    )
     return {
         rater: {
             "seconds": _number(behind[index]),
             "correlation": _number(heights[index]),
             "interval": jackknife_interval(
-                behind[index], without[[rater in panel.raters for panel in panels], index], level, "plain"
+                behind[index], behind_without[[rater in panel.raters for panel in panels], index], level, "plain"
             ),
             "position": float(positions[index]) if np.isfinite(positions[index]) else unknown,
             "reason": None if np.isfinite(behind[index]) else "its curve does not move clearly with any other",
@@ -93,12 +91,53 @@ def _correlate(panels: Sequence[Panel], raters: Sequence[str]) -> _Correlations:
                 pairs.append((number[panel.raters[a]], number[panel.raters[a + 1 + offset]]))
                 seconds.append(length)
                 rows.append(row / 2 * length)
-    found, place = np.unique(np.array(pairs, int).reshape(-1, 2), axis=0, return_inverse=True)
-    place = place.reshape(-1)
-    order = np.argsort(place, kind="stable")
-    starts = np.searchsorted(place[order], np.arange(len(found)))
-    table = np.array(rows).reshape(-1, 2 * reach + 1)[order]
-    return _Correlations(found, starts, np.array(panel_of, int)[order], np.array(seconds)[order], table)
+    found, pair = np.unique(np.array(pairs, int).reshape(-1, 2), axis=0, return_inverse=True)
+    table = np.array(rows).reshape(-1, 2 * reach + 1)
+    return _Correlations(len(raters), found, np.array(panel_of, int), pair.reshape(-1), np.array(seconds), table)
+
+
+def _positions(correlations: _Correlations, panels: int) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Return the raters' positions, the mean heights of their peaks, and the positions without each panel."""
+    c = correlations
+    summed, seconds = np.zeros((len(c.pairs), c.rows.shape[1])), np.zeros(len(c.pairs))
+    np.add.at(summed, c.pair, c.rows)
+    np.add.at(seconds, c.pair, c.seconds)
+    lags, heights = clear_peaks(summed / seconds[:, None], -MAX_LAG)
+    without = []
+    for panel in range(panels):
+        of_panel = np.flatnonzero(c.panel == panel)  # a pair is in a panel once, so only these pairs change
+        changed, rest = c.pair[of_panel], seconds.copy()
+        rest[changed] -= c.seconds[of_panel]
+        rows = (summed[changed] - c.rows[of_panel]) / np.maximum(rest[changed], STEP_SECONDS)[:, None]
+        new_lags, new_heights = lags.copy(), heights.copy()
+        new_lags[changed], new_heights[changed] = clear_peaks(rows, -MAX_LAG)
+        new_lags[changed[rest[changed] < STEP_SECONDS]] = np.nan
+        without.append(_solve(c, new_lags, new_heights, rest))
+    mean = np.full(c.raters, np.nan)
+    for rater in np.unique(c.pairs[np.isfinite(lags)]):
+        mean[rater] = heights[(c.pairs == rater).any(axis=1) & np.isfinite(lags)].mean()
+    return _solve(c, lags, heights, seconds), mean, without
+
+
+def _solve(correlations: _Correlations, lags: np.ndarray, heights: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+    """Find the raters' positions whose differences fit the pairs' lags (Q, NaN for none) best by least squares.
+
+    Pairs weigh by the square of their correlation and by how long both rated. NaN where a rater has no pair.
+    """
+    known = np.isfinite(lags)
+    (a, b), weight = correlations.pairs[known].T, np.square(heights[known]) * seconds[known]
+    normal, right = np.zeros((correlations.raters, correlations.raters)), np.zeros(correlations.raters)
+    for first, second, sign in ((a, a, 1), (b, b, 1), (a, b, -1), (b, a, -1)):
+        np.add.at(normal, (first, second), sign * weight)
+    np.add.at(right, b, weight * lags[known])
+    np.add.at(right, a, -weight * lags[known])
+    positions = np.full(correlations.raters, np.nan)
+    used = np.union1d(a, b)
+    if len(used):
+        # Lags leave one position open, in each group of raters who share no recording with the others: it is the mean.
+        ridge = 1e-9 * np.trace(normal) / len(used) * np.eye(len(used))
+        positions[used] = np.linalg.solve(normal[np.ix_(used, used)] + ridge, right[used])
+    return positions
 
 
 def rates_of_change(curve: np.ndarray) -> np.ndarray:
@@ -131,55 +170,37 @@ def _around_zero(products: np.ndarray, reach: int) -> np.ndarray:
     return np.concatenate([circular[..., -reach:], circular[..., : reach + 1]], axis=-1)
 
 
-def _solve(correlations: _Correlations, raters: int, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Solve the pairs' lags for the raters' positions, with a weight for each panel; NaN where there is no evidence."""
-    positions, heights = np.full(raters, np.nan), np.full(raters, np.nan)
-    if not len(correlations.rows):
-        return positions, heights
-    of_row = weights[correlations.panel]
-    summed = np.add.reduceat(correlations.rows * of_row[:, None], correlations.starts, axis=0)
-    seconds = np.add.reduceat(correlations.seconds * of_row, correlations.starts)
-    used, lags, strengths = [], [], []
-    for pair, row, total in zip(correlations.pairs, summed, seconds):
-        if total <= 0:
-            continue
-        peak = clear_peak(row / total, -MAX_LAG)
-        if peak:
-            used.append(pair)
-            lags.append(peak.seconds)
-            strengths.append((peak.height, total))
-    if not used:
-        return positions, heights
-    chosen, strength = np.array(used), np.array(strengths)
-    weight = np.sqrt(strength[:, 0] ** 2 * strength[:, 1])
-    system = np.zeros((len(chosen), raters))
-    rows = np.arange(len(chosen))
-    system[rows, chosen[:, 0]], system[rows, chosen[:, 1]] = -weight, weight
-    solution = np.linalg.lstsq(system, weight * np.array(lags), rcond=None)[0]
-    for rater in np.unique(chosen):
-        positions[rater] = solution[rater]
-        heights[rater] = strength[(chosen == rater).any(axis=1), 0].mean()
-    return positions, heights
+def clear_peaks(
+    rows: np.ndarray, first: float, clear: float = _CLEAR, lowest: float = -np.inf
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the peaks of Q rows of correlations at L lags from `first` on, a step apart, between steps by a parabola.
 
-
-def clear_peak(row: np.ndarray, first: float, clear: float = _CLEAR, lowest: float = -np.inf) -> Peak | None:
-    """Find the peak of L correlations at lags from `first` on, a step apart, between steps by a parabola.
-
-    The peak is sought from the lag `lowest` to MAX_LAG. None where it does not stand out by `clear` standard deviations
-    from the correlations at all other lags, or where they still rise at the limit.
+    Peaks are sought from the lag `lowest` to MAX_LAG. Returns Q lags in seconds and Q heights; NaN where none stands
+    out by `clear` standard deviations from the correlations at all other lags, or where they still rise at the limit.
     """
-    lags = first + np.arange(len(row)) * STEP_SECONDS
-    index = int(np.argmax(np.where((lags >= lowest) & (lags <= MAX_LAG), row, -np.inf)))
-    away = np.abs(np.arange(len(row)) - index) > _PEAK_SECONDS / STEP_SECONDS
-    fisher = np.arctanh(np.clip(row, -1 + 1e-9, 1 - 1e-9))
-    if not 0 < index < len(row) - 1 or row[index] < row[index - 1 : index + 2].max():
-        return None
-    if fisher[index] <= fisher[away].mean() + clear * fisher[away].std():
-        return None
-    before, at, after = row[index - 1 : index + 2]
-    bend = before - 2 * at + after
-    offset = (before - after) / (2 * bend) if bend < 0 else 0.0
-    return Peak(first + (index + offset) * STEP_SECONDS, float(at))
+    count = rows.shape[1]
+    if not len(rows) or count < 3:
+        return np.full(len(rows), np.nan), np.full(len(rows), np.nan)
+    lags = first + np.arange(count) * STEP_SECONDS
+    sought = (lags >= lowest) & (lags <= MAX_LAG)
+    index = np.clip(np.argmax(np.where(sought, rows, -np.inf), axis=1), 1, count - 2)
+    before, at, after = (np.take_along_axis(rows, (index + shift)[:, None], axis=1)[:, 0] for shift in (-1, 0, 1))
+    fisher = np.arctanh(np.clip(rows, -1 + 1e-9, 1 - 1e-9))
+    away = np.abs(np.arange(count) - index[:, None]) > _PEAK_SECONDS / STEP_SECONDS
+    number = away.sum(axis=1)
+    mean = np.where(away, fisher, 0).sum(axis=1) / number
+    deviation = np.sqrt(np.where(away, np.square(fisher - mean[:, None]), 0).sum(axis=1) / number)
+    stands_out = np.arctanh(np.clip(at, -1 + 1e-9, 1 - 1e-9)) > mean + clear * deviation
+    peak = stands_out & (at >= before) & (at >= after) & (2 * at > before + after)
+    bend = np.where(peak, before - 2 * at + after, -1.0)
+    seconds = first + (index + (before - after) / (2 * bend)) * STEP_SECONDS
+    return np.where(peak, seconds, np.nan), np.where(peak, at, np.nan)
+
+
+def clear_peak(row: np.ndarray, first: float, clear: float, lowest: float) -> Peak | None:
+    """As `clear_peaks` for one row; None for no peak."""
+    (seconds,), (height,) = clear_peaks(row[None], first, clear, lowest)
+    return Peak(float(seconds), float(height)) if np.isfinite(seconds) else None
 
 
 def _behind_others(positions: np.ndarray) -> np.ndarray:

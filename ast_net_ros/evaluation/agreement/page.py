@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from ast_net_ros.atomic_files import atomic_write
-from ast_net_ros.evaluation.agreement.analysis import Agreement
+from ast_net_ros.evaluation.agreement.analysis import Agreement, headline
 from ast_net_ros.evaluation.agreement.panels import Panel
 from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS
 from ast_net_ros.evaluation.report.page import template_environment
@@ -67,8 +67,8 @@ def write_page(path: Path, agreement: Agreement, show_progress: bool = False) ->
         )
     page = template_environment().get_template("agreement.html.j2").render(
         content=content,
+        kind=headline(content["summary"]),
         parts=parts,
-        shown={index + 1 for index in shown},
         statistics=agreement.statistics,
         outlying={rater: about["outlying"] for rater, about in content["raters"].items() if about["outlying"]},
     )  # fmt: skip
