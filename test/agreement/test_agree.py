@@ -97,6 +97,8 @@ def test_the_lag_behind_the_face_is_removed_where_estimates_are_given(study, tmp
             writer.write(index, time, [face, *([other] if index < 20 else [])])
     content = agree(made, tmp_path / "out", estimates=[tmp_path])
     assert content["gold_standard"]["lag_removed"] == "behind the face"
+    one = content["summary"]["aligned"]["valence"]["concatenated"]
+    assert one["interval_over"] == "stretches" and one["icc_3_k"]["interval"] is not None, "a minute has four stretches"
     for rater, lag in (("rater_0", 0.5), ("rater_1", 0.9)):
         assert content["raters"][rater]["lag_behind_face"]["seconds"] == pytest.approx(lag, abs=0.1)
         assert content["raters"][rater]["lag"]["removed"] == pytest.approx(lag, abs=0.05)

@@ -30,7 +30,7 @@ from ast_net_ros.label_statistics import LabelStatistics
 
 SCHEMA = "ast_net_agreement/1"
 BLOCK_SECONDS = 15.0
-"""Shortest stretches of a single recording that count as independent."""
+"""About the length of the stretches of a single recording that count as independent."""
 FEWEST_BLOCKS = 4
 """Stretches that a single recording needs for an interval."""
 FEW_RECORDINGS = 10
@@ -194,12 +194,12 @@ def _mean_of_recordings(panels: Sequence[Panel], dimension: int, level: float) -
 def panel_agreement(panels: Sequence[Panel], dimension: int, level: float) -> dict[str, Any]:
     """Compute the agreement of one dimension over panels of the same raters, concatenated.
 
-    `interval` takes panels or, where there is one, stretches of at least BLOCK_SECONDS as independent;
+    `interval` takes panels or, where there is one, stretches of about BLOCK_SECONDS as independent;
     `interval_independent` takes every sample as independent.
     """
     raters, samples = panels[0].raters, [panel.complete(dimension) for panel in panels]
     if len(panels) == 1:
-        samples = np.array_split(samples[0], max(1, int(samples[0].shape[1] * STEP_SECONDS / BLOCK_SECONDS)), axis=1)
+        samples = np.array_split(samples[0], max(1, round(samples[0].shape[1] * STEP_SECONDS / BLOCK_SECONDS)), axis=1)
     blocks = Sums.joined([Sums.of(values) for values in samples])
     count = int(blocks.count.sum())
     found = {name: values[0] for name, values in agreement_measures(blocks.total()).items()}
