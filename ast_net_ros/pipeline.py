@@ -9,7 +9,7 @@ import itertools
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -21,11 +21,12 @@ from ast_net_ros.model.inference import AffectModel, load_model
 from ast_net_ros.model.recurrent_state import FaceState, advance
 from ast_net_ros.model.resting_baseline import RestingBaseline
 from ast_net_ros.settings import PipelineSettings
-from ast_net_ros.vision.appearance import describe
+from ast_net_ros.vision.appearance import Appearance, describe
 from ast_net_ros.vision.detection import Detection, Detector, make_detector
 from ast_net_ros.vision.engagement import Engagement
 from ast_net_ros.vision.face_finder import FaceFinder, FoundFaces, Frame
 from ast_net_ros.vision.head_pose import estimate_head_pose
+from ast_net_ros.vision.persons import PersonMemory
 from ast_net_ros.vision.quality import QUALITY_THRESHOLD, face_quality
 from ast_net_ros.vision.tracking import FaceTracker, Track
 
@@ -50,7 +51,7 @@ class _Source:
     """The tracks and faces of one camera."""
 
     tracker: FaceTracker = field(default_factory=FaceTracker)
-    tracks: list[Track | None] = field(default_factory=list)  # of the faces of the last frame
+    tracks: Sequence[Track | None] = field(default_factory=list)  # of the faces of the last frame
     names: dict[int, str] = field(default_factory=dict)  # track number -> face_id
     memories: dict[str, _FaceMemory] = field(default_factory=dict)  # by face_id
     stamp: float | None = None
@@ -72,6 +73,7 @@ class _FaceObservation:
     detection: Detection
     chip: np.ndarray
     memory: _FaceMemory
+    shape: np.ndarray | None  # see Appearance; None where it was not described
 
 
 class AffectPipeline:
@@ -84,11 +86,13 @@ class AffectPipeline:
         model: The network; None for the packaged weights on the best device.
         detector: Finds faces; None for the default detector.
         settings: None for the defaults.
+        persons: Joins tracks of one person over gaps and sources; None leaves `person_id` empty.
         id_prefix: Start of every face id. A node chooses a new one at every start, so that ids of two runs differ.
 
     Attributes:
         model: The network.
         settings: Apply from the next frame on.
+        persons: As given.
         timings: Seconds that each stage of the last call took: detect, align, track, encode, step.
     """
 
@@ -98,10 +102,12 @@ class AffectPipeline:
         detector: Detector | None = None,
         settings: PipelineSettings | None = None,
         id_prefix: str = "face_",
+        persons: PersonMemory | None = None,
     ):
         self.model = model or load_model()
         self.settings = settings or PipelineSettings()
         self.timings: dict[str, float] = {}
+        self.persons = persons
         self._finder = FaceFinder(detector or make_detector(), self.model.config.chip_side)
         self._id_prefix = id_prefix
         self._numbers = itertools.count(1)
@@ -187,13 +193,18 @@ class AffectPipeline:
                 affect = _subtract_baseline(affect, memory, stamp, settings.personal_baseline)
                 affect = _smooth(affect, memory, stamp, settings.smoothing_time_constant)
                 results[observation.frame_index].append(affect)
-        return results
+        if self.persons is None:
+            return results
+        with self._timed("track"):
+            return self._with_persons(results, observations, self.persons)
 
     def reset(self, source: str | None = None) -> None:
         """Forget the faces of `source`, or of all sources. Ids are never given again."""
         self._finder.reset(source)
         for name in list(self._sources) if source is None else [source]:
-            self._sources.pop(name, None)
+            self._forget(self._sources.pop(name, _Source()).memories)
+        if source is None and self.persons is not None:
+            self.persons.clear()
 
     def track_count(self, source: str | None = None) -> int:
         """Count the faces tracked at the moment, in `source` or in all."""
@@ -209,27 +220,36 @@ class AffectPipeline:
                 "source '%s': stamps jumped by %+.3f s; %d face states are reset",
                 frame.source, frame.stamp - source.stamp, len(source.memories),
             )  # fmt: skip
+            self._forget(source.memories)
             source.reset()
         source.last_stamp, source.stamp = source.stamp, frame.stamp
         return source
 
-    def _assign_tracks(self, source: _Source, found: FoundFaces) -> list[Track | None]:
-        """Find the track of every face. Appearances are compared only where optical flow has not followed the faces."""
+    def _forget(self, face_ids: Iterable[str]) -> None:
+        """Tell the memory of persons which tracks have ended."""
+        if self.persons is not None:
+            for face_id in face_ids:
+                self.persons.end(face_id)
+
+    def _assign_tracks(
+        self, source: _Source, found: FoundFaces
+    ) -> tuple[Sequence[Track | None], Sequence[Appearance | None]]:
+        """Find the track of every face, and its appearance where optical flow has not followed it."""
         frame = found.frame
         if found.followed is not None and source.last_stamp == found.last_stamp:
             tracks = [source.tracks[index] for index in found.followed]
             if source.tracker.follow(tracks, found.detections, frame.stamp):
-                return tracks
+                return tracks, [None] * len(tracks)
         appearances = [describe(frame.image, face.landmarks, chip) for face, chip in zip(found.detections, found.chips)]
-        return source.tracker.update(found.detections, appearances, frame.stamp)
+        return source.tracker.update(found.detections, appearances, frame.stamp), appearances
 
     def _track(self, index: int, found: FoundFaces, settings: PipelineSettings) -> list[_FaceObservation]:
         """Assign an id and a state to every face; drop the states of ended tracks."""
         frame = found.frame
         source = self._enter(frame, settings)
-        source.tracks = self._assign_tracks(source, found)
+        source.tracks, appearances = self._assign_tracks(source, found)
         observations = []
-        for detection, chip, track in zip(found.detections, found.chips, source.tracks):
+        for detection, chip, track, appearance in zip(found.detections, found.chips, source.tracks, appearances):
             if track is None:
                 continue
             if track.number not in source.names:
@@ -239,10 +259,13 @@ class AffectPipeline:
             # A face that is tracked but not estimated, because the network fails, is forgotten like an unseen one.
             if memory is None or frame.stamp - memory.state.last > source.tracker.timeout:
                 memory = source.memories[face_id] = _FaceMemory(face_id, FaceState(frame.stamp))
-            observations.append(_FaceObservation(index, frame, detection, chip, memory))
+            shape = None if appearance is None else appearance.shape
+            observations.append(_FaceObservation(index, frame, detection, chip, memory, shape))
         alive = {track.number for track in source.tracker.tracks}
         for number in [n for n in source.names if n not in alive]:
-            source.memories.pop(source.names.pop(number), None)
+            ended = source.names.pop(number)
+            source.memories.pop(ended, None)
+            self._forget([ended])
         return observations
 
     def _affect(self, observations: list[_FaceObservation], settings: PipelineSettings) -> Iterator[FaceAffect]:
@@ -275,6 +298,19 @@ class AffectPipeline:
                 head_pose=pose,
                 engagement=memory.engagement.update(stamp, pose, settings.engagement_window),
             )
+
+    def _with_persons(
+        self, results: list[list[FaceAffect]], observations: list[_FaceObservation], persons: PersonMemory
+    ) -> list[list[FaceAffect]]:
+        """Add the id of the person to the faces of each frame."""
+        shapes: list[dict[str, np.ndarray | None]] = [{} for _ in results]
+        for observation, affect in zip(observations, itertools.chain(*results)):
+            clear = affect.quality >= QUALITY_THRESHOLD
+            shapes[observation.frame_index][affect.face_id] = observation.shape if clear else None
+        for index, seen in enumerate(shapes):
+            found = persons.observe(seen)
+            results[index] = [replace(face, person_id=found.get(face.face_id, "")) for face in results[index]]
+        return results
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

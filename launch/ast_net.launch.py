@@ -31,6 +31,7 @@ PARAMETERS = {
     "face_source": "detector, or hri for the faces of another ROS4HRI detector",
     "hri": "true publishes the faces as specified by REP-155 (ROS4HRI)",
     "publish_tf": "true publishes a TF frame for each face; needs camera_info beside the image topic",
+    "persons": "true gives faces a person_id that survives leaving and returning",
     "debug_image": "false never publishes ~/debug_image",
     "annotations": "true publishes ~/annotations for Foxglove",
     "use_sim_time": "true takes the time from /clock",

@@ -52,7 +52,8 @@ def test_pipeline_writes_no_file_and_opens_no_socket(face_frame: np.ndarray, tmp
 import sys
 import numpy as np
 from ast_net_ros.pipeline import AffectPipeline
-pipeline = AffectPipeline()
+from ast_net_ros.vision.persons import PersonMemory
+pipeline = AffectPipeline(persons=PersonMemory())
 frame = np.load(sys.argv[1])
 pipeline.process(frame, 0.0)
 events = []
@@ -62,7 +63,9 @@ def watch(event, arguments):
     if event.startswith(("socket.", "subprocess.", "os.exec", "os.posix_spawn")):
         events.append(event)
 sys.addaudithook(watch)
-assert pipeline.process(frame, 0.1), "no face"
+for number in range(1, 7):
+    faces = pipeline.process(frame, 0.25 * number)
+assert faces[0].person_id, "no person"
 pipeline.reset()
 print(events)
 """

@@ -21,7 +21,7 @@ from ast_net_ros.bags.content_hash import recording_sha256
 from ast_net_ros.bags.recordings import Recording, open_recording
 from ast_net_ros.rating.errors import RatingError
 from ast_net_ros.rating.webm import webm_writer
-from ast_net_ros.vision.rotation import upright
+from ast_net_ros.vision.detection import upright
 
 if TYPE_CHECKING:
     from ast_net_ros.pipeline import AffectPipeline

@@ -12,14 +12,12 @@ and resets the faces, but keeps the model; cleaning up frees it. With `autostart
 from __future__ import annotations
 
 import gc
-import secrets
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
@@ -29,25 +27,24 @@ from rclpy.timer import Timer
 from std_srvs.srv import SetBool, Trigger
 
 from ast_net_ros.face_affect import primary_face
-from ast_net_ros.model import load_model
 from ast_net_ros.pipeline import AffectPipeline
 from ast_net_ros.ros import parameters
 from ast_net_ros.ros.camera import Camera, ImageMessage
 from ast_net_ros.ros.cameras import Cameras
 from ast_net_ros.ros.diagnostics import estimation_status
 from ast_net_ros.ros.hri.input import HriInput
-from ast_net_ros.ros.hri.messages import TRACKED, HriMessages, load_hri_messages
+from ast_net_ros.ros.hri.matches import CandidateMatches
+from ast_net_ros.ros.hri.messages import TRACKED, HriMessages, hri_messages_for
 from ast_net_ros.ros.image_bridge import image_converter
 from ast_net_ros.ros.inference_thread import Estimate, InferenceThread
 from ast_net_ros.ros.latest_images import LatestImages
 from ast_net_ros.ros.lenient_node import LenientNode
 from ast_net_ros.ros.output.outputs import QUEUE_DEPTH, Outputs
+from ast_net_ros.ros.pipeline_factory import make_pipeline
 from ast_net_ros.ros.runtime.log_bridge import bridge_logging
 from ast_net_ros.ros.runtime.spinning import StartError, run_node
 from ast_net_ros.ros.transitions import reject_impossible_transitions
-from ast_net_ros.vision.detection import Detection, make_detector
 
-WARM_UP_SIZE = (480, 640)  # height, width
 _HAS_POST_SET_CALLBACK = hasattr(LenientNode, "add_post_set_parameters_callback")  # since Iron
 
 
@@ -86,6 +83,7 @@ class AstNetNode(LenientNode):
         self._cameras = Cameras(self, self._values, self._on_image)
         self._hri_messages: HriMessages | None = None
         self._hri_input: HriInput | None = None
+        self._matches: CandidateMatches | None = None
         self._outputs: Outputs | None = None
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", QUEUE_DEPTH)
         self.create_service(Trigger, "~/reset", self._on_reset)
@@ -121,20 +119,13 @@ class AstNetNode(LenientNode):
         self._cancel_autostart()
         values = self._values
         try:
-            wants_hri = values["hri"] or values["face_source"] == "hri"
-            self._hri_messages = load_hri_messages() if wants_hri else None
-            model = load_model(values["weights"] or None, values["device"], values["precision"], values["runtime"])
-            model.warm_up()
-            detector = make_detector()
-            _warm_up(AffectPipeline(model, detector))
-            # A random prefix keeps the ids of two runs apart in one recording or one subscriber's memory.
-            prefix = f"face_{secrets.token_hex(2)}_"
-            pipeline = AffectPipeline(model, detector, parameters.pipeline_settings(values), prefix)
+            self._hri_messages = hri_messages_for(values)
+            pipeline = make_pipeline(values)
             self._outputs = Outputs(self, values, self._hri_messages)
         except Exception as error:  # rclpy would hide it
             self._free()
             return self._fail(f"cannot configure: {_reason(error)}")
-        self._pipeline = pipeline
+        self._pipeline, model = pipeline, pipeline.model
         self._state, self._stop_reason, self._last_error = "inactive", "", ""
         self.get_logger().info(f"images are converted by {image_converter().description}")
         self.get_logger().info(
@@ -168,6 +159,8 @@ class AstNetNode(LenientNode):
                 self._hri_input = HriInput(
                     self, self._hri_messages, cameras.add, self._remove_camera, cameras.has_received, self._max_faces
                 )
+            if self._values["persons"] and self._hri_messages is not None:
+                self._matches = CandidateMatches(self, self._hri_messages.ids_match)
         except Exception as error:
             self._stop_processing()
             super().on_deactivate(state)
@@ -244,6 +237,9 @@ class AstNetNode(LenientNode):
             self._inference.stop()
             self._inference = None
         self._hri_input = None
+        if self._matches is not None:
+            self._matches.stop()
+            self._matches = None
         if self._outputs is not None:
             self._outputs.clear()
         if self._pipeline is not None:
@@ -268,6 +264,8 @@ class AstNetNode(LenientNode):
             response.success, response.message = False, f"the node is {self._state}: there are no faces to reset"
         else:
             count = self._inference.reset()
+            if self._pipeline is not None and self._pipeline.persons is not None:
+                self._pipeline.persons.clear()
             response.success, response.message = True, f"reset {count} face{'' if count == 1 else 's'}"
             self.get_logger().info(response.message)
         return response
@@ -307,13 +305,18 @@ class AstNetNode(LenientNode):
 
     def _publish(self, estimate: Estimate) -> None:
         """Publish the faces of one image. Called by the inference thread."""
-        primary = primary_face(estimate.faces)
+        faces = estimate.faces
         if self._hri_input is not None:
-            faces = self._hri_input.with_detector_id(estimate.camera.topic, estimate.faces)
-            if faces is None:  # the detector lost the face in the meantime; its reset is already requested
+            known = self._hri_input.with_detector_id(estimate.camera.topic, faces)
+            if known is None:  # the detector lost the face in the meantime; its reset is already requested
                 return
-            estimate = replace(estimate, faces=faces)
+            faces = known
+        if self._matches is not None:
+            faces = self._matches.apply(faces)
+        primary = primary_face(faces)
+        if self._hri_input is not None:
             primary = next((face for face in faces if face.face_id == self._hri_input.primary_id()), None)
+        estimate = replace(estimate, faces=faces)
         assert self._outputs is not None
         self._outputs.publish(estimate, primary)
 
@@ -329,6 +332,8 @@ class AstNetNode(LenientNode):
             outputs.expire()
         if self._inference is not None and self._cameras.paused_for > self._values["max_time_gap"]:
             self._inference.reset()
+        if self._pipeline is not None and self._pipeline.persons is not None:
+            self._pipeline.persons.expire()
         faces = [] if self._hri_input is None else [self._hri_input.status(self._values["no_image_timeout"])]
         status = estimation_status(
             self.get_name(),
@@ -355,15 +360,6 @@ def _reason(error: Exception) -> str:
     """Return the message of an expected error, and also the type of an unexpected one."""
     expected = isinstance(error, ValueError | RuntimeError | ImportError | OSError)
     return str(error) if expected else f"{type(error).__name__}: {error}"
-
-
-def _warm_up(pipeline: AffectPipeline) -> None:
-    """Process an image with and without a face, so that the first real ones are not delayed by loading models."""
-    frame = np.zeros((*WARM_UP_SIZE, 3), np.uint8)
-    landmarks = np.array([[290, 200], [350, 200], [320, 240], [295, 270], [345, 270]], np.float32)
-    face = Detection((260.0, 150.0, 120.0, 160.0), landmarks, 1.0)
-    pipeline.process(frame, 0.0, "warm-up")
-    pipeline.process(frame, 1.0, "warm-up", detections=[face])
 
 
 def make_node() -> AstNetNode:

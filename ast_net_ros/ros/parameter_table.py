@@ -175,6 +175,22 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         high=0.1,
     ),
     ParameterSpec(
+        "persons",
+        False,
+        "Give faces a `person_id` that survives leaving and returning and joins cameras: by appearance, kept in memory "
+        "only, or from `/humans/candidate_matches` if hri_msgs is installed and another node identifies people.",
+        Change.UNCONFIGURED,
+    ),
+    ParameterSpec(
+        "person_timeout",
+        300.0,
+        "With `persons`: forget a person who has not been in view for longer than this.",
+        Change.LIVE,
+        unit="s",
+        low=1.0,
+        high=3600.0,
+    ),
+    ParameterSpec(
         "qos_reliability",
         "best_effort",
         "Requested reliability of image topics; best_effort is compatible with every publisher.",

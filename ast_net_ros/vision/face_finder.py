@@ -12,9 +12,8 @@ import numpy as np
 
 from ast_net_ros.settings import PipelineSettings
 from ast_net_ros.vision.alignment import align_face
-from ast_net_ros.vision.detection import Detection, Detector
+from ast_net_ros.vision.detection import Detection, Detector, detect_rotated
 from ast_net_ros.vision.optical_flow import FlowReference, follow_faces, make_reference
-from ast_net_ros.vision.rotation import detect_rotated
 from ast_net_ros.vision.tracking import CONTINUING_SCORE, intersection_over_union
 
 _STAMP_TOLERANCE = 1e-4  # seconds; cameras do not stamp to the microsecond

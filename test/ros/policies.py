@@ -17,6 +17,7 @@ TOPIC_RULES, SERVICE_RULES = ("publish", "subscribe"), ("reply", "request")
 OPTIONAL = {
     ("subscribe", "/clock"),  # only with use_sim_time
     ("publish", "/ast_net/annotations"),  # only with annotations
+    ("subscribe", "/humans/candidate_matches"),  # only with persons and hri_msgs
     ("subscribe", "/camera_info"),  # only with publish_tf
     ("publish", "/tf"),  # likewise
     ("publish", "/humans/persons/*/engagement_status"),  # only where persons are recognised

@@ -30,6 +30,7 @@ from ast_net_ros.ros.hri.face_messages import (
     landmarks_message,
     roi_message,
 )
+from ast_net_ros.ros.hri.matches import MATCHES
 from ast_net_ros.ros.hri.messages import FACES, PERSONS, TRACKED, load_hri_messages
 from ast_net_ros.ros.hri.output import HriOutput
 from ast_net_ros.ros.inference_thread import Estimate
@@ -40,6 +41,9 @@ HEADER = "std_msgs/Header header\n"
 # The names and fields of hri_msgs 2, as far as they are used.
 MESSAGES = {
     "IdsList": HEADER + "string[] ids\n",
+    "IdsMatch": ""
+    + "".join(f"int8 {name}={n}\n" for n, name in enumerate(("UNSET", "PERSON", "FACE", "BODY", "VOICE")))
+    + "string id1\nint8 id1_type\nstring id2\nint8 id2_type\nfloat32 confidence\n",
     "NormalizedRegionOfInterest2D": HEADER
     + "".join(f"float32 {name}\n" for name in ("xmin", "ymin", "xmax", "ymax", "c")),
     "Expression": HEADER
@@ -399,3 +403,33 @@ def test_the_engagement_of_a_person_is_that_of_the_most_engaged_face(client: Any
         output.destroy()
         client.destroy_subscription(subscription)
         node.destroy_node()
+
+
+def test_another_node_tells_who_a_face_belongs_to(
+    client: Any, hri_msgs: Any, start: Any, face_frames: list[np.ndarray], policies: Any
+) -> None:
+    node = start("ast_net_node", "--ros-args", "-p", "persons:=true")
+    node.said("waiting for images")
+    identifier = client.create_publisher(hri_msgs.IdsMatch, MATCHES, 10)
+    wait_until(lambda: identifier.get_subscription_count() == 1, "a subscriber of matches")
+    face_id = client.show(face_frames[0], step=100.0).faces[0].face_id
+
+    def match(person: str, confidence: float) -> None:
+        face, kind = hri_msgs.IdsMatch.FACE, hri_msgs.IdsMatch.PERSON
+        identifier.publish(
+            hri_msgs.IdsMatch(id1=face_id, id1_type=face, id2=person, id2_type=kind, confidence=confidence)
+        )
+
+    def person() -> str:
+        return client.show(face_frames[0]).faces[0].person_id
+
+    match("anna", 0.8)
+    wait_until(lambda: person() == "anna", "the person that was told")
+    match("bert", 0.7)
+    node.said(f"ignoring the match of '{face_id}' and 'bert': stronger matches make it a cycle or a contradiction")
+    assert person() == "anna"
+    match("anna", 0.0)
+    wait_until(lambda: person() != "anna", "the match taken back")
+    assert not policies.denied(client, "ast_net")
+    client.destroy_publisher(identifier)
+    assert node.end() == 0 and "Traceback" not in node.log

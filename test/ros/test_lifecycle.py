@@ -193,7 +193,7 @@ def test_an_unexpected_error_is_named_and_can_be_overcome(
     node = AstNetNode(context=context, namespace=IN_THIS_PROCESS)
     try:
         with monkeypatch.context() as broken:
-            broken.setattr("ast_net_ros.ros.node.load_model", _fail)
+            broken.setattr("ast_net_ros.ros.pipeline_factory.load_model", _fail)
             with pytest.raises(StartError, match="cannot configure: KeyError: 'a key that is not there'"):
                 node.start()
         assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS

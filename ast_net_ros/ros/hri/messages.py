@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +25,7 @@ class HriMessages:
 
     Attributes:
         ids_list: hri_msgs/IdsList.
+        ids_match: hri_msgs/IdsMatch.
         expression: hri_msgs/Expression.
         engagement: hri_msgs/EngagementLevel.
         landmarks: hri_msgs/FacialLandmarks.
@@ -31,11 +34,31 @@ class HriMessages:
     """
 
     ids_list: Any
+    ids_match: Any
     expression: Any
     engagement: Any
     landmarks: Any
     point: Any
     roi: Any
+
+
+def hri_messages_for(values: Mapping[str, Any]) -> HriMessages | None:
+    """Import the message classes where the node's parameters need them or can use them.
+
+    Args:
+        values: The node's parameters.
+
+    Returns:
+        None where they are not needed, or dispensable and not installed.
+
+    Raises:
+        HriError: They are needed and hri_msgs is not installed or cannot be imported.
+    """
+    if values["hri"] or values["face_source"] == "hri":
+        return load_hri_messages()
+    with suppress(HriError):
+        return load_hri_messages() if values["persons"] else None
+    return None
 
 
 def load_hri_messages() -> HriMessages:
@@ -54,6 +77,7 @@ def load_hri_messages() -> HriMessages:
         ) from error
     return HriMessages(
         msg.IdsList,
+        msg.IdsMatch,
         msg.Expression,
         msg.EngagementLevel,
         msg.FacialLandmarks,

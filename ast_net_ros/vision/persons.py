@@ -1,0 +1,173 @@
+"""Persons: joins the tracks of one person over gaps of minutes and over several cameras.
+
+In: the shapes (`vision.appearance`) of the tracked faces of each frame. Out: the id of a person for a face. Everything
+is in memory, for a limited time; nothing here is written anywhere.
+
+A track is assigned once, as soon as it has shown its face well a few times: to the person in memory whom these
+observations resemble most, or to a new one. It keeps that person for its life.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class PersonSettings:
+    """What decides whether a track shows a person in memory. Chosen with `tools/persons`; docs/explanation/persons.md.
+
+    Attributes:
+        observations: Of a face until its track is assigned.
+        similarity: Least similarity of the best matching observation and template of a person.
+        margin: By how much it must exceed that of any other person.
+        novelty: A shape less similar than this to every template of the person becomes one.
+        templates: Largest number for each person; the oldest go first.
+        persons: Largest number in memory; who has not been seen for longest goes first.
+    """
+
+    observations: int = 4
+    similarity: float = 0.87
+    margin: float = 0.02
+    novelty: float = 0.9
+    templates: int = 8
+    persons: int = 100
+
+
+@dataclass
+class _Person:
+    """Somebody in memory. seen: time of the last observation, seconds."""
+
+    person_id: str
+    templates: list[np.ndarray]
+    seen: float
+
+    def similarity(self, shapes: list[np.ndarray]) -> float:
+        """Largest similarity of a shape and a template, at most 1: other poses and expressions do not count."""
+        return float((np.stack(shapes) @ np.stack(self.templates).T).max())
+
+
+@dataclass
+class _Face:
+    """A track. shapes: those observed before it is assigned."""
+
+    shapes: list[np.ndarray]
+    person: _Person | None = None
+
+
+class PersonMemory:
+    """Who has been seen lately. Thread-safe.
+
+    Args:
+        timeout: Returns for how many seconds a person who is not in view is remembered.
+        id_prefix: Start of every person id.
+        settings: None for the defaults.
+        clock: Returns the time in seconds; another one for tests only. Not the stamps, so that people are forgotten
+            in time whatever a camera sends.
+    """
+
+    def __init__(
+        self,
+        timeout: Callable[[], float] = lambda: 300.0,
+        id_prefix: str = "person_",
+        settings: PersonSettings | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.settings = settings or PersonSettings()
+        self._timeout, self._prefix, self._clock = timeout, id_prefix, clock
+        self._numbers = itertools.count(1)
+        self._persons: list[_Person] = []
+        self._faces: dict[str, _Face] = {}
+        self._lock = threading.Lock()
+
+    def observe(self, shapes: Mapping[str, np.ndarray | None]) -> dict[str, str]:
+        """Take in all faces of one frame.
+
+        Args:
+            shapes: For each face in view, by face id, its shape; None where it was not described or shows the face
+                too badly to tell people apart.
+
+        Returns:
+            The person of each face that is assigned, by face id.
+        """
+        with self._lock:
+            now = self._clock()
+            self._expire(now)
+            for face_id, shape in shapes.items():
+                self._learn(self._faces.setdefault(face_id, _Face([])), shape, now)
+            ready = {i: f for i in shapes if not (f := self._faces[i]).person and self._is_ready(f)}
+            # One person has one face in a frame. The surest assignment first, as it narrows the others.
+            while ready:
+                in_view = [f.person for i in shapes if (f := self._faces[i]).person is not None]
+                absent = [person for person in self._persons if not any(person is one for one in in_view)]
+                found = {face_id: self._best(face.shapes, absent) for face_id, face in ready.items()}
+                face_id = max(found, key=lambda i: found[i][1])
+                self._assign(ready.pop(face_id), found[face_id][0], now)
+            persons = ((face_id, self._faces[face_id].person) for face_id in shapes)
+            return {face_id: person.person_id for face_id, person in persons if person is not None}
+
+    def end(self, face_id: str) -> None:
+        """Note that a track has ended; its person is remembered."""
+        with self._lock:
+            self._faces.pop(face_id, None)
+
+    def expire(self) -> None:
+        """Forget who has not been in view for longer than the timeout. Call it at times when no frames come."""
+        with self._lock:
+            self._expire(self._clock())
+
+    def clear(self) -> None:
+        """Forget everybody. Ids are never given again."""
+        with self._lock:
+            self._persons.clear()
+            self._faces.clear()
+
+    def __len__(self) -> int:
+        """Return how many persons are in memory."""
+        return len(self._persons)
+
+    def _expire(self, now: float) -> None:
+        self._persons = [person for person in self._persons if now - person.seen <= self._timeout()]
+        kept = {id(person) for person in self._persons}
+        for face_id in [i for i, face in self._faces.items() if face.person and id(face.person) not in kept]:
+            del self._faces[face_id]
+
+    def _learn(self, face: _Face, shape: np.ndarray | None, now: float) -> None:
+        person = face.person
+        if person is not None:
+            person.seen = now
+        if shape is None:
+            return
+        if person is None:
+            face.shapes.append(shape)
+        elif person.similarity([shape]) < self.settings.novelty:
+            person.templates = [*person.templates, shape][-self.settings.templates :]
+
+    def _is_ready(self, face: _Face) -> bool:
+        return len(face.shapes) >= self.settings.observations
+
+    def _best(self, shapes: list[np.ndarray], persons: list[_Person]) -> tuple[_Person | None, float]:
+        """The person whom the shapes show, if any, and the similarity."""
+        ranked = sorted(((person.similarity(shapes), index) for index, person in enumerate(persons)), reverse=True)
+        if not ranked or ranked[0][0] < self.settings.similarity:
+            return None, 0.0
+        if len(ranked) > 1 and ranked[0][0] - ranked[1][0] < self.settings.margin:
+            return None, 0.0
+        return persons[ranked[0][1]], ranked[0][0]
+
+    def _assign(self, face: _Face, person: _Person | None, now: float) -> None:
+        """Assign a face to a person in memory, or to a new one, and learn what it has shown."""
+        shapes, face.shapes = face.shapes, []
+        if person is None:
+            person = _Person(f"{self._prefix}{next(self._numbers)}", shapes[:1], now)
+            self._persons.append(person)
+            if len(self._persons) > self.settings.persons:
+                self._persons.remove(min(self._persons, key=lambda one: one.seen))
+        face.person = person
+        for shape in shapes:
+            self._learn(face, shape, now)

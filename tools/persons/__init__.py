@@ -1,0 +1,1 @@
+"""Measures how well persons are known again."""
