@@ -65,13 +65,13 @@ class AffectMap:
 FITTED_MAP = AffectMap(
     np.array(
         [
-            [-0.050, 0.000, 0.700, 0.650, 0.337, 0.500, -0.763, -0.459],  # neutral, happiness, surprise, sadness
-            [-0.796, 0.150, -0.639, 0.200, -0.658, 0.400, -0.570, -0.068],  # anger, disgust, fear, contempt
+            [-0.050, 0.000, 0.700, 0.650, 0.370, 0.500, -0.755, -0.426],  # neutral, happiness, surprise, sadness
+            [-0.800, 0.150, -0.655, 0.214, -0.667, 0.400, -0.574, -0.070],  # anger, disgust, fear, contempt
         ]
     ).reshape(_COUNT, 2),
     STRENGTH_SLOPES,
-    strength_mean=7.63,
-    strength_deviation=2.77,
+    strength_mean=6.10,
+    strength_deviation=1.43,
 )
 """The map that the default weights were trained with."""
 
