@@ -3,8 +3,9 @@
 In: the shapes (`vision.appearance`) of the tracked faces of each frame. Out: the id of a person for a face. Everything
 is in memory, for a limited time; nothing here is written anywhere.
 
-A track is assigned once, as soon as it has shown its face well a few times: to the person in memory whom these
-observations resemble most, or to a new one. It keeps that person for its life.
+A track is assigned as soon as it has shown its face well a few times: to the person in memory whom these
+observations resemble most, or to a new one. A new person who later shows a face like that of an older one, as people
+do who turn to the camera, becomes that one.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,6 +26,7 @@ class PersonSettings:
     Attributes:
         observations: Of a face until its track is assigned.
         similarity: Least similarity of the best matching observation and template of a person.
+        joining_similarity: Least similarity of a later observation at which a person becomes an older one.
         margin: By how much it must exceed that of any other person.
         novelty: A shape less similar than this to every template of the person becomes one.
         templates: Largest number for each person; the oldest go first.
@@ -33,6 +35,7 @@ class PersonSettings:
 
     observations: int = 4
     similarity: float = 0.87
+    joining_similarity: float = 0.89
     margin: float = 0.02
     novelty: float = 0.9
     templates: int = 8
@@ -41,11 +44,15 @@ class PersonSettings:
 
 @dataclass
 class _Person:
-    """Somebody in memory. seen: time of the last observation, seconds."""
+    """Somebody in memory.
+
+    seen: time of the last observation, seconds. apart: ids of those who were in one frame with this person.
+    """
 
     person_id: str
     templates: list[np.ndarray]
     seen: float
+    apart: set[str] = field(default_factory=set)
 
     def similarity(self, shapes: list[np.ndarray]) -> float:
         """Largest similarity of a shape and a template, at most 1: other poses and expressions do not count."""
@@ -93,7 +100,7 @@ class PersonMemory:
                 too badly to tell people apart.
 
         Returns:
-            The person of each face that is assigned, by face id.
+            The person of each face that is assigned, by face id. It changes when a person becomes an older one.
         """
         with self._lock:
             now = self._clock()
@@ -105,11 +112,15 @@ class PersonMemory:
             while ready:
                 in_view = [f.person for i in shapes if (f := self._faces[i]).person is not None]
                 absent = [person for person in self._persons if not any(person is one for one in in_view)]
-                found = {face_id: self._best(face.shapes, absent) for face_id, face in ready.items()}
+                least = self.settings.similarity
+                found = {face_id: self._best(face.shapes, absent, least) for face_id, face in ready.items()}
                 face_id = max(found, key=lambda i: found[i][1])
                 self._assign(ready.pop(face_id), found[face_id][0], now)
-            persons = ((face_id, self._faces[face_id].person) for face_id in shapes)
-            return {face_id: person.person_id for face_id, person in persons if person is not None}
+            persons = {i: person for i in shapes if (person := self._faces[i].person) is not None}
+            ids = {person.person_id for person in persons.values()}
+            for person in persons.values():
+                person.apart |= ids - {person.person_id}
+            return {face_id: person.person_id for face_id, person in persons.items()}
 
     def end(self, face_id: str) -> None:
         """Note that a track has ended; its person is remembered."""
@@ -147,14 +158,34 @@ class PersonMemory:
             face.shapes.append(shape)
         elif person.similarity([shape]) < self.settings.novelty:
             person.templates = [*person.templates, shape][-self.settings.templates :]
+            others = [one for one in self._persons if one is not person and one.person_id not in person.apart]
+            other, _ = self._best([shape], others, self.settings.joining_similarity)
+            if other is not None:
+                self._join(person, other)
+
+    def _join(self, first: _Person, second: _Person) -> None:
+        """Make one of two persons: the one who is longer in memory."""
+        older, younger = sorted(
+            (first, second), key=lambda person: [one is person for one in self._persons].index(True)
+        )
+        older.templates = [*older.templates, *younger.templates][-self.settings.templates :]
+        older.seen = max(older.seen, younger.seen)
+        older.apart |= younger.apart
+        self._persons = [person for person in self._persons if person is not younger]
+        for person in self._persons:
+            if younger.person_id in person.apart:
+                person.apart.add(older.person_id)
+        for face in self._faces.values():
+            if face.person is younger:
+                face.person = older
 
     def _is_ready(self, face: _Face) -> bool:
         return len(face.shapes) >= self.settings.observations
 
-    def _best(self, shapes: list[np.ndarray], persons: list[_Person]) -> tuple[_Person | None, float]:
+    def _best(self, shapes: list[np.ndarray], persons: list[_Person], least: float) -> tuple[_Person | None, float]:
         """The person whom the shapes show, if any, and the similarity."""
         ranked = sorted(((person.similarity(shapes), index) for index, person in enumerate(persons)), reverse=True)
-        if not ranked or ranked[0][0] < self.settings.similarity:
+        if not ranked or ranked[0][0] < least:
             return None, 0.0
         if len(ranked) > 1 and ranked[0][0] - ranked[1][0] < self.settings.margin:
             return None, 0.0

@@ -97,3 +97,20 @@ def test_memory_is_limited_and_who_was_seen_last_stays(clock):
         memory.end(f"face_{number}")
     assert len(memory) == 2
     assert watch(memory, again=shapes[2]) == {"again": "person_3"}
+
+
+def test_a_person_who_turns_to_the_camera_becomes_the_one_in_memory(memory):
+    anna, turned = person(), person()
+    watch(memory, left_1=anna)
+    assert watch(memory, left_1=anna, right_1=turned) == {"left_1": "person_1", "right_1": "person_2"}
+    memory.end("right_1")
+    assert watch(memory, right_2=turned) == {"right_2": "person_2"}
+    assert watch(memory, right_2=anna) == {"right_2": "person_2"}, "both were in one image: they are two"
+
+    memory.clear()
+    watch(memory, left_3=anna)
+    assert watch(memory, right_3=turned) == {"right_3": "person_4"}
+    assert watch(memory, right_3=anna) == {"right_3": "person_3"}
+    assert len(memory) == 1
+    memory.end("right_3")
+    assert watch(memory, right_4=turned) == {"right_4": "person_3"}, "it has learned both"

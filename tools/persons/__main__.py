@@ -7,6 +7,7 @@ to a side as another camera sees it. The shapes of their faces go to a PersonMem
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 from collections import Counter
@@ -79,21 +80,24 @@ def _render(actor: Actor, pose: Pose, time: float, light: np.ndarray, rng: np.ra
     return np.asarray(cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 80])[1], cv2.IMREAD_COLOR))
 
 
-def play(people: Sequence[Visits], settings: PersonSettings, visit: str) -> dict[str, int]:
-    """Let all come for the first time, one after the other, then again for `visit`, and count what happens."""
+def play(people: Sequence[Visits], settings: PersonSettings, visit: Sequence[str]) -> dict[str, int]:
+    """Let all come for the first time, one after the other, then again for `visit`, and count what happens.
+
+    A second visit of several parts is one track that goes on.
+    """
     memory = PersonMemory(settings=settings, clock=lambda: 0.0)
 
-    def come(name: str) -> list[str]:
+    def come(names: Sequence[str]) -> list[str]:
         found = []
         for number, visits in enumerate(people):
-            face, person = f"{name}_{number}", ""
-            for shape in visits[name]:
+            face, person = f"{names}_{number}", ""
+            for shape in itertools.chain(*(visits[name] for name in names)):
                 person = memory.observe({face: shape}).get(face, "")
             memory.end(face)
             found.append(person)
         return found
 
-    first, second = come("first"), come(visit)
+    first, second = come(["first"]), come(visit)
     owners = {person: number for number, person in reversed(list(enumerate(first)))}
     return {
         "first visit taken for another": sum(owners[person] != number for number, person in enumerate(first) if person),
@@ -103,7 +107,7 @@ def play(people: Sequence[Visits], settings: PersonSettings, visit: str) -> dict
     }
 
 
-def measure(people: Sequence[Visits], size: int, settings: PersonSettings, visit: str) -> dict[str, float]:
+def measure(people: Sequence[Visits], size: int, settings: PersonSettings, visit: Sequence[str]) -> dict[str, float]:
     """Return shares of the people of `play`, over groups of `size`."""
     rng, groups = np.random.default_rng(1), 1 if size >= len(people) else 40
     totals: Counter[str] = Counter()
@@ -127,8 +131,8 @@ def main() -> int:
     people = [film(actor, detector, np.random.default_rng(i)) for i, actor in enumerate(tqdm(actors, unit="person"))]
     results = {}
     for similarity in arguments.similarity:
-        for visit, size in (("again", len(people)), ("turned", len(people)), ("again", 5), ("turned", 5)):
-            name = f"{visit}, {size} people, similarity {similarity}"
+        for visit, size in itertools.product((["again"], ["turned"], ["turned", "again"]), (len(people), 5)):
+            name = f"{', then '.join(visit)}; {size} people; similarity {similarity}"
             results[name] = measure(people, size, PersonSettings(similarity=similarity), visit)
             print(name, results[name])
     arguments.output.mkdir(parents=True, exist_ok=True)
