@@ -52,8 +52,8 @@ def _ids(messages: list[ValenceArousalArray]) -> set[str]:
 def _steady(messages: list[ValenceArousalArray]) -> bool:
     """Whether no camera has a second track left of the time when all processes were starting."""
     newest = {message.source: message.faces for message in messages}
-    return set(newest) >= set(CAMERAS) and all(
-        len(faces) == 1 and faces[0].state_age > TRACK_TIMEOUT for faces in newest.values()
+    return all(
+        len(faces) == 1 and faces[0].state_age > TRACK_TIMEOUT for faces in (newest.get(topic, []) for topic in CAMERAS)
     )
 
 
