@@ -143,7 +143,7 @@ class Camera:
                 return f"{publisher} {mismatch}"
         return ""
 
-    def find_issue(self, node: Node, since: float, timeout: float, required: bool) -> str:
+    def find_issue(self, node: Node, since: float, timeout: float, required: bool, loss_advice: str) -> str:
         """Return why no image arrives; empty when one arrived recently or it is too early to tell.
 
         Args:
@@ -151,13 +151,15 @@ class Camera:
             since: Monotonic time from which images could arrive.
             timeout: Seconds without an image that are normal.
             required: Whether a missing publisher is an issue.
+            loss_advice: What to do where all images of a publisher may have been lost.
         """
         qos_issue = self.qos_issue(node)
         if qos_issue or time.monotonic() - max(self.last_received or since, since) < timeout:
             return qos_issue
         if self.publishers:
             count = f"{self.publishers} publisher{'s' if self.publishers > 1 else ''}"
-            return f"no image for {timeout:g} s although the topic has {count}"
+            never = "" if self.last_received else f"; if it sends, all are lost: {loss_advice}"
+            return f"no image for {timeout:g} s although the topic has {count}{never}"
         return "no publisher; start the camera, or remap the topic to its name" if required else ""
 
     def _callback(self, on_image: OnImage) -> Callable[..., None]:
