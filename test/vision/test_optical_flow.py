@@ -4,8 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
+from ast_net_ros.settings import PipelineSettings
 from ast_net_ros.vision.alignment import LANDMARK_TEMPLATE
 from ast_net_ros.vision.detection import Detection
+from ast_net_ros.vision.face_finder import FaceFinder, Frame
 from ast_net_ros.vision.optical_flow import follow_faces, make_reference
 
 
@@ -47,3 +49,24 @@ def test_another_image_loses_the_face():
     assert follow_faces(reference, np.ascontiguousarray(_scene()[::-1, ::-1])) is None
     assert follow_faces(reference, np.full((480, 640, 3), 128, np.uint8)) is None
     assert follow_faces(reference, np.zeros((240, 320, 3), np.uint8)) is None
+
+
+class _Counting:
+    """A detector that always finds the same faces, and counts how often it is asked."""
+
+    def __init__(self, *faces: Detection):
+        self.faces, self.calls = list(faces), 0
+
+    def detect(self, image_bgr, score_threshold=0.7, input_size=320):
+        self.calls += 1
+        return self.faces
+
+
+@pytest.mark.parametrize(("second", "detections"), [(420, 1), (240, 4)])
+def test_overlapping_faces_are_detected_in_every_frame(second, detections):
+    detector = _Counting(_face(200, 200, 80), _face(second, 200, 80))
+    finder, scene = FaceFinder(detector, 48), _scene()
+    for index in range(4):
+        found = finder.find(Frame(scene, index * 0.04), PipelineSettings())
+        assert len(found.detections) == 2
+    assert detector.calls == detections
