@@ -115,8 +115,8 @@ class Cameras:
         required = len(self._cameras) == 1 or camera.topic != node.resolve_topic_name("image")
         timeout = self._values["no_image_timeout"]
         advice = loss_advice(get_rmw_implementation_identifier())
-        issue = "" if self.paused else camera.find_issue(node, self._started_at, timeout, required, advice)
-        self._log_issue(camera, "" if self.paused else issue or output_issue)
+        issue = camera.find_issue(node, self._started_at, timeout, required, advice) or output_issue
+        self._log_issue(camera, "" if self.paused else issue)
         history = self._histories[camera.topic]
         status, loss = camera_status(node.get_name(), camera, history, tracks, self._values, advice)
         if loss:

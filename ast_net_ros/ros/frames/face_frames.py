@@ -14,30 +14,11 @@ from ast_net_ros.ros.conversions import nanoseconds
 from ast_net_ros.ros.frames.calibrations import CalibrationError, Calibrations
 from ast_net_ros.ros.frames.geometry import FacePose, face_pose, quaternion
 from ast_net_ros.ros.inference_thread import Estimate
+from ast_net_ros.ros.runtime.optional_packages import required_package
 
 _DEPTH = 100  # as tf2_ros has it
 # Axes of `gaze` in those of `face`: z out of the face, x to the head's right, y down.
 _GAZE = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
-
-
-class FramesError(RuntimeError):
-    """`publish_tf` is set but tf2_msgs is missing; the message says what to install."""
-
-
-def load_tf_message() -> Any:
-    """Import tf2_msgs/TFMessage, which is needed only where frames are published.
-
-    Raises:
-        FramesError: tf2_msgs is not installed or cannot be imported.
-    """
-    try:
-        from tf2_msgs.msg import TFMessage
-    except ImportError as error:
-        raise FramesError(
-            f"parameter publish_tf requires the package tf2_msgs, which cannot be imported ({error}); install "
-            "ros-$ROS_DISTRO-tf2-msgs, or leave publish_tf false"
-        ) from error
-    return TFMessage
 
 
 def face_transforms(header: Header, face_id: str, pose: FacePose) -> list[TransformStamped]:
@@ -70,12 +51,14 @@ class FaceFrames:
         values: The node's parameters; read at every use.
 
     Raises:
-        FramesError: See `load_tf_message`.
+        MissingPackageError: tf2_msgs is not installed or cannot be imported.
     """
 
     def __init__(self, node: LifecycleNode, values: Mapping[str, Any]):
         self._node, self._values = node, values
-        self._message_type = load_tf_message()
+        with required_package("tf2_msgs", "parameter publish_tf requires", "leave publish_tf false"):
+            from tf2_msgs.msg import TFMessage
+        self._message_type = TFMessage
         self._calibrations = Calibrations(node)
         self._issues: dict[str, str] = {}  # by image topic
         self._publisher: Any = node.create_lifecycle_publisher(self._message_type, "/tf", _DEPTH)

@@ -9,14 +9,12 @@ from typing import Any
 
 from sensor_msgs.msg import RegionOfInterest
 
+from ast_net_ros.ros.runtime.optional_packages import MissingPackageError, required_package
+
 FACES = "/humans/faces"
 PERSONS = "/humans/persons"
 TRACKED = f"{FACES}/tracked"
 QUEUE_DEPTH = 10
-
-
-class HriError(RuntimeError):
-    """ROS4HRI is enabled but hri_msgs is missing; the message says what to install."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +50,11 @@ def hri_messages_for(values: Mapping[str, Any]) -> HriMessages | None:
         None where they are not needed, or dispensable and not installed.
 
     Raises:
-        HriError: They are needed and hri_msgs is not installed or cannot be imported.
+        MissingPackageError: They are needed and hri_msgs is not installed or cannot be imported.
     """
     if values["hri"] or values["face_source"] == "hri":
         return load_hri_messages()
-    with suppress(HriError):
+    with suppress(MissingPackageError):
         return load_hri_messages() if values["persons"] else None
     return None
 
@@ -65,16 +63,10 @@ def load_hri_messages() -> HriMessages:
     """Import the message classes.
 
     Raises:
-        HriError: hri_msgs is not installed or cannot be imported.
+        MissingPackageError: hri_msgs is not installed or cannot be imported.
     """
-    try:
+    with required_package("hri_msgs", "parameters hri and face_source: hri require", "leave both at their defaults"):
         from hri_msgs import msg
-    except ImportError as error:
-        raise HriError(
-            f"parameters hri and face_source: hri require the package hri_msgs, which cannot be imported ({error}); "
-            "install ros-$ROS_DISTRO-hri-msgs or build it in your workspace and source that, or leave both at their "
-            "defaults"
-        ) from error
     return HriMessages(
         msg.IdsList,
         msg.IdsMatch,

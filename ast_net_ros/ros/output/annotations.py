@@ -12,6 +12,7 @@ from rclpy.lifecycle import LifecyclePublisher
 
 from ast_net_ros.face_affect import FaceAffect
 from ast_net_ros.ros.inference_thread import Estimate
+from ast_net_ros.ros.runtime.optional_packages import required_package
 from ast_net_ros.vision.drawing import face_color
 
 _FONT_SIZE, _THICKNESS = 14.0, 2.0  # pixels
@@ -22,15 +23,10 @@ def load_foxglove_messages() -> Any:
     """Import foxglove_msgs.msg.
 
     Raises:
-        ImportError: It is missing; the message says what to install.
+        MissingPackageError: It is not installed or cannot be imported.
     """
-    try:
+    with required_package("foxglove_msgs", "parameter annotations requires", "set annotations to false"):
         from foxglove_msgs import msg
-    except ImportError as error:
-        raise ImportError(
-            f"parameter annotations requires the package foxglove_msgs, which cannot be imported ({error}); install "
-            "ros-$ROS_DISTRO-foxglove-msgs or build it in your workspace and source that, or set annotations to false"
-        ) from error
     return msg
 
 
