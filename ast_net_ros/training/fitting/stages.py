@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -48,17 +48,13 @@ class Stage:
 
 def default_stages(engine: Engine | None = None, seed: int = 1) -> tuple[Stage, ...]:
     """Return the stages in the order in which they are tried."""
-    lstm = partial(fit_lstm, training=_seeded(LSTM_TRAINING, seed), engine=engine)
-    cnn = partial(fit_cnn, training=_seeded(CNN_TRAINING, seed), engine=engine)
+    lstm = partial(fit_lstm, training=replace(LSTM_TRAINING, seed=seed), engine=engine)
+    cnn = partial(fit_cnn, training=replace(CNN_TRAINING, seed=seed), engine=engine)
     return (
         Stage("map", fit_map),
         Stage("lstm", lstm),
         Stage("cnn", cnn, CNN_PEOPLE, CNN_MINUTES, trains_cnn=True),
     )
-
-
-def _seeded(training: TemporalTraining, seed: int) -> TemporalTraining:
-    return TemporalTraining(**{**vars(training), "seed": seed})
 
 
 def fit_map(net: ASTNet, faces: Sequence[RatedFace], delay: float) -> ASTNet:
