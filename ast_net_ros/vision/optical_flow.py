@@ -33,7 +33,7 @@ class FlowReference:
         faces: In pixels of the frame.
         shape: The frame's shape.
         region: Left, top, right and bottom of the part of the frame around the faces.
-        reductions: How often the region is halved in size in size.
+        reductions: How many times the region is halved in size.
         grey: The region in grey, halved.
     """
 

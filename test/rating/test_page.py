@@ -182,7 +182,7 @@ def test_on_a_phone_the_page_fits_and_is_rated_by_touch(recording: Path, rate: C
         for protocol in ("valence", "arousal", "both"):
             page.begin(protocol)
             boxes = page.browser.run(
-                "return ['picture', 'pad', 'trace', 'timeline', 'play', 'back', 'leave'].map((id) => {"
+                "return ['player', 'pad', 'trace', 'timeline', 'play', 'back', 'leave'].map((id) => {"
                 "const box = document.getElementById(id).getBoundingClientRect();"
                 "return [id, box.left, box.top, box.right, box.bottom]})"
             )

@@ -151,16 +151,16 @@ def test_the_address_for_the_browser_leads_to_the_page_once(serving: Callable) -
 def test_a_session_ends_when_everything_is_saved(serving: Callable, tmp_path: Path) -> None:
     async def talk(server: RatingServer, client: aiohttp.ClientSession) -> None:
         page, _ = await connected(server, client)
-        obstacle = tmp_path / "walk.anna.face_1.csv"
-        obstacle.mkdir()
+        blocking = tmp_path / "walk.anna.face_1.csv"
+        blocking.mkdir()
         for message in (BATCH, {"type": "finish", "number": 2}):
             await page.send_json(message)
             assert (await page.receive_json())["type"] == "unsaved"
         assert not server.finished.is_set()
-        obstacle.rmdir()
+        blocking.rmdir()
         await page.send_json({"type": "finish", "number": 3})
         assert await page.receive_json() == {"type": "finished", "number": 3}
-        assert server.finished.is_set() and len(read_ratings(obstacle).times) == 5
+        assert server.finished.is_set() and len(read_ratings(blocking).times) == 5
 
     serving(talk)
 
