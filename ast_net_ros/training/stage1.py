@@ -106,11 +106,9 @@ def train_attributes(
 
     images = torch.from_numpy(np.stack([train.chips, train.images])).unsqueeze(2)  # aligned, unaligned
     votes = torch.from_numpy(vote_distribution(train.votes))
-    targets = votes.expand(2, -1, -1)
     autocast = partial(torch.autocast, engine.device.type, torch.bfloat16, enabled=training.precision == "bfloat16")
-    if teachers:
-        with autocast():
-            targets = torch.lerp(targets, teacher_probabilities(teachers, train, device), training.teacher_share)
+    for teacher in teachers:
+        teacher.eval().to(engine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     weights = rarity_weights(votes, training.rare_exponent)
     usable = int((weights > 0).sum())
     steps = math.ceil(usable / training.batch)
@@ -125,12 +123,16 @@ def train_attributes(
             unaligned = (torch.rand(len(chosen), generator=generator) < training.unaligned_share).long()
             done = (epoch + index / steps) / training.epochs
             strength = 1 + (training.final_strength - 1) * done
-            wanted = targets[unaligned, chosen].to(engine.device)
+            wanted = votes[chosen].to(engine.device)
             chips = augment(images[unaligned, chosen].to(engine.device).float(), generator, strength)
             if float(torch.rand((), generator=generator)) < training.mixup_share * min(1.0, (1 - done) / 0.15):
                 chips, wanted = mixup(chips, wanted, training.mixup_alpha, generator)
+            chips = chips.to(memory_format=torch.channels_last)
             with autocast():
-                _, logits = model(chips.to(memory_format=torch.channels_last))
+                if teachers:
+                    taught = teacher_probabilities(teachers, chips, generator)
+                    wanted = torch.lerp(wanted, taught, training.teacher_share)
+                _, logits = model(chips)
             loss = vote_cross_entropy(logits, wanted)
             engine.step(loss, model, optimizer, largest_norm=5.0)
             schedule.step()

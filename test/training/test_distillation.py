@@ -32,20 +32,29 @@ def trained_like(sizes, seed=0):
     return cnn.eval()
 
 
-def test_a_teacher_does_not_mind_a_mirror():
-    faces, teacher = random_faces(), trained_like(WIDE)
-    mirrored = Faces(faces.images[:, :, ::-1], faces.votes, faces.duplicate, faces.chips[:, :, ::-1], faces.found)
-    probabilities = teacher_probabilities([teacher], faces)
-    assert probabilities.shape == (2, 24, 8)
-    torch.testing.assert_close(probabilities.sum(dim=2), torch.ones(2, 24))
-    torch.testing.assert_close(teacher_probabilities([teacher], mirrored), probabilities, atol=1e-5, rtol=1e-4)
+def taught(teachers, chips, seed):
+    return teacher_probabilities(teachers, chips, torch.Generator().manual_seed(seed))
+
+
+def test_a_teacher_sees_chips_or_their_mirror_images():
+    teacher, chips = trained_like(WIDE), torch.rand(6, 1, 48, 48, generator=torch.Generator().manual_seed(0)) * 255
+    teacher.emotions.weight.data *= 50  # so that an untrained network tells mirror images apart
+    with torch.no_grad():
+        plain, mirrored = (teacher(view)[1].softmax(dim=1) for view in (chips, chips.flip(3)))
+    assert (plain - mirrored).abs().max() > 0.001
+    seen = [torch.equal(taught([teacher], chips, seed), plain) for seed in range(20)]
+    assert 4 <= sum(seen) <= 16
+    for seed, is_plain in enumerate(seen):
+        torch.testing.assert_close(taught([teacher], chips, seed), plain if is_plain else mirrored)
 
 
 def test_several_teachers_are_averaged():
-    faces, teachers = random_faces(), [trained_like(WIDE, seed) for seed in (1, 2)]
-    apart = [teacher_probabilities([teacher], faces) for teacher in teachers]
+    chips = torch.rand(6, 1, 48, 48) * 255
+    chips = torch.lerp(chips, chips.flip(3), 0.5)  # symmetric, so that mirroring does not matter
+    teachers = [trained_like(WIDE, seed) for seed in (1, 2)]
+    apart = [taught([teacher], chips, seed=0) for teacher in teachers]
     assert (apart[0] - apart[1]).abs().max() > 0.01
-    torch.testing.assert_close(teacher_probabilities(teachers, faces), (apart[0] + apart[1]) / 2)
+    torch.testing.assert_close(taught(teachers, chips, seed=0), (apart[0] + apart[1]) / 2, atol=1e-5, rtol=1e-4)
 
 
 def test_mixup_blends_targets_as_it_blends_faces():

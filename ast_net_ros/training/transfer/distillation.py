@@ -10,47 +10,30 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ast_net_ros.model.network import DiscreteEmotionCNN, standardise
-from ast_net_ros.training.data.faces import Faces
 
 _CONTRAST = 64.0  # grey values; of the standardised chips that mixup returns, so that the network's own step keeps them
 
 
-def teacher_probabilities(teachers: Sequence[DiscreteEmotionCNN], faces: Faces, device: str = "cpu") -> Tensor:
-    """Ask trained CNNs for the emotions of each face, averaged over them and over its mirror image.
+@torch.no_grad()
+def teacher_probabilities(teachers: Sequence[DiscreteEmotionCNN], chips: Tensor, generator: torch.Generator) -> Tensor:
+    """Ask trained CNNs for the emotions of the chips that the student sees, augmented and blended as they are.
+
+    Each teacher sees the chips or, chosen at random, their mirror images, so that the student learns the mean of both.
+    Teacher and student see the same view (Beyer et al. 2022, arXiv:2106.05237).
 
     Args:
-        teachers: At least one.
-        faces: N faces.
-        device: "cpu", "cuda" or "cuda:N".
+        teachers: At least one, in evaluation mode, on the device of `chips`.
+        chips: N x 1 x S x S.
+        generator: Of the training step.
 
     Returns:
-        2 x N x 8 probabilities of the aligned chips and of the unaligned images.
+        N x 8 probabilities, averaged over the teachers.
     """
-    return torch.stack([_one_teacher(teacher, faces, device) for teacher in teachers]).mean(dim=0)
-
-
-@torch.inference_mode()
-def _one_teacher(teacher: DiscreteEmotionCNN, faces: Faces, device: str) -> Tensor:
-    teacher.eval().to(device)
-    parts = []
-    for images in (faces.chips, faces.images):
-        batches = torch.from_numpy(np.ascontiguousarray(images)).unsqueeze(1).split(256)
-        parts.append(
-            torch.cat(
-                [
-                    (_probabilities(teacher, batch.to(device)) + _probabilities(teacher, batch.flip(3).to(device))) / 2
-                    for batch in tqdm(batches, "asking the teacher", unit="batch")
-                ]
-            )
-        )
-    return torch.stack(parts)
-
-
-def _probabilities(teacher: DiscreteEmotionCNN, chips: Tensor) -> Tensor:
-    return teacher(chips)[1].float().softmax(dim=1).cpu()
+    mirrored = (torch.rand(len(teachers), generator=generator) < 0.5).tolist()
+    views = [chips.flip(3) if flip else chips for flip in mirrored]
+    return torch.stack([teacher(view)[1].float().softmax(dim=1) for teacher, view in zip(teachers, views)]).mean(dim=0)
 
 
 def mixup(chips: Tensor, targets: Tensor, alpha: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
