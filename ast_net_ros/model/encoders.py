@@ -14,6 +14,7 @@ from ast_net_ros.model.errors import DeviceError, DeviceMemoryError
 from ast_net_ros.model.onnx_export import onnx_model
 from ast_net_ros.model.weights import Weights
 
+# What each runtime computes on each kind of device; the preferred runtime of a kind first.
 _PRECISIONS = {
     ("cpu", "onnxruntime"): ("float32",),
     ("cpu", "torch"): ("float32", "bfloat16"),
@@ -21,8 +22,6 @@ _PRECISIONS = {
     ("cuda", "onnxruntime"): ("float32",),
     ("cuda", "tensorrt"): ("float32",),
 }
-"""What each runtime computes on each kind of device; the preferred runtime of a kind first."""
-
 RUNTIMES = ("onnxruntime", "torch", "tensorrt")
 PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -60,7 +59,7 @@ class Backend:
 
     @property
     def index(self) -> int:
-        """Number of the GPU."""
+        """Return the number of the GPU."""
         return int(self.device.partition(":")[2] or 0)
 
 
@@ -88,7 +87,13 @@ def choose_backend(device: str, precision: str, runtime: str) -> Backend:
     if kind == "cuda" and Backend(device, "", "").index >= gpu_count():
         raise DeviceError(f"device '{device}': the NVIDIA driver reports {gpu_count()} GPUs; use auto or cpu")
     if runtime == "auto":
-        runtime = _preferred(kind, arithmetic)
+        candidates = runtimes_for("cpu", arithmetic) if kind == "cpu" else _gpu_runtimes("auto", arithmetic)
+        if kind == "cuda" and not candidates:
+            raise DeviceError(
+                f"device 'cuda': neither torch nor ONNX Runtime can use the GPU in {arithmetic}; install torch with "
+                "CUDA (https://pytorch.org) or onnxruntime-gpu in place of onnxruntime"
+            )
+        runtime = candidates[0] if candidates else "torch"  # for float16 on a CPU, which is refused below
     allowed = _PRECISIONS.get((kind, runtime), ())
     if arithmetic not in allowed:
         fitting = runtimes_for(kind, arithmetic)
@@ -100,15 +105,9 @@ def choose_backend(device: str, precision: str, runtime: str) -> Backend:
 
 
 def make_encoder(weights: Weights, backend: Backend, threads: int = 0) -> Encoder:
-    """Make the encoder of a back end.
+    """Make the encoder of a back end; DeviceError: this machine cannot run it.
 
-    Args:
-        weights: Of the network.
-        backend: From `choose_backend`.
-        threads: Threads of ONNX Runtime on the CPU; 0 chooses for this machine.
-
-    Raises:
-        DeviceError: The back end cannot be used on this machine.
+    `threads` are those of ONNX Runtime on the CPU; 0 chooses for this machine.
     """
     if backend.runtime == "torch":
         from ast_net_ros.model.torch_encoder import TorchEncoder
@@ -133,12 +132,11 @@ class OrtEncoder:
     def __call__(self, chips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Encoder`."""
         try:
-            attributes, logits = self._session.run(None, {"chips": chips[:, None]})
+            return self._session.run(None, {"chips": chips[:, None]})
         except Exception as error:  # its exceptions share no base class
             if "Failed to allocate memory" in str(error):
                 raise DeviceMemoryError(str(error)) from None
             raise
-        return attributes, logits
 
 
 def gpu_count() -> int:
@@ -158,25 +156,13 @@ def _gpu_runtimes(runtime: str, precision: str) -> list[str]:
     """The runtimes among `runtime` ("auto": all but TensorRT, which is slow to start) that can use a GPU."""
     from ast_net_ros.model import ort_session
 
-    usable = []
-    if runtime in ("auto", "torch") and _torch_has_cuda():
-        usable.append("torch")
-    for name, provider in (("onnxruntime", ort_session.CUDA), ("tensorrt", ort_session.TENSORRT)):
-        if runtime == name or (runtime == "auto" and name == "onnxruntime"):
-            usable += [name] * ort_session.has_provider(provider)
-    return [name for name in usable if precision in _PRECISIONS["cuda", name]]
+    def usable(name: str) -> bool:
+        if name == "torch":
+            return _torch_has_cuda()
+        return ort_session.has_provider(ort_session.TENSORRT if name == "tensorrt" else ort_session.CUDA)
 
-
-def _preferred(kind: str, precision: str) -> str:
-    if kind == "cpu":
-        return "onnxruntime" if precision == "float32" else "torch"
-    usable = _gpu_runtimes("auto", precision)
-    if not usable:
-        raise DeviceError(
-            f"device 'cuda': neither torch nor ONNX Runtime can use the GPU in {precision}; install torch with CUDA "
-            "(https://pytorch.org) or onnxruntime-gpu in place of onnxruntime"
-        )
-    return usable[0]
+    wanted = ("torch", "onnxruntime") if runtime == "auto" else (runtime,)
+    return [name for name in wanted if precision in _PRECISIONS["cuda", name] and usable(name)]
 
 
 def _torch_has_cuda() -> bool:

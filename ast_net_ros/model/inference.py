@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ast_net_ros.model.config import AffectOutput, LSTMState, NetworkConfig
+from ast_net_ros.model.config import AffectOutput, LSTMState
 from ast_net_ros.model.encoders import Backend, Encoder, choose_backend, make_encoder
 from ast_net_ros.model.errors import DeviceMemoryError
 from ast_net_ros.model.lstm_step import LSTMStep
-from ast_net_ros.model.weights import Weights, WeightsInfo, read_weights
+from ast_net_ros.model.weights import Weights, read_weights
 
 logger = logging.getLogger(__name__)
 
@@ -21,54 +21,29 @@ DEFAULT_WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "ast_net.
 class AffectModel:
     """A loaded AST-Net. Safe to share between threads: it keeps no state of faces.
 
-    Made by `load_model` and `build_model`.
+    Made by `load_model` and `build_model`. The LSTM always runs in NumPy in float32: it is small, and rounding errors
+    must not accumulate.
 
     Attributes:
         config: The network's sizes.
-        info: Path, SHA-256 and description of the weights.
-        backend: Where and how the CNN runs. The LSTM always runs in NumPy in float32: it is small, and rounding
-            errors must not accumulate.
+        device: Where the CNN runs: "cpu" or "cuda:N".
+        precision: The CNN's arithmetic: "float32", "bfloat16" or "float16".
+        runtime: What computes the CNN: "onnxruntime", "torch" or "tensorrt".
+        weights_path: Path of the weights file.
+        weights_hash: SHA-256 of configuration, description and tensors, 64 hex digits.
+        description: What the weights file states about its origin.
         encoder: Computes the CNN.
         oom_splits: How many batches did not fit into the device's memory and were split.
     """
 
     def __init__(self, weights: Weights, backend: Backend, encoder: Encoder):
-        self.config: NetworkConfig = weights.config
-        self.info: WeightsInfo = weights.info
-        self.backend = backend
+        self.config = weights.config
+        self.device, self.precision, self.runtime = backend.device, backend.precision, backend.runtime
+        self.weights_path, self.weights_hash = str(weights.info.path), weights.info.sha256
+        self.description = weights.info.description
         self.encoder = encoder
         self.oom_splits = 0
         self._lstm_step = LSTMStep(weights)
-
-    @property
-    def device(self) -> str:
-        """Where the CNN runs: "cpu" or "cuda:N"."""
-        return self.backend.device
-
-    @property
-    def precision(self) -> str:
-        """The CNN's arithmetic: "float32", "bfloat16" or "float16"."""
-        return self.backend.precision
-
-    @property
-    def runtime(self) -> str:
-        """What computes the CNN: "onnxruntime", "torch" or "tensorrt"."""
-        return self.backend.runtime
-
-    @property
-    def weights_path(self) -> str:
-        """Path of the weights file."""
-        return str(self.info.path)
-
-    @property
-    def weights_hash(self) -> str:
-        """SHA-256 of configuration, description and tensors, 64 hex digits."""
-        return self.info.sha256
-
-    @property
-    def description(self) -> str:
-        """What the weights file states about its origin."""
-        return self.info.description
 
     def encode(self, chips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Encode aligned faces. A batch that does not fit into the device's memory is split.
@@ -84,15 +59,16 @@ class AffectModel:
         """
         try:
             attributes, logits = self.encoder(chips)
-            return attributes, _softmax(logits)
+            exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+            return attributes, exponents / exponents.sum(axis=1, keepdims=True)
         except DeviceMemoryError:
             if len(chips) == 1:
                 raise
         self.oom_splits += 1
         logger.warning("%s has no memory for a batch of %d faces; splitting it", self.device, len(chips))
         half = (len(chips) + 1) // 2
-        parts = self.encode(chips[:half]), self.encode(chips[half:])
-        return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+        (first, first_emotions), (rest, rest_emotions) = self.encode(chips[:half]), self.encode(chips[half:])
+        return np.concatenate([first, rest]), np.concatenate([first_emotions, rest_emotions])
 
     def step(self, attributes: np.ndarray, state: LSTMState) -> tuple[AffectOutput, LSTMState]:
         """Advance the state of N faces by one model step.
@@ -139,21 +115,12 @@ def load_model(
         WeightsError: The file cannot be used.
         DeviceError: The device, precision or runtime is not available.
     """
-    backend = choose_backend(device, precision, runtime)
-    return _make(read_weights(path or DEFAULT_WEIGHTS), backend, threads)
+    return build_model(read_weights(path or DEFAULT_WEIGHTS), device, precision, runtime, threads)
 
 
 def build_model(
     weights: Weights, device: str = "cpu", precision: str = "auto", runtime: str = "auto", threads: int = 0
 ) -> AffectModel:
     """Make a model of weights in memory; the other arguments are those of `load_model`."""
-    return _make(weights, choose_backend(device, precision, runtime), threads)
-
-
-def _make(weights: Weights, backend: Backend, threads: int) -> AffectModel:
+    backend = choose_backend(device, precision, runtime)
     return AffectModel(weights, backend, make_encoder(weights, backend, threads))
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exponents / exponents.sum(axis=1, keepdims=True)

@@ -33,15 +33,7 @@ class LSTMStep:
         return LSTMState(np.zeros((layers, faces, hidden), np.float32), np.zeros((layers, faces, hidden), np.float32))
 
     def __call__(self, attributes: np.ndarray, state: LSTMState) -> tuple[AffectOutput, LSTMState]:
-        """Advance by one step.
-
-        Args:
-            attributes: N x F float32.
-            state: Before the step.
-
-        Returns:
-            Affect and sigma, N x 2 float32 each, and the state after the step.
-        """
+        """See `AffectModel.step`."""
         x = attributes - attributes.mean(axis=1, keepdims=True)
         x /= np.sqrt((x * x).mean(axis=1, keepdims=True) + np.float32(_LAYER_NORM_EPSILON))
         x = x * self._norm_weight + self._norm_bias

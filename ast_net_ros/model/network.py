@@ -29,10 +29,10 @@ from ast_net_ros.model.weights import Weights, WeightsInfo, make_weights, read_w
 class SqueezeExcitation(nn.Module):
     """Weights channels by their means over the image (Hu et al. 2018). N x C x H x W in and out."""
 
-    def __init__(self, channels: int, reduction: int = SE_REDUCTION):
+    def __init__(self, channels: int):
         super().__init__()
-        self.squeeze = nn.Conv2d(channels, channels // reduction, 1)
-        self.excite = nn.Conv2d(channels // reduction, channels, 1)
+        self.squeeze = nn.Conv2d(channels, channels // SE_REDUCTION, 1)
+        self.excite = nn.Conv2d(channels // SE_REDUCTION, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Scale each channel by its weight in [0, 1]."""
@@ -68,9 +68,8 @@ class ResidualBlock(nn.Module):
 class DiscreteEmotionCNN(nn.Module):
     """Computes attribute features and logits of the eight FER+ emotions from grey chips."""
 
-    def __init__(self, config: NetworkConfig | None = None):
+    def __init__(self, config: NetworkConfig):
         super().__init__()
-        config = config or NetworkConfig()
         first = config.widths[0]
         self.stem = nn.Conv2d(1, first, 3, 2, 1, bias=False)
         self.stem_norm = nn.BatchNorm2d(first)
@@ -104,9 +103,8 @@ def standardise(chips: Tensor) -> Tensor:
 class StackedLSTM(nn.Module):
     """Computes valence, arousal and their standard deviations from attribute features over model steps."""
 
-    def __init__(self, config: NetworkConfig | None = None):
+    def __init__(self, config: NetworkConfig):
         super().__init__()
-        config = config or NetworkConfig()
         self.input_norm = nn.LayerNorm(config.attributes)
         self.lstm = nn.LSTM(config.attributes, config.hidden, config.layers, batch_first=True)
         self.head = nn.Linear(config.hidden, 4)
@@ -154,15 +152,7 @@ class ASTNet(nn.Module):
         return output, logits.unflatten(0, clips.shape[:2]), state
 
     def step(self, attributes: Tensor, state: LSTMState) -> tuple[AffectOutput, LSTMState]:
-        """Advance by one model step.
-
-        Args:
-            attributes: N x F.
-            state: Before the step.
-
-        Returns:
-            Affect and sigma, N x 2 each, and the state after the step.
-        """
+        """Advance by one model step: N x F attributes and a state; N x 2 affect and sigma, and the state after it."""
         output, after = self.temporal(attributes.unsqueeze(1), state)
         return AffectOutput(output.affect.squeeze(1), output.sigma.squeeze(1)), after
 

@@ -54,7 +54,9 @@ def _standardised(graph: _Graph, chips: str) -> str:
 def _residual(graph: _Graph, x: str, name: str, block: BlockSizes) -> str:
     y = graph.relu(graph.convolution(x, f"{name}.first", f"{name}.first_norm", block.stride, padding=1))
     y = graph.convolution(y, f"{name}.second", f"{name}.second_norm", padding=1)
-    y = _squeeze_excitation(graph, y, f"{name}.attention")
+    squeezed = graph.node("GlobalAveragePool", [y])
+    squeezed = graph.relu(graph.convolution(squeezed, f"{name}.attention.squeeze"))
+    y = graph.node("Mul", [y, graph.node("Sigmoid", [graph.convolution(squeezed, f"{name}.attention.excite")])])
     shortcut = x
     if block.has_projection:
         if block.stride > 1:
@@ -64,16 +66,11 @@ def _residual(graph: _Graph, x: str, name: str, block: BlockSizes) -> str:
     return graph.relu(graph.node("Add", [y, shortcut]))
 
 
-def _squeeze_excitation(graph: _Graph, x: str, name: str) -> str:
-    squeezed = graph.relu(graph.convolution(graph.node("GlobalAveragePool", [x]), f"{name}.squeeze"))
-    return graph.node("Mul", [x, graph.node("Sigmoid", [graph.convolution(squeezed, f"{name}.excite")])])
-
-
 class _Graph:
     """Nodes and constants under construction. Methods return the name of their output."""
 
     def __init__(self, weights: Weights) -> None:
-        self._tensors = weights.tensors
+        self._tensors = {name: np.asarray(value, np.float32) for name, value in weights.tensors.items()}
         self.nodes: list[bytes] = []
         self.constants: list[bytes] = []
 
@@ -92,20 +89,18 @@ class _Graph:
 
     def convolution(self, x: str, name: str, norm: str = "", stride: int = 1, padding: int = 0) -> str:
         """A convolution with its bias, or with the batch normalisation that follows it."""
-        weight, bias = self._tensor(f"{name}.weight"), None
+        weight = self._tensors[f"{name}.weight"]
         if norm:
-            gain, shift = self._tensor(f"{norm}.weight"), self._tensor(f"{norm}.bias")
-            mean, variance = self._tensor(f"{norm}.running_mean"), self._tensor(f"{norm}.running_var")
+            gain, shift, mean, variance = (
+                self._tensors[f"{norm}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")
+            )
             scale = gain / np.sqrt(variance + np.float32(_BATCH_NORM_EPSILON))
             weight, bias = weight * scale[:, None, None, None], shift - mean * scale
         else:
-            bias = self._tensor(f"{name}.bias")
+            bias = self._tensors[f"{name}.bias"]
         inputs = [x, self.constant(weight), self.constant(bias)]
         return self.node("Conv", inputs, pads=[padding] * 4, strides=[stride] * 2)
 
     def linear(self, x: str, name: str, output: str = "") -> str:
-        inputs = [x, self.constant(self._tensor(f"{name}.weight")), self.constant(self._tensor(f"{name}.bias"))]
-        return self.node("Gemm", inputs, output, transB=1)
-
-    def _tensor(self, name: str) -> np.ndarray:
-        return np.asarray(self._tensors[name], np.float32)
+        parameters = [self.constant(self._tensors[f"{name}.{part}"]) for part in ("weight", "bias")]
+        return self.node("Gemm", [x, *parameters], output, transB=1)

@@ -6,17 +6,14 @@ a network of convolutions needs are written here. The package's own checker read
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 
 import numpy as np
 
-FLOAT, UINT8, INT64 = 1, 2, 7  # TensorProto.DataType
-_ELEMENT_TYPES = {np.dtype(np.float32): FLOAT, np.dtype(np.uint8): UINT8, np.dtype(np.int64): INT64}
-_INT_ATTRIBUTE, _FLOAT_ATTRIBUTE, _INTS_ATTRIBUTE = 2, 1, 7  # AttributeProto.AttributeType
-_VARINT, _LENGTH_DELIMITED, _FIXED32 = 0, 2, 5  # wire types
+FLOAT, UINT8 = 1, 2  # TensorProto.DataType
+_INT_ATTRIBUTE, _INTS_ATTRIBUTE = 2, 7  # AttributeProto.AttributeType
 
-Attribute = int | float | Sequence[int]
+Attribute = int | Sequence[int]
 
 
 def model(graph: bytes, opset: int, ir_version: int) -> bytes:
@@ -33,17 +30,22 @@ def graph(
 
 
 def node(operator: str, inputs: Sequence[str], output: str, attributes: dict[str, Attribute]) -> bytes:
-    """Encode a NodeProto with one output."""
-    encoded = b"".join(_bytes(1, name.encode()) for name in inputs) + _bytes(2, output.encode())
-    encoded += _bytes(3, output.encode()) + _bytes(4, operator.encode())
-    return encoded + b"".join(_bytes(5, _attribute(name, value)) for name, value in attributes.items())
+    """Encode a NodeProto with one output, which also names the node."""
+    encoded = b"".join(_bytes(1, name.encode()) for name in inputs)
+    encoded += _bytes(2, output.encode()) + _bytes(3, output.encode()) + _bytes(4, operator.encode())
+    for name, value in attributes.items():
+        if isinstance(value, int):
+            content = _number(3, value) + _number(20, _INT_ATTRIBUTE)
+        else:
+            content = b"".join(_number(8, item) for item in value) + _number(20, _INTS_ATTRIBUTE)
+        encoded += _bytes(5, _bytes(1, name.encode()) + content)
+    return encoded
 
 
 def tensor(name: str, value: np.ndarray) -> bytes:
-    """Encode a TensorProto."""
+    """Encode a TensorProto of float32 values."""
     sizes = b"".join(_number(1, size) for size in value.shape)
-    raw = np.ascontiguousarray(value).tobytes()
-    return sizes + _number(2, _ELEMENT_TYPES[value.dtype]) + _bytes(8, name.encode()) + _bytes(9, raw)
+    return sizes + _number(2, FLOAT) + _bytes(8, name.encode()) + _bytes(9, value.tobytes())
 
 
 def value_info(name: str, element_type: int, shape: Sequence[int | str]) -> bytes:
@@ -53,25 +55,12 @@ def value_info(name: str, element_type: int, shape: Sequence[int | str]) -> byte
     return _bytes(1, name.encode()) + _bytes(2, _bytes(1, _number(1, element_type) + _bytes(2, dimensions)))
 
 
-def _attribute(name: str, value: Attribute) -> bytes:
-    encoded = _bytes(1, name.encode())
-    if isinstance(value, int):
-        return encoded + _number(3, value) + _number(20, _INT_ATTRIBUTE)
-    if isinstance(value, float):
-        return encoded + _key(2, _FIXED32) + struct.pack("<f", value) + _number(20, _FLOAT_ATTRIBUTE)
-    return encoded + b"".join(_number(8, item) for item in value) + _number(20, _INTS_ATTRIBUTE)
-
-
 def _number(field: int, value: int) -> bytes:
-    return _key(field, _VARINT) + _varint(value & (1 << 64) - 1)
+    return _varint(field << 3) + _varint(value)
 
 
 def _bytes(field: int, value: bytes) -> bytes:
-    return _key(field, _LENGTH_DELIMITED) + _varint(len(value)) + value
-
-
-def _key(field: int, wire_type: int) -> bytes:
-    return _varint(field << 3 | wire_type)
+    return _varint(field << 3 | 2) + _varint(len(value)) + value  # 2: the length precedes the value
 
 
 def _varint(value: int) -> bytes:
@@ -79,5 +68,4 @@ def _varint(value: int) -> bytes:
     while value > 0x7F:
         encoded.append(value & 0x7F | 0x80)
         value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
+    return bytes(encoded) + bytes([value])

@@ -21,8 +21,6 @@ if hasattr(onnxruntime, "disable_telemetry_events"):  # in case something else h
     onnxruntime.disable_telemetry_events()
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
-_PROVIDER_OPTIONS = {CUDA: {"use_tf32": "0"}}  # TF32 rounds to 10 bits: results would differ from the CPU's
-_OLDEST = "1.16"
 
 
 def cpu_session(model: bytes, threads: int = 0) -> onnxruntime.InferenceSession:
@@ -53,10 +51,15 @@ def gpu_session(model: bytes, provider: str, index: int) -> onnxruntime.Inferenc
     Raises:
         DeviceError: The provider is missing, cannot be loaded, or ONNX Runtime has fallen back to another one.
     """
-    _require(provider)
-    wanted = [(provider, {"device_id": str(index), **_PROVIDER_OPTIONS.get(provider, {})})]
+    if not has_provider(provider):
+        raise DeviceError(
+            f"ONNX Runtime {onnxruntime.__version__} has no {provider}; pip uninstall onnxruntime and "
+            "pip install onnxruntime-gpu (on a Jetson, NVIDIA's wheel of it)"
+        )
+    # TF32 rounds to 10 bits: results would differ from the CPU's.
+    wanted = [(CUDA, {"device_id": str(index), "use_tf32": "0"})]
     if provider == TENSORRT:  # what TensorRT cannot run still runs on the GPU
-        wanted.append((CUDA, {"device_id": str(index), **_PROVIDER_OPTIONS[CUDA]}))
+        wanted.insert(0, (TENSORRT, {"device_id": str(index)}))
     session = _session(model, _options(), wanted)
     actual = session.get_providers()[0]
     if actual != provider:
@@ -83,15 +86,6 @@ def suitable_threads() -> int:
     return min(2, max(1, usable // 2))
 
 
-def profiling_session(model: bytes, prefix: str) -> onnxruntime.InferenceSession:
-    """Make a session that runs `model` unoptimised and writes a profile to a file whose path begins with `prefix`."""
-    options = _options()
-    options.enable_profiling = True
-    options.profile_file_prefix = prefix
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return _session(model, options, [CPU])
-
-
 def _options() -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.inter_op_num_threads = 1
@@ -104,23 +98,10 @@ def _session(model: bytes, options: onnxruntime.SessionOptions, providers: list)
         session = onnxruntime.InferenceSession(model, options, providers=providers)
     except Exception as error:  # its exceptions share no base class
         raise DeviceError(
-            f"ONNX Runtime {onnxruntime.__version__} cannot load the network ({error}); "
-            f"pip install 'onnxruntime>={_OLDEST}'"
+            f"ONNX Runtime {onnxruntime.__version__} cannot load the network ({error}); pip install 'onnxruntime>=1.16'"
         ) from error
-    _return_free_memory()
-    return session
-
-
-def _return_free_memory() -> None:
-    """Hand the memory that building a graph took back to the system (about 30 MB); glibc keeps it otherwise."""
+    # Hand the memory that building a graph took back to the system (about 30 MB); glibc keeps it otherwise.
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # another libc, such as musl
             ctypes.CDLL("libc.so.6").malloc_trim(0)
-
-
-def _require(provider: str) -> None:
-    if not has_provider(provider):
-        raise DeviceError(
-            f"ONNX Runtime {onnxruntime.__version__} has no {provider}; pip uninstall onnxruntime and "
-            "pip install onnxruntime-gpu (on a Jetson, NVIDIA's wheel of it)"
-        )
+    return session

@@ -31,8 +31,7 @@ class FaceState:
     __slots__ = ("start", "last", "_step", "_sum", "_count", "_before", "_after")
 
     def __init__(self, start: float):
-        self.start = start
-        self.last = start
+        self.start = self.last = start
         self._step = 0
         self._sum: np.ndarray | None = None  # F, of the features in the current step
         self._count = 0
@@ -65,7 +64,10 @@ def advance(
     for face, stamp in zip(faces, stamps):
         if face._sum is None:  # observation begins now, also where earlier frames of the face were lost to an error
             face.start = face.last = stamp
-    steps = [_step_index(model, face, stamp) for face, stamp in zip(faces, stamps)]
+    steps = [
+        math.floor((stamp - face.start + _STAMP_TOLERANCE) / model.config.step_seconds)
+        for face, stamp in zip(faces, stamps)
+    ]
     missed = [max(0, step - face._step - 1) for face, step in zip(faces, steps)]
     for face, step in zip(faces, steps):
         if step > face._step and face._count:
@@ -85,10 +87,6 @@ def advance(
     for index, face in enumerate(faces):
         face._after = _select(after, index)
     return output
-
-
-def _step_index(model: AffectModel, face: FaceState, stamp: float) -> int:
-    return math.floor((stamp - face.start + _STAMP_TOLERANCE) / model.config.step_seconds)
 
 
 def _mean(face: FaceState) -> np.ndarray:

@@ -9,9 +9,6 @@ import math
 
 from ast_net_ros.model.config import EMOTIONS
 
-LARGEST_BASELINE = 0.5
-"""Upper end of the range of `limit`."""
-
 _NEUTRAL = EMOTIONS.index("neutral")
 _RESTING_AROUSAL = 0.35  # an aroused face is not at rest
 _LEARNING_SECONDS = 2.5  # time constant while the face is at rest
@@ -30,14 +27,12 @@ class RestingBaseline:
         limit: Largest absolute baseline, in (0, 0.5].
 
     Raises:
-        ValueError: The limit is outside of its range.
+        ValueError: The limit is outside its range.
     """
 
-    __slots__ = ("limit", "value", "_stamp")
-
     def __init__(self, limit: float):
-        if not 0 < limit <= LARGEST_BASELINE:
-            raise ValueError(f"personal_baseline is {limit}; it must be above 0 and at most {LARGEST_BASELINE}")
+        if not 0 < limit <= 0.5:
+            raise ValueError(f"personal_baseline is {limit}; it must be above 0 and at most 0.5")
         self.limit = limit
         self.value = 0.0
         self._stamp: float | None = None

@@ -24,8 +24,7 @@ LARGEST_FILE = 512 * 2**20  # bytes; the default weights have about 5 MB
 LARGEST_HEADER = 2**20  # bytes; that of the default weights has 13 kB
 LONGEST_DESCRIPTION = 500  # characters that are shown; diagnostics repeat them every second
 _LARGEST_SIZE = 4096  # of any single number in a configuration
-_TYPE_NAMES = {"F16": "torch.float16", "F32": "torch.float32", "F64": "torch.float64", "I64": "torch.int64"}
-"""Number types of a weights file, and the names under which the checksum counts them: those of the first release."""
+_NUMBER_TYPES = ("F16", "F32", "F64", "I64")
 _FIX = "get the file again from its source, or save one with ast_net_ros.model.network.save_weights"
 
 
@@ -77,11 +76,7 @@ def make_weights(
 
 
 def write_weights(path: str | Path, weights: Weights) -> WeightsInfo:
-    """Write a weights file atomically.
-
-    Returns:
-        What the file states about itself.
-    """
+    """Write a weights file atomically, and return what it states about itself."""
     path = Path(path)
     metadata = {
         "format": FORMAT,
@@ -106,31 +101,51 @@ def read_weights(path: str | Path) -> Weights:
     path = Path(path)
     if not path.is_file():
         raise WeightsError(f"weights '{path}': no such file; give the path of a .safetensors file of AST-Net")
-    if path.stat().st_size > LARGEST_FILE:
-        raise WeightsError(
-            f"weights '{path}': {path.stat().st_size} bytes, more than the {LARGEST_FILE} allowed; {_FIX}"
-        )
     try:
-        _check_header_size(path)
-        with safe_open(path, framework="np") as stored:
-            metadata = stored.metadata() or {}
-            config = _read_config(path, metadata)
-            slices = {name: stored.get_slice(name) for name in stored.keys()}  # noqa: SIM118
-            _check_shapes(path, parameter_shapes(config), {name: one.get_shape() for name, one in slices.items()})
-            _check_types(path, {name: one.get_dtype() for name, one in slices.items()})
-            tensors = {name: np.asarray(stored.get_tensor(name)) for name in slices}
+        return _read_checked(path)
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"weights '{path}': not a whole safetensors file ({error}); {_FIX}") from error
+    except ValueError as error:
+        raise WeightsError(f"weights '{path}': {error}; {_FIX}") from error
+
+
+def _read_checked(path: Path) -> Weights:
+    """Read a weights file; the message of a ValueError is the reason why it is refused."""
+    if path.stat().st_size > LARGEST_FILE:
+        raise ValueError(f"{path.stat().st_size} bytes, more than the {LARGEST_FILE} allowed")
+    with path.open("rb") as file:
+        header = int.from_bytes(file.read(8), "little")
+    if header > LARGEST_HEADER:  # before it is parsed
+        raise SafetensorError(f"its header claims {header} bytes, more than the {LARGEST_HEADER} allowed")
+    with safe_open(path, framework="np") as stored:
+        metadata = stored.metadata() or {}
+        if metadata.get("format") != FORMAT:
+            raise ValueError(f"format is {metadata.get('format')!r}, wanted {FORMAT!r}")
+        config = parse_config(metadata.get("config", ""))
+        _check_tensors(config, {name: stored.get_slice(name) for name in stored.keys()})  # noqa: SIM118
+        tensors = {name: np.asarray(stored.get_tensor(name)) for name in stored.keys()}  # noqa: SIM118
     description, provenance = metadata.get("description", ""), metadata.get("provenance", "")
     digest = _digest(metadata["config"], description, provenance, tensors)
     if digest != metadata.get("sha256"):
-        raise WeightsError(
-            f"weights '{path}': content has SHA-256 {digest}, the file states {metadata.get('sha256')}; {_FIX}"
-        )
-    broken = [name for name, value in tensors.items() if not np.isfinite(value).all()]
-    if broken:
-        raise WeightsError(f"weights '{path}': {broken[0]} holds NaN or infinity; {_FIX}")
+        raise ValueError(f"content has SHA-256 {digest}, the file states {metadata.get('sha256')}")
+    for name, value in tensors.items():
+        if not np.isfinite(value).all():
+            raise ValueError(f"{name} holds NaN or infinity")
     return Weights(config, tensors, WeightsInfo(path, digest, _printable(description)), description, provenance)
+
+
+def _check_tensors(config: NetworkConfig, stored: dict[str, Any]) -> None:
+    """Check names, shapes and types, before the values are read."""
+    expected = parameter_shapes(config)
+    missing, surplus = sorted(set(expected) - set(stored)), sorted(set(stored) - set(expected))
+    if missing or surplus:
+        raise ValueError(f"lacks {missing[:3]}, has unknown {surplus[:3]}")
+    for name, shape in expected.items():
+        found, kind = stored[name].get_shape(), stored[name].get_dtype()
+        if list(shape) != found:
+            raise ValueError(f"{name} is {found}, wanted {list(shape)}")
+        if kind not in _NUMBER_TYPES:
+            raise ValueError(f"{name} is of type {kind}, wanted one of {', '.join(_NUMBER_TYPES)}")
 
 
 def parse_config(text: str) -> NetworkConfig:
@@ -162,55 +177,16 @@ def _config_text(config: NetworkConfig) -> str:
     return json.dumps(asdict(config), sort_keys=True)
 
 
-def _read_config(path: Path, metadata: dict[str, str]) -> NetworkConfig:
-    if metadata.get("format") != FORMAT:
-        raise WeightsError(f"weights '{path}': format is {metadata.get('format')!r}, wanted {FORMAT!r}; {_FIX}")
-    try:
-        return parse_config(metadata.get("config", ""))
-    except ValueError as error:
-        raise WeightsError(f"weights '{path}': {error}; {_FIX}") from error
-
-
-def _check_header_size(path: Path) -> None:
-    """Refuse a header that is larger than any weights file needs, before it is parsed."""
-    with path.open("rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-    if size > LARGEST_HEADER:
-        raise WeightsError(
-            f"weights '{path}': not a whole safetensors file (its header claims {size} bytes, more than the "
-            f"{LARGEST_HEADER} allowed); {_FIX}"
-        )
-
-
-def _check_shapes(path: Path, expected: dict[str, tuple[int, ...]], found: dict[str, list[int]]) -> None:
-    missing, surplus = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
-    if missing or surplus:
-        raise WeightsError(f"weights '{path}': lacks {missing[:3]}, has unknown {surplus[:3]}; {_FIX}")
-    for name, shape in expected.items():
-        if list(shape) != list(found[name]):
-            raise WeightsError(f"weights '{path}': {name} is {found[name]}, wanted {list(shape)}; {_FIX}")
-
-
-def _check_types(path: Path, found: dict[str, str]) -> None:
-    for name, kind in found.items():
-        if kind not in _TYPE_NAMES:
-            raise WeightsError(
-                f"weights '{path}': {name} is of type {kind}, wanted one of {', '.join(_TYPE_NAMES)}; {_FIX}"
-            )
-
-
 def _digest(config: str, description: str, provenance: str, tensors: Mapping[str, np.ndarray]) -> str:
     """Hash the texts, and every tensor's name, type, shape and bytes in the order of their names.
 
     Without a provenance the hash is that of the first release, which had none.
     """
-    types = {np.dtype(np.float16): "F16", np.dtype(np.float32): "F32", np.dtype(np.float64): "F64"}
     texts = [config, description, *([provenance] if provenance else [])]
     digest = hashlib.sha256(json.dumps(texts).encode())
     for name in sorted(tensors):
-        tensor = np.ascontiguousarray(tensors[name])
-        kind = _TYPE_NAMES[types.get(tensor.dtype, "I64")]
-        digest.update(f"{name}|{kind}|{list(tensors[name].shape)}|".encode())
+        tensor = tensors[name]
+        digest.update(f"{name}|torch.{tensor.dtype.name}|{list(tensor.shape)}|".encode())
         digest.update(tensor.tobytes())
     return digest.hexdigest()
 

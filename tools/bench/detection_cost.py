@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ast_net_ros.model.ort_session import profiling_session
+from ast_net_ros.model.ort_session import CPU, onnxruntime
 from ast_net_ros.vision.retinaface import detector_weights
 
 
@@ -49,7 +49,11 @@ def detection_cost(width: int, height: int, detector_input_size: int) -> Detecti
 def _profile(width: int, height: int) -> list[dict]:
     """Return the layers of one run without graph optimisation."""
     with tempfile.TemporaryDirectory() as folder:
-        session = profiling_session(detector_weights(), str(Path(folder) / "detection"))
+        options = onnxruntime.SessionOptions()
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(folder) / "detection")
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        session = onnxruntime.InferenceSession(detector_weights(), options, providers=[CPU])
         session.run(None, {session.get_inputs()[0].name: np.zeros((1, 3, height, width), np.float32)})
         events = json.loads(Path(session.end_profiling()).read_text())
     return [e["args"] for e in events if e.get("cat") == "Node" and "output_type_shape" in e.get("args", {})]
