@@ -87,6 +87,13 @@ class FaceAffect:
         return all(map(math.isfinite, numbers))
 
 
+def shared_area(one: Box, other: Box) -> float:
+    """Return the area in pixels that two boxes share."""
+    width = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
+    height = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
+    return max(0.0, width) * max(0.0, height)
+
+
 def primary_face(faces: Iterable[FaceAffect]) -> FaceAffect | None:
     """Return the largest face, usually the nearest: the one a robot interacts with. None when there are no faces."""
     return max(faces, key=lambda face: face.box[2] * face.box[3], default=None)

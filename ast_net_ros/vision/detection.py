@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from ast_net_ros.face_affect import Box
-from ast_net_ros.settings import IMAGE_ROTATIONS, PipelineSettings
+from ast_net_ros.settings import IMAGE_ROTATIONS
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,6 @@ class Detector(Protocol):
         ...
 
 
-DEFAULT_SCORE_THRESHOLD = PipelineSettings.score_threshold
-DEFAULT_INPUT_SIZE = PipelineSettings.detector_input_size
 _ROTATION_CODES = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 
@@ -74,20 +72,9 @@ def largest_detection(detections: Iterable[Detection]) -> Detection | None:
 def detect_rotated(
     detector: Detector, image_bgr: np.ndarray, rotation: int, score_threshold: float, input_size: int
 ) -> list[Detection]:
-    """Find the faces of an image that must be rotated to stand upright.
+    """Find the faces of an image that must be turned clockwise to stand upright, in pixels of the image as it is.
 
-    Args:
-        detector: Finds upright faces.
-        image_bgr: H x W x 3 uint8.
-        rotation: Degrees by which the image must be turned clockwise; one of IMAGE_ROTATIONS.
-        score_threshold: See `Detector.detect`.
-        input_size: See `Detector.detect`.
-
-    Returns:
-        The faces in pixels of `image_bgr`, as it is.
-
-    Raises:
-        ValueError: Another rotation.
+    `rotation` is one of IMAGE_ROTATIONS, in degrees (ValueError: another); for the rest see `Detector.detect`.
     """
     found = detector.detect(upright(image_bgr, rotation), score_threshold, input_size)
     if rotation == 0:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from ast_net_ros.face_affect import Box, FaceAffect
+from ast_net_ros.face_affect import Box, FaceAffect, shared_area
 
 Color = tuple[int, int, int]
 """Blue, green, red, each 0 to 255."""
@@ -55,10 +55,7 @@ def face_color(face_id: str) -> Color:
 def draw_faces(image: np.ndarray, faces: Sequence[FaceAffect], magnification: float = 1.0) -> None:
     """Draw the box of every face and a label with its id, valence, arousal and confidence (in percent).
 
-    Args:
-        image: Is drawn into.
-        faces: In pixels of `image`.
-        magnification: Scales lines and text, for images that will be shown smaller than they are.
+    `magnification` scales lines and text, for images that will be shown smaller than they are.
     """
     unit = _unit(image) * magnification
     # Labels last, so that no box crosses a label.
@@ -69,52 +66,22 @@ def draw_faces(image: np.ndarray, faces: Sequence[FaceAffect], magnification: fl
         taken.append(_draw_label(image, face, faces, taken, unit))
 
 
-def draw_caption(image: np.ndarray, text: str, magnification: float = 1.0) -> None:
-    """Write a short ASCII text into the lower left corner.
-
-    Args:
-        image: Is drawn into.
-        text: One line.
-        magnification: Scales the text, for images that will be shown smaller than they are.
-    """
-    unit = _unit(image) * magnification
-    scale, thickness = 0.42 * unit, max(1, round(1.1 * unit))
-    padding, margin = round(5 * unit), round(6 * unit)
-    text_width, text_height = _text_size(text, scale, thickness)
-    width, height = text_width + 2 * padding, text_height + 2 * padding
-    top = image.shape[0] - margin - height
-    _shade(image, margin, top, width, height, round(4 * unit))
-    _text(image, text, (margin + padding, top + padding + text_height), scale, _TEXT, thickness)
-
-
 class AffectPlane:
     """A small valence-arousal plane in a lower corner, with the recent path of every face.
 
     Call `update` for every frame, also for those that are not drawn, and `draw` for those that are.
-
-    Args:
-        trail_seconds: How much of the past a trail shows.
-
-    Raises:
-        ValueError: `trail_seconds` is not above 0.
     """
 
-    def __init__(self, trail_seconds: float = 5.0):
-        if not trail_seconds > 0:
-            raise ValueError(f"trail_seconds is {trail_seconds}; use a value above 0")
-        self.trail_seconds = trail_seconds
+    trail_seconds = 5.0  # how much of the past a trail shows
+
+    def __init__(self) -> None:
         self._trails: dict[str, deque[tuple[float, float, float]]] = {}
         self._newest = -math.inf
         self._boxes: list[Box] = []
         self._at_right = True
 
     def update(self, faces: Sequence[FaceAffect], stamp: float) -> None:
-        """Add the estimates of one frame.
-
-        Args:
-            faces: All faces of the frame.
-            stamp: In seconds. A stamp before the last one clears all trails.
-        """
+        """Add all faces of one frame. A `stamp`, in seconds, before the last one clears all trails."""
         if stamp < self._newest:
             self._trails.clear()
         self._newest = stamp
@@ -146,7 +113,7 @@ class AffectPlane:
         """Keep the corner until faces cover much of it and the other is clearly freer: no flicker."""
         edges = {True: width - margin - side, False: margin}
         covered = {
-            at_right: sum(_overlap((left, height - margin - side, side, side), box) for box in self._boxes)
+            at_right: sum(shared_area((left, height - margin - side, side, side), box) for box in self._boxes)
             for at_right, left in edges.items()
         }
         if covered[self._at_right] > 0.1 * side * side and covered[not self._at_right] < covered[self._at_right] / 4:
@@ -187,19 +154,16 @@ def _draw_box(image: np.ndarray, face: FaceAffect, unit: float) -> None:
     arm = round(min(width, height) * 0.18)
     for corner_x, towards_x in ((left, 1), (right, -1)):
         for corner_y, towards_y in ((top, 1), (bottom, -1)):
-            corner = (corner_x, corner_y)
-            cv2.line(image, corner, (corner_x + towards_x * arm, corner_y), color, thick, cv2.LINE_AA)
-            cv2.line(image, corner, (corner_x, corner_y + towards_y * arm), color, thick, cv2.LINE_AA)
+            for end in ((corner_x + towards_x * arm, corner_y), (corner_x, corner_y + towards_y * arm)):
+                cv2.line(image, (corner_x, corner_y), end, color, thick, cv2.LINE_AA)
 
 
 def _draw_label(image: np.ndarray, face: FaceAffect, faces: Sequence[FaceAffect], taken: list[Box], unit: float) -> Box:
     """Draw two lines near the box, id and confidence, then the values. Returns the label's box."""
     # Text shrinks with the face, so that the labels of a group do not hide each other.
     unit = max(min(unit, _SMALLEST_UNIT), min(unit, face.box[2] / 90))
-    values = f"V {face.valence:+.2f}  A {face.arousal:+.2f}"
-    certainty = f"{face.confidence:.0%}"
-    scale = 0.42 * unit
-    thickness = max(1, round(1.1 * unit))
+    values, certainty = f"V {face.valence:+.2f}  A {face.arousal:+.2f}", f"{face.confidence:.0%}"
+    scale, thickness = 0.42 * unit, max(1, round(1.1 * unit))
     padding = gap = round(5 * unit)
     values_width, line_height = _text_size(values, scale, thickness)
     id_width, _ = _text_size(face.face_id, scale, thickness)
@@ -224,40 +188,27 @@ def _label_place(
     """Choose the top left corner of a label: above, below or beside the face, where it hides least."""
     x, y, box_width, box_height = (round(v) for v in box)
     width, height = size
-    wanted = [
-        (x, y - height - gap),
-        (x, y + box_height + gap),
-        (x + box_width + gap, y),
-        (x - width - gap, y),
-    ]
+    wanted = [(x, y - height - gap), (x, y + box_height + gap), (x + box_width + gap, y), (x - width - gap, y)]
     room = (max(0, image_shape[1] - width), max(0, image_shape[0] - height))
     places = [(min(max(left, 0), room[0]), min(max(top, 0), room[1])) for left, top in wanted]
 
     def hidden(place: tuple[int, int]) -> float:
         label = (*place, *size)
         # A little of its own face may be covered: better than a label that jumps with every movement of the head.
-        own = max(0.0, _overlap(label, box) - 0.3 * width * height)
-        return own + sum(_overlap(label, other) for other in occupied)
+        own = max(0.0, shared_area(label, box) - 0.3 * width * height)
+        return own + sum(shared_area(label, other) for other in occupied)
 
     return min(places, key=hidden)  # the first of equals: above the face where that hides nothing
-
-
-def _overlap(one: Box, other: Box) -> float:
-    """Compute the area in pixels that two boxes share."""
-    width = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
-    height = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
-    return max(0.0, width) * max(0.0, height)
 
 
 def _draw_axes(inset: np.ndarray, unit: float) -> None:
     side = inset.shape[0]
     thin = max(1, round(0.8 * unit))
     grid = _mix(_MUTED, _PANEL, 0.55)
-    for value in (-1.0, 1.0):
-        _line(inset, _plane_point(inset, value, -1, unit), _plane_point(inset, value, 1, unit), grid, thin)
-        _line(inset, _plane_point(inset, -1, value, unit), _plane_point(inset, 1, value, unit), grid, thin)
-    _line(inset, _plane_point(inset, 0, -1, unit), _plane_point(inset, 0, 1, unit), _MUTED, thin)
-    _line(inset, _plane_point(inset, -1, 0, unit), _plane_point(inset, 1, 0, unit), _MUTED, thin)
+    for value, color in ((-1, grid), (1, grid), (0, _MUTED)):  # the axes last
+        for start, end in (((value, -1), (value, 1)), ((-1, value), (1, value))):
+            first, last = (_fixed(_plane_point(inset, *point, unit)) for point in (start, end))
+            cv2.line(inset, first, last, color, thin, cv2.LINE_AA, _SUBPIXEL_BITS)
     scale, thickness = 0.3 * unit, max(1, round(0.8 * unit))
     for text, valence, arousal, align in (("valence", 1, 0, 1.0), ("arousal", 0, 1, 0.0)):
         text_width, text_height = _text_size(text, scale, thickness)
@@ -305,12 +256,6 @@ def _text(
     cv2.putText(image, text, baseline_left, _FONT, scale, color, thickness, cv2.LINE_AA)
 
 
-def _line(
-    image: np.ndarray, start: tuple[float, float], end: tuple[float, float], color: Color, thickness: int
-) -> None:
-    cv2.line(image, _fixed(start), _fixed(end), color, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
-
-
 def _disc(image: np.ndarray, centre: tuple[float, float], radius: float, color: Color) -> None:
     scale = 1 << _SUBPIXEL_BITS
     cv2.circle(image, _fixed(centre), round(radius * scale), color, cv2.FILLED, cv2.LINE_AA, _SUBPIXEL_BITS)
@@ -324,5 +269,5 @@ def _fixed(point: tuple[float, float]) -> tuple[int, int]:
 
 def _mix(color: Color, other: Color, share: float) -> Color:
     """Mix `color` with a `share` of `other`."""
-    blue, green, red = (round(a + (b - a) * min(1.0, max(0.0, share))) for a, b in zip(color, other))
+    blue, green, red = (round(a + (b - a) * share) for a, b in zip(color, other))
     return blue, green, red

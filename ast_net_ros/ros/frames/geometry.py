@@ -95,7 +95,7 @@ def face_pose(landmarks: np.ndarray, calibration: Calibration, eye_distance: flo
     focal = float(calibration.matrix[[0, 1], [0, 1]].mean())
     points = focal * rays[:, :2] / rays[:, 2:]
     try:
-        rotation, scale = fit_head(points)
+        rotation, scale, _ = fit_head(points)
     except ValueError:
         return None
     rotation = _TO_OPTICAL @ rotation
