@@ -27,7 +27,6 @@ if os.getppid() != int(sys.argv[1]):
 os.execv(sys.argv[2], sys.argv[2:])
 """
 _TERMINATE_TIMEOUT = 15.0  # s
-_LOG_LINES = 15
 
 
 class ProcessError(RuntimeError):
@@ -44,7 +43,7 @@ class ChildProcess:
 
     def failure(self, what: str) -> ProcessError:
         """Return an error that says `what` went wrong and shows the end of the log."""
-        lines = self.log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
+        lines = self.log.read_text(errors="replace").splitlines()[-15:]
         return ProcessError("\n".join([f"{self.name} {what}; its log ends:", *(f"  {line}" for line in lines)]))
 
     def check(self, when: str) -> None:
@@ -53,8 +52,18 @@ class ChildProcess:
             raise self.failure(f"exited with code {self.popen.returncode} {when}")
 
     def end(self, timeout: float = _TERMINATE_TIMEOUT) -> int:
-        """End the process as `end_process` does, close its pipes and return its exit code."""
-        code = end_process(self.popen, timeout)
+        """Send SIGINT, as Ctrl-C does, and SIGKILL after `timeout` seconds; close the pipes.
+
+        Returns:
+            The exit code, -9 if it was killed.
+        """
+        if self.popen.poll() is None:
+            self.popen.send_signal(signal.SIGINT)
+        try:
+            code = self.popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            code = self.popen.wait()
         for pipe in (self.popen.stdin, self.popen.stdout):
             if pipe is not None:
                 pipe.close()
@@ -76,7 +85,7 @@ def start(command: Sequence[str], log: Path, name: str = "", **popen_arguments: 
 def running(
     command: Sequence[str], log: Path, name: str = "", timeout: float = _TERMINATE_TIMEOUT, **popen_arguments: Any
 ) -> Iterator[ChildProcess]:
-    """Run a child process for the duration of the block; the arguments are those of `start` and `end_process`."""
+    """Run a child process for the duration of the block; the arguments are those of `start` and `ChildProcess.end`."""
     child = start(command, log, name, **popen_arguments)
     try:
         yield child
@@ -93,17 +102,6 @@ def die_with_parent(command: Sequence[str]) -> list[str]:
     if not sys.platform.startswith("linux"):
         return list(command)
     return [sys.executable, "-c", _SET_DEATH_SIGNAL, str(os.getpid()), *command]
-
-
-def end_process(process: subprocess.Popen[str], timeout: float = _TERMINATE_TIMEOUT) -> int:
-    """Send SIGINT, as Ctrl-C does, and SIGKILL after `timeout` seconds; return the exit code, -9 if it was killed."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-    try:
-        return process.wait(timeout)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.wait()
 
 
 @contextmanager

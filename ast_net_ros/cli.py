@@ -15,19 +15,18 @@ from xml.etree import ElementTree
 
 import click
 
-_EVALUATION, _TRAINING = "ast_net_ros.evaluation", "ast_net_ros.training.commands"
 # name: (module, attribute)
 _COMMANDS = {
-    "annotate": (f"{_EVALUATION}.annotate_command", "annotate"),
-    "evaluate": (f"{_EVALUATION}.evaluate_command", "evaluate"),
-    "evaluate-affect": (f"{_EVALUATION}.affect_command", "evaluate_affect"),
-    "rate": ("ast_net_ros.rating.command", "rate"),
-    "agree": (f"{_EVALUATION}.agreement.command", "agree"),
-    "train-attributes": (_TRAINING, "train_attributes_command"),
-    "evaluate-attributes": (_TRAINING, "evaluate_attributes_command"),
-    "train-temporal": (_TRAINING, "train_temporal_command"),
-    "evaluate-temporal": ("ast_net_ros.temporal_evaluation.command", "evaluate_temporal_command"),
-    "fit": ("ast_net_ros.temporal_evaluation.fitting.command", "fit_command"),
+    "annotate": ("evaluation.annotate_command", "annotate"),
+    "evaluate": ("evaluation.evaluate_command", "evaluate"),
+    "evaluate-affect": ("evaluation.affect_command", "evaluate_affect"),
+    "rate": ("rating.command", "rate"),
+    "agree": ("evaluation.agreement.command", "agree"),
+    "train-attributes": ("training.commands", "train_attributes_command"),
+    "evaluate-attributes": ("training.commands", "evaluate_attributes_command"),
+    "train-temporal": ("training.commands", "train_temporal_command"),
+    "evaluate-temporal": ("temporal_evaluation.command", "evaluate_temporal_command"),
+    "fit": ("temporal_evaluation.fitting.command", "fit_command"),
 }
 _SUMMARIES = (
     "Estimate valence and arousal in videos, images or a webcam.",
@@ -42,11 +41,7 @@ _SUMMARIES = (
     "Fit the network to ratings of your own recordings, where that helps.",
 )
 
-_RENAMED_OPTIONS = {
-    "--detection-side": "--detector-input-size",
-    "--smoothing": "--smoothing-time-constant",
-    "--start-from": "--init-from",
-}
+_RENAMED_OPTIONS = {"--detection-side": "--detector-input-size", "--smoothing": "--smoothing-time-constant"}
 _MOVED_COMMANDS = {"bench": "make bench", "ablate": "python tools/run.py ablation"}
 
 # top-level module: extra of this package that installs it
@@ -72,8 +67,7 @@ class _LazyGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module, attribute = _COMMANDS[cmd_name]
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
+        return getattr(importlib.import_module(f"{__package__}.{module}"), attribute)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -119,8 +113,7 @@ def main() -> None:
     try:
         ast_net(prog_name="ast_net")
     except Exception as error:
-        message = user_message(error)
-        if message is None:
+        if (message := user_message(error)) is None:
             raise
         click.echo(f"Error: {message}", err=True)
         sys.exit(1)
@@ -134,8 +127,7 @@ def user_message(error: Exception) -> str | None:
     if type(error).__module__.split(".")[0] == __package__:
         return str(error)
     if isinstance(error, ModuleNotFoundError):
-        extra = _EXTRAS.get((error.name or "").split(".")[0])
-        if extra:
+        if extra := _EXTRAS.get((error.name or "").split(".")[0]):
             return f"{error}: pip install 'ast_net_ros[{extra}]', or run `make setup` in a checkout"
         return f"{error}; the Python environment is incomplete: reinstall with pip, or run `make setup` in a checkout"
     if isinstance(error, ImportError):

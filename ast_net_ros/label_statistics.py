@@ -20,7 +20,7 @@ STEP_SECONDS = 0.2
 """Rates of change are between moments this far apart: a step of the default network."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
-_LONGEST_SECONDS, _LARGEST_LAG = 3600.0, 60.0
+_LONGEST_SECONDS = 3600.0
 
 Pair = tuple[float, float]
 """A value of valence and one of arousal."""
@@ -82,21 +82,19 @@ def read_label_statistics(path: Path) -> LabelStatistics:
 def _parsed(stored: dict[str, Any]) -> LabelStatistics:
     noise = stored.get("noise")
     statistics = LabelStatistics(
-        recordings=_whole(stored, "recordings"),
-        raters=_whole(stored, "raters"),
-        minutes=_number(stored, "minutes", 0, math.inf),
-        correlation_seconds=_pairs(stored, "correlation_seconds", 1e-3, _LONGEST_SECONDS),
-        spread=_pairs(stored, "spread", 0, 1),
-        mean_spread=_number(stored, "mean_spread", 0, 1),
-        still_share=_number(stored, "still_share", 0, 1),
-        rate_of_change=_pairs(stored, "rate_of_change", 0, math.inf),
-        reaction_lags=tuple(
-            _bounded("reaction_lags", lag, -_LARGEST_LAG, _LARGEST_LAG) for lag in stored["reaction_lags"]
-        ),
+        recordings=int(_number("recordings", stored["recordings"], 1, 1e9)),
+        raters=int(_number("raters", stored["raters"], 1, 1e9)),
+        minutes=_number("minutes", stored["minutes"], 0, math.inf),
+        correlation_seconds=_pairs("correlation_seconds", stored["correlation_seconds"], 1e-3, _LONGEST_SECONDS),
+        spread=_pairs("spread", stored["spread"], 0, 1),
+        mean_spread=_number("mean_spread", stored["mean_spread"], 0, 1),
+        still_share=_number("still_share", stored["still_share"], 0, 1),
+        rate_of_change=_pairs("rate_of_change", stored["rate_of_change"], 0, math.inf),
+        reaction_lags=tuple(_number("reaction_lags", lag, -60, 60) for lag in stored["reaction_lags"]),
         noise=noise
         and RaterNoise(
-            _pairs({"noise.spread": [noise["spread"]]}, "noise.spread", 0, 2)[0],
-            _pairs({"noise": [noise["correlation_seconds"]]}, "noise", 0, _LONGEST_SECONDS)[0],
+            *_pairs("noise.spread", [noise["spread"]], 0, 2),
+            *_pairs("noise.correlation_seconds", [noise["correlation_seconds"]], 0, _LONGEST_SECONDS),
         ),
     )
     if not statistics.spread or len(statistics.spread) != len(statistics.correlation_seconds):
@@ -107,23 +105,11 @@ def _parsed(stored: dict[str, Any]) -> LabelStatistics:
     return statistics
 
 
-def _bounded(name: str, value: Any, low: float, high: float) -> float:
+def _number(name: str, value: Any, low: float, high: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         raise ValueError(f"{name} is {value!r}; expected a number from {low:g} to {high:g}")
     return float(value)
 
 
-def _number(stored: dict[str, Any], name: str, low: float, high: float) -> float:
-    return _bounded(name, stored[name], low, high)
-
-
-def _whole(stored: dict[str, Any], name: str) -> int:
-    return int(_number(stored, name, 1, 1e9))
-
-
-def _pairs(stored: dict[str, Any], name: str, low: float, high: float) -> tuple[Pair, ...]:
-    pairs = []
-    for pair in stored[name]:
-        valence, arousal = pair
-        pairs.append((_bounded(name, valence, low, high), _bounded(name, arousal, low, high)))
-    return tuple(pairs)
+def _pairs(name: str, pairs: Any, low: float, high: float) -> tuple[Pair, ...]:
+    return tuple((_number(name, valence, low, high), _number(name, arousal, low, high)) for valence, arousal in pairs)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ast_net_ros.face_affect import Box, FaceAffect, HeadPose, primary_face
+from ast_net_ros.face_affect import Box, FaceAffect, primary_face
 from ast_net_ros.model.config import confidence
 from ast_net_ros.model.inference import AffectModel, load_model
 from ast_net_ros.model.recurrent_state import FaceState, advance
@@ -51,17 +51,11 @@ class _Source:
     """The tracks and faces of one camera."""
 
     tracker: FaceTracker = field(default_factory=FaceTracker)
-    tracks: Sequence[Track | None] = field(default_factory=list)  # of the faces of the last frame
+    tracks: Sequence[Track | None] = ()  # of the faces of the last frame
     names: dict[int, str] = field(default_factory=dict)  # track number -> face_id
     memories: dict[str, _FaceMemory] = field(default_factory=dict)  # by face_id
     stamp: float | None = None
     last_stamp: float | None = None  # of the frame before
-
-    def reset(self) -> None:
-        self.tracker.reset()
-        self.tracks = []
-        self.names.clear()
-        self.memories.clear()
 
 
 @dataclass(frozen=True)
@@ -86,8 +80,8 @@ class AffectPipeline:
         model: The network; None for the packaged weights on the best device.
         detector: Finds faces; None for the default detector.
         settings: None for the defaults.
-        persons: Joins tracks of one person over gaps and sources; None leaves `person_id` empty.
         id_prefix: Start of every face id. A node chooses a new one at every start, so that ids of two runs differ.
+        persons: Joins tracks of one person over gaps and sources; None leaves `person_id` empty.
 
     Attributes:
         model: The network.
@@ -143,10 +137,7 @@ class AffectPipeline:
         return self.process_batch([Frame(frame_bgr, stamp, source, detections)])[0]
 
     def process_batch(self, frames: Sequence[Frame]) -> list[list[FaceAffect]]:
-        """Estimate the faces of several frames, all of them in one pass through the network.
-
-        Args:
-            frames: Of different sources.
+        """Estimate the faces of frames of different sources, all of them in one pass through the network.
 
         Returns:
             The faces of each frame, largest first.
@@ -157,11 +148,7 @@ class AffectPipeline:
         return self.estimate(self.find(frames))
 
     def find(self, frames: Sequence[Frame]) -> list[FoundFaces]:
-        """Find the faces of several frames: the first half of `process_batch`.
-
-        Raises:
-            ValueError: As for `process_batch`.
-        """
+        """Find the faces of several frames: the first half of `process_batch`, which raises the same errors."""
         if len({frame.source for frame in frames}) < len(frames):
             raise ValueError("a batch has two frames of one source; process them one after the other")
         for frame in frames:
@@ -193,10 +180,10 @@ class AffectPipeline:
                 affect = _subtract_baseline(affect, memory, stamp, settings.personal_baseline)
                 affect = _smooth(affect, memory, stamp, settings.smoothing_time_constant)
                 results[observation.frame_index].append(affect)
-        if self.persons is None:
-            return results
-        with self._timed("track"):
-            return self._with_persons(results, observations, self.persons)
+        if self.persons is not None:
+            with self._timed("track"):
+                self._add_persons(results, observations, self.persons)
+        return results
 
     def reset(self, source: str | None = None) -> None:
         """Forget the faces of `source`, or of all sources. Ids are never given again."""
@@ -213,15 +200,15 @@ class AffectPipeline:
     def _enter(self, frame: Frame, settings: PipelineSettings) -> _Source:
         """Return the source's memory, reset where its stamps jumped."""
         source = self._sources.setdefault(frame.source, _Source())
-        source.tracker.timeout = settings.track_timeout
-        source.tracker.sure_score = settings.score_threshold if frame.detections is None else 0.0
         if source.stamp is not None and not 0 <= frame.stamp - source.stamp <= settings.max_time_gap:
             logger.warning(
                 "source '%s': stamps jumped by %+.3f s; %d face states are reset",
                 frame.source, frame.stamp - source.stamp, len(source.memories),
             )  # fmt: skip
             self._forget(source.memories)
-            source.reset()
+            source = self._sources[frame.source] = _Source()
+        source.tracker.timeout = settings.track_timeout
+        source.tracker.sure_score = settings.score_threshold if frame.detections is None else 0.0
         source.last_stamp, source.stamp = source.stamp, frame.stamp
         return source
 
@@ -276,15 +263,17 @@ class AffectPipeline:
             states, stamps = [o.memory.state for o in observations], [o.frame.stamp for o in observations]
             output = advance(self.model, states, attributes, stamps)
             arrays = (output.affect, output.sigma, confidence(output.sigma), emotions)
-        for observation, (valence, arousal), sigma, certainty, probabilities in zip(
-            observations, *(array.tolist() for array in arrays)
-        ):
-            memory, stamp = observation.memory, observation.frame.stamp
-            quality = face_quality(observation.detection, observation.chip).score
-            pose = _head_pose(observation.detection.landmarks)
+        rows = zip(observations, *(array.tolist() for array in arrays))
+        for observation, (valence, arousal), sigma, certainty, probabilities in rows:
+            frame, detection, memory = observation.frame, observation.detection, observation.memory
+            quality = face_quality(detection, observation.chip).score
+            try:
+                pose = estimate_head_pose(detection.landmarks)
+            except ValueError:  # no face has such landmarks
+                pose = None
             yield FaceAffect(
                 face_id=memory.face_id,
-                box=_clip(observation.detection.box, observation.frame.image),
+                box=_clip(detection.box, frame.image),
                 valence=valence,
                 arousal=arousal,
                 confidence=certainty * min(1.0, quality / QUALITY_THRESHOLD),
@@ -292,25 +281,25 @@ class AffectPipeline:
                 state_age=memory.state.age,
                 valence_sigma=sigma[0],
                 arousal_sigma=sigma[1],
-                detection_score=observation.detection.score,
+                detection_score=detection.score,
                 quality=quality,
-                landmarks=tuple((x, y) for x, y in observation.detection.landmarks.tolist()),
+                landmarks=tuple((x, y) for x, y in detection.landmarks.tolist()),
                 head_pose=pose,
-                engagement=memory.engagement.update(stamp, pose, settings.engagement_window),
+                engagement=memory.engagement.update(frame.stamp, pose, settings.engagement_window),
             )
 
-    def _with_persons(
-        self, results: list[list[FaceAffect]], observations: list[_FaceObservation], persons: PersonMemory
-    ) -> list[list[FaceAffect]]:
+    @staticmethod
+    def _add_persons(
+        results: list[list[FaceAffect]], observations: list[_FaceObservation], persons: PersonMemory
+    ) -> None:
         """Add the id of the person to the faces of each frame."""
         shapes: list[dict[str, np.ndarray | None]] = [{} for _ in results]
         for observation, affect in zip(observations, itertools.chain(*results)):
             clear = affect.quality >= QUALITY_THRESHOLD
             shapes[observation.frame_index][affect.face_id] = observation.shape if clear else None
-        for index, seen in enumerate(shapes):
+        for faces, seen in zip(results, shapes):
             found = persons.observe(seen)
-            results[index] = [replace(face, person_id=found.get(face.face_id, "")) for face in results[index]]
-        return results
+            faces[:] = [replace(face, person_id=found.get(face.face_id, "")) for face in faces]
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -340,13 +329,6 @@ def _smooth(affect: FaceAffect, memory: _FaceMemory, stamp: float, time_constant
         affect = replace(affect, valence=valence, arousal=arousal)
     memory.smoothed = (stamp, affect.valence, affect.arousal)
     return affect
-
-
-def _head_pose(landmarks: np.ndarray) -> HeadPose | None:
-    try:
-        return estimate_head_pose(landmarks)
-    except ValueError:  # no face has such landmarks
-        return None
 
 
 def _clip(box: Box, image: np.ndarray) -> Box:

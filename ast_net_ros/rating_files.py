@@ -23,9 +23,6 @@ AVEC_LABEL_SECONDS = 0.02
 """Seconds from one value of an AVEC 2012 label file to the next."""
 AFEW_VA_FRAME_RATE = 25.0
 """Frames per second of the films that AFEW-VA's clips come from."""
-_AFEW_VA_SCALE = 10.0
-
-_TIME_COLUMNS = ("time", "timestamp", "stamp", "t")
 _LARGEST_PLAUSIBLE = 1.5  # beyond it, values are of another scale rather than a little out of range
 
 
@@ -50,14 +47,14 @@ def bounded_labels(values: np.ndarray, what: str) -> tuple[np.ndarray, tuple[str
         DataError: The values are clearly of another scale.
     """
     values = np.where(np.isinf(values), np.nan, values)
-    largest = float(np.nanmax(np.abs(values), initial=0.0)) if np.isfinite(values).any() else 0.0
+    largest = float(np.abs(values[np.isfinite(values)]).max(initial=0.0))
     if largest > _LARGEST_PLAUSIBLE:
         raise DataError(f"{what}: contains {largest:g}; expected valence and arousal in [-1, 1]")
     outside = int((np.abs(values) > 1).sum())
     return np.clip(values, -1, 1), (f"{what}: {outside} values outside [-1, 1] clipped",) if outside else ()
 
 
-def read_avec2012_values(path: Path) -> np.ndarray:
+def _read_avec2012_values(path: Path) -> np.ndarray:
     """Read a .dat file of AVEC 2012: one value per line, NaN for none."""
     values = []
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
@@ -66,9 +63,8 @@ def read_avec2012_values(path: Path) -> np.ndarray:
         try:
             values.append(float(line))
         except ValueError:
-            raise DataError(
-                f"{path}, line {number}: '{line.strip()[:40]}' is not a number; is the file complete?"
-            ) from None
+            text = line.strip()[:40]
+            raise DataError(f"{path}, line {number}: '{text}' is not a number; is the file complete?") from None
     if not values:
         raise DataError(f"{path}: contains no value")
     return np.array(values)
@@ -76,13 +72,12 @@ def read_avec2012_values(path: Path) -> np.ndarray:
 
 def read_avec2012_pair(valence: Path, arousal: Path, name: str) -> LabelRows:
     """Read the two .dat files of one session; where one is longer, its surplus is left out with a remark."""
-    columns = [read_avec2012_values(path) for path in (valence, arousal)]
+    columns = [_read_avec2012_values(path) for path in (valence, arousal)]
     counts = [len(column) for column in columns]
     length = min(counts)
     values, remarks = bounded_labels(np.stack([column[:length] for column in columns], axis=1), name)
     if length < max(counts):
-        surplus = f"{name}: {counts[0]} valence and {counts[1]} arousal labels; the first {length} are used"
-        remarks = (surplus, *remarks)
+        remarks = (f"{name}: {counts[0]} valence and {counts[1]} arousal labels; the first {length} are used", *remarks)
     return LabelRows("", np.arange(length) * AVEC_LABEL_SECONDS, values, remarks)
 
 
@@ -92,7 +87,7 @@ def read_afew_va_frames(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, A
         stored = json.loads(path.read_text(encoding="utf-8"))
         frames = {int(name): (one["valence"], one["arousal"]) for name, one in stored["frames"].items()}
         numbers = np.array(sorted(frames), int)
-        values = np.array([frames[n] for n in numbers], np.float64).reshape(-1, 2) / _AFEW_VA_SCALE
+        values = np.array([frames[n] for n in numbers], np.float64).reshape(-1, 2) / 10
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(f"{path}: not a label file of AFEW-VA ({type(error).__name__}: {error})") from error
     return numbers, values, stored
@@ -140,7 +135,7 @@ def _label_columns(path: Path, header: Sequence[str]) -> dict[str, int]:
     """Column of time, valence, arousal and, if there is one, face_id."""
     names = [name.strip().lower() for name in header]
     found = {name: names.index(name) for name in ("valence", "arousal", "face_id") if name in names}
-    time = next((name for name in _TIME_COLUMNS if name in names), None)
+    time = next((name for name in ("time", "timestamp", "stamp", "t") if name in names), None)
     if time is None or not {"valence", "arousal"} <= set(found):
         raise DataError(
             f"{path}: begins with '{','.join(header)[:60]}'; expected a header time,valence,arousal[,face_id]"

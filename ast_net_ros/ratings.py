@@ -27,10 +27,6 @@ RATING_RATE = 25
 FORMAT, VERSION = "ast_net ratings", 1
 HEADER = "time,valence,arousal"
 
-_LONGEST_NAME = 40
-_END_TOLERANCE = 0.5 / RATING_RATE  # s
-_BLOCK = 2**20  # bytes read at once
-
 
 @dataclass(frozen=True)
 class RatingInfo:
@@ -67,10 +63,8 @@ def checked_name(name: str, what: str) -> str:
     Raises:
         DataError: It is not a letter followed by up to 39 letters, digits and _.
     """
-    if not re.fullmatch(rf"[A-Za-z][A-Za-z0-9_]{{0,{_LONGEST_NAME - 1}}}", name):
-        raise DataError(
-            f"{what} '{name[:60]}': use a letter and up to {_LONGEST_NAME - 1} letters, digits and _ (a-z, A-Z)"
-        )
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", name):
+        raise DataError(f"{what} '{name[:60]}': use a letter and up to 39 letters, digits and _ (a-z, A-Z)")
     return name
 
 
@@ -132,14 +126,15 @@ def read_ratings(path: Path) -> Ratings:
     if len(rows) != 1:
         raise DataError(f"ratings {path}: of {len(rows)} faces; expected a file for each face")
     times, values, remarks = rows[0].times, rows[0].values, list(rows[0].remarks)
-    inside = (times >= -_END_TOLERANCE) & (times <= info.duration_seconds + _END_TOLERANCE)
+    tolerance = 0.5 / RATING_RATE
+    inside = (times >= -tolerance) & (times <= info.duration_seconds + tolerance)
     if not inside.all():
         outside = f"{int((~inside).sum())} ratings outside the recording (0 to {info.duration_seconds:.2f} s) left out"
         remarks.append(f"{path.name}: {outside}")
     times, values = times[inside], values[inside]
     lacking = ~np.isfinite(values).all(axis=1)
     if lacking.any():
-        gaps = int(np.count_nonzero(np.diff(np.concatenate(([False], lacking)).astype(int)) == 1))
+        gaps = int((np.diff(lacking.astype(int), prepend=0) == 1).sum())
         share = f"{100 * lacking.mean():.0f} % of its {len(times)} moments"
         remarks.append(f"{path.name}: {gaps} gaps without valence or arousal, {share}")
     return Ratings(info, times, values, tuple(remarks))
@@ -201,6 +196,6 @@ def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file, as 64 hexadecimal digits; that of a video is its `recording_sha256`."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
+        while block := file.read(2**20):
             digest.update(block)
     return digest.hexdigest()
