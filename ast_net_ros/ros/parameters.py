@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from ast_net_ros.ros.parameter_table import PARAMETERS, RENAMED, Change, ParameterSpec, Value
+from ast_net_ros.ros.parameter_table import PARAMETERS, RENAMED, Change, ParameterSpec
 from ast_net_ros.settings import PipelineSettings
 
 if TYPE_CHECKING:
@@ -34,12 +35,7 @@ def value_error(name: str, value: object) -> str | None:
 
 
 def change_error(name: str, unconfigured: bool) -> str | None:
-    """Return why parameter `name` cannot change in the present lifecycle state; None when it can.
-
-    Args:
-        name: The parameter.
-        unconfigured: Whether the node is unconfigured.
-    """
+    """Return why parameter `name` cannot change in the present lifecycle state; None when it can."""
     spec = _BY_NAME.get(name)
     if spec is None or spec.change is Change.LIVE or (spec.change is Change.UNCONFIGURED and unconfigured):
         return None
@@ -48,14 +44,12 @@ def change_error(name: str, unconfigured: bool) -> str | None:
     return f"parameter {name}: changes only while unconfigured; deactivate and clean up the node first"
 
 
-def normalised(name: str, value: Any) -> Any:
-    """Return `value` in the type of parameter `name`: a whole number for a double, an empty array as [""]."""
-    spec = _BY_NAME.get(name)
-    if spec is None:
-        return value
-    if isinstance(spec.default, float) and type(value) is int:
+def _normalised(name: str, value: Any) -> Any:
+    """Return `value` in the type of parameter `name`: a whole number as a double, an empty array as [""]."""
+    default = _BY_NAME[name].default if name in _BY_NAME else None
+    if isinstance(default, float) and type(value) is int:
         return float(value)
-    if isinstance(spec.default, list) and isinstance(value, (list, tuple)):
+    if isinstance(default, list) and isinstance(value, (list, tuple)):
         return list(value) or [""]
     return value
 
@@ -69,7 +63,7 @@ def normalised_parameters(parameters: Iterable[Parameter]) -> tuple[list[Paramet
         name = RENAMED.get(parameter.name, parameter.name)
         if name != parameter.name:
             warnings.append(_renamed_warning(parameter.name))
-        value = normalised(name, parameter.value)
+        value = _normalised(name, parameter.value)
         changed = name != parameter.name or type(value) is not type(parameter.value)
         results.append(Parameter(name, value=value) if changed else parameter)
     return results, warnings
@@ -115,13 +109,17 @@ def declare_parameters(node: Node) -> tuple[dict[str, Any], list[str]]:
             given.setdefault(name, given[former])
     values: dict[str, Any] = {}
     for spec in PARAMETERS:
-        value = normalised(spec.name, given.get(spec.name, spec.default))
-        reason = value_error(spec.name, value)
-        if reason:
+        value = _normalised(spec.name, given.get(spec.name, spec.default))
+        if reason := value_error(spec.name, value):
             raise ValueError(reason)
         node.declare_parameter(spec.name, value, _descriptor(spec), ignore_override=True)
         values[spec.name] = value
-    return values, warnings + _unknown_names(node)
+    for name in given:
+        if not (node.has_parameter(name) or name in RENAMED or name.startswith(_DECLARED_BY_RCLPY)):
+            close = difflib.get_close_matches(name, _BY_NAME, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            warnings.append(f"parameter {name} is unknown and has no effect{hint}")
+    return values, warnings
 
 
 def start_overrides(node: Node) -> dict[str, Any]:
@@ -153,21 +151,10 @@ def _descriptor(spec: ParameterSpec) -> Any:
     return descriptor
 
 
-def _unknown_names(node: Node) -> list[str]:
-    warnings = []
-    for name in start_overrides(node):
-        if node.has_parameter(name) or name in RENAMED or name.startswith(_DECLARED_BY_RCLPY):
-            continue
-        close = difflib.get_close_matches(name, _BY_NAME, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        warnings.append(f"parameter {name} is unknown and has no effect{hint}")
-    return warnings
-
-
 # Configuration file and documentation
 
 
-def render_yaml(specs: Iterable[ParameterSpec] = PARAMETERS) -> str:
+def render_yaml() -> str:
     """Return the default configuration as a commented ROS 2 parameter file."""
     lines = [
         "# All parameters of ast_net_node with their default values.",
@@ -175,35 +162,22 @@ def render_yaml(specs: Iterable[ParameterSpec] = PARAMETERS) -> str:
         "/**:",
         "  ros__parameters:",
     ]
-    for spec in specs:
+    for spec in PARAMETERS:
         unit = f" Unit: {spec.unit}." if spec.unit else ""
         allowed = f" Allowed: {spec.allowed}." if spec.allowed else ""
-        lines += [
-            f"    # {spec.description}",
-            f"    #{unit}{allowed} Changes: {spec.change.value}.",
-            f"    {spec.name}: {_yaml_value(spec.default)}",
-        ]
+        lines.append(f"    # {spec.description}\n    #{unit}{allowed} Changes: {spec.change.value}.")
+        lines.append(f"    {spec.name}: {json.dumps(spec.default)}")  # JSON is YAML
     return "\n".join(lines) + "\n"
 
 
-def render_markdown(specs: Iterable[ParameterSpec] = PARAMETERS) -> str:
+def render_markdown() -> str:
     """Return the parameters as a Markdown table."""
     lines = ["| parameter | type | default | allowed | unit | changes | meaning |", "|---|---|---|---|---|---|---|"]
-    for spec in specs:
-        cells = [f"`{spec.name}`", spec.type_name, f"`{_yaml_value(spec.default)}`", spec.allowed, spec.unit]
+    for spec in PARAMETERS:
+        cells = [f"`{spec.name}`", spec.type_name, f"`{json.dumps(spec.default)}`", spec.allowed, spec.unit]
         cells += [spec.change.value, spec.description]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
-
-
-def _yaml_value(value: Value) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return f'"{value}"'
-    if isinstance(value, list):
-        return "[" + ", ".join(f'"{entry}"' for entry in value) + "]"
-    return repr(value)
 
 
 def main() -> None:
