@@ -38,9 +38,9 @@ from ast_net_ros.ros.conversions import NANOSECONDS, image_message, time_message
 from ast_net_ros.ros.replay.live_metrics import SentImage, live_metrics
 from ast_net_ros.ros.replay.live_playback import ImageReader, play
 from ast_net_ros.ros.replay.recorder import Recorder
-from ast_net_ros.ros.runtime.arguments import positive_number
 from ast_net_ros.ros.runtime.domain import reserve_domain
 from ast_net_ros.ros.runtime.executables import running
+from ast_net_ros.ros.runtime.launching import positive_number
 from ast_net_ros.ros.runtime.signals import StopSignal
 from ast_net_ros.ros.runtime.spinning import Spinner, StartError, init_ros
 from ast_net_ros.ros.runtime.transports import image_transport_settings

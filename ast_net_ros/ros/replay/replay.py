@@ -31,7 +31,7 @@ from std_msgs.msg import Header
 
 from ast_net_ros.ros.conversions import NANOSECONDS, compressed_message, image_message, time_message
 from ast_net_ros.ros.replay.source import ReplaySource, ReplaySourceError, open_source
-from ast_net_ros.ros.runtime.arguments import positive_number
+from ast_net_ros.ros.runtime.launching import positive_number
 from ast_net_ros.ros.runtime.signals import StopSignal
 from ast_net_ros.ros.runtime.spinning import SHUTDOWN_TIMEOUT, StartError, init_ros
 from ast_net_ros.vision.video import VideoError

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
@@ -14,11 +14,7 @@ from ast_net_ros.child_process import ChildProcess, ProcessError
 
 
 def executable_command(name: str, arguments: Sequence[str] = ()) -> list[str]:
-    """Return the command that runs an executable of this package.
-
-    Raises:
-        ProcessError: The package is not in the environment.
-    """
+    """Return the command that runs an executable of this package. ProcessError: the package is not in this shell."""
     try:
         prefix = get_package_prefix("ast_net_ros")
     except PackageNotFoundError:
@@ -28,12 +24,6 @@ def executable_command(name: str, arguments: Sequence[str] = ()) -> list[str]:
     return [sys.executable, str(Path(prefix) / "lib" / "ast_net_ros" / name), *arguments]
 
 
-@contextmanager
-def running(name: str, arguments: Sequence[str], folder: Path) -> Iterator[ChildProcess]:
-    """Run an executable for the duration of the block, with its log in `folder`.
-
-    Raises:
-        ProcessError: The package is not in the environment.
-    """
-    with child_process.running(executable_command(name, arguments), folder / f"{name}.log", name) as child:
-        yield child
+def running(name: str, arguments: Sequence[str], folder: Path) -> AbstractContextManager[ChildProcess]:
+    """Run an executable during a `with` block, with its log in `folder`. Raises what `executable_command` raises."""
+    return child_process.running(executable_command(name, arguments), folder / f"{name}.log", name)

@@ -1,7 +1,8 @@
-"""Checks of launch arguments, for the package's launch files."""
+"""Checks of the arguments of launch files and executables."""
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import sys
 from collections.abc import Iterable
@@ -26,8 +27,7 @@ def check_names(launch_file: str, known: Iterable[str]) -> None:
     Raises:
         LaunchArgumentError: An argument is unknown.
     """
-    known = set(known)
-    command = sys.argv[1:]
+    known, command = set(known), sys.argv[1:]
     if Path(launch_file).name not in {Path(argument).name for argument in command}:
         return
     for argument in command:
@@ -39,60 +39,36 @@ def check_names(launch_file: str, known: Iterable[str]) -> None:
 
 
 def check_file(name: str, path: str) -> None:
-    """Reject a path that does not exist.
-
-    Args:
-        name: Name of the launch argument.
-        path: Its value.
-
-    Raises:
-        LaunchArgumentError: There is no such file or folder.
-    """
+    """Raise LaunchArgumentError if `path`, the value of launch argument `name`, does not exist."""
     if not Path(path).exists():
         raise LaunchArgumentError(f"{name}:={path}: no such file (working directory: {Path.cwd()})")
 
 
 def parse_flag(name: str, text: str) -> bool:
-    """Parse `true` or `false`.
-
-    Args:
-        name: Name of the launch argument.
-        text: Its value.
-
-    Raises:
-        LaunchArgumentError: The value is something else.
-    """
+    """Return launch argument `name` as a bool. LaunchArgumentError: it is neither `true` nor `false`."""
     if text.lower() not in ("true", "false"):
         raise LaunchArgumentError(f"{name}:={text}: use true or false")
     return text.lower() == "true"
 
 
 def parse_positive_integer(name: str, text: str) -> int:
-    """Parse a whole number above 0.
-
-    Args:
-        name: Name of the launch argument.
-        text: Its value.
-
-    Raises:
-        LaunchArgumentError: The value is something else.
-    """
+    """Return launch argument `name` as an integer. LaunchArgumentError: it is not a whole number above 0."""
     if not text.isdigit() or int(text) == 0:
         raise LaunchArgumentError(f"{name}:={text}: use a whole number above 0")
     return int(text)
 
 
 def parse_value(name: str, text: str) -> object:
-    """Parse the value of a node parameter, as YAML.
-
-    Args:
-        name: Name of the launch argument.
-        text: Its value.
-
-    Raises:
-        LaunchArgumentError: The value is not valid YAML.
-    """
+    """Return launch argument `name`, the value of a node parameter, parsed as YAML. LaunchArgumentError: it is not."""
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise LaunchArgumentError(f"{name}:={text}: not valid YAML; write lists as [a, b] ({error})") from error
+
+
+def positive_number(text: str) -> float:
+    """Return a finite number above 0; a type for argparse, which adds the name of the option to its errors."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value

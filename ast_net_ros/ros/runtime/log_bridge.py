@@ -30,8 +30,7 @@ class _RosLogHandler(logging.Handler):
             self._logged.clear()
         self._logged[kind] = (now, 0)
         text += f" (repeated {repeats} times)" if repeats else ""
-        # rclpy requires one call site for each severity.
-        if record.levelno >= logging.ERROR:
+        if record.levelno >= logging.ERROR:  # rclpy requires one call site for each severity
             self._ros_logger.error(text)
         elif record.levelno >= logging.WARNING:
             self._ros_logger.warning(text)

@@ -36,7 +36,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     sys.exit(code)
 
 
-class StopSignal:
+class StopSignal(threading.Event):
     """An event that SIGINT, SIGTERM or `set` triggers. Create it in the main thread.
 
     It replaces rclpy's signal handlers, which shut down the ROS context before the node can clean up. A second signal
@@ -47,23 +47,11 @@ class StopSignal:
     """
 
     def __init__(self, shutdown_timeout: float | None = None) -> None:
-        self._event = threading.Event()
+        super().__init__()
         self._shutdown_timeout = shutdown_timeout
         self._count = 0
         for number in _SIGNALS:
             signal.signal(number, self._on_signal)
-
-    def set(self) -> None:
-        """Trigger the event, as a signal does."""
-        self._event.set()
-
-    def is_set(self) -> bool:
-        """Return whether the process should end."""
-        return self._event.is_set()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the event is triggered, at most `timeout` seconds; return whether it is."""
-        return self._event.wait(timeout)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._count += 1
@@ -73,4 +61,4 @@ class StopSignal:
             watchdog = threading.Timer(self._shutdown_timeout, os._exit, (128 + number,))
             watchdog.daemon = True
             watchdog.start()
-        self._event.set()
+        self.set()

@@ -22,15 +22,11 @@ _FAILURE_PAUSE = 0.1  # seconds; a callback that always fails must not use a who
 
 
 class StartError(RuntimeError):
-    """A node cannot start; the message is for the user and no traceback is shown.
-
-    Attributes:
-        logged: Whether the node has already logged the message.
-    """
+    """A node cannot start; the message is for the user and no traceback is shown."""
 
     def __init__(self, message: str, logged: bool = False) -> None:
         super().__init__(message)
-        self.logged = logged
+        self.logged = logged  # by the node, so that the message need not be printed
 
 
 def init_ros(arguments: Sequence[str] | None) -> None:
@@ -57,17 +53,11 @@ class Spinner:
     """Runs the callbacks of a node in a thread of its own until stopped.
 
     The node keeps one executor all its life, because an executor created for each spin loses messages.
-
-    Args:
-        node: The node to spin.
-        on_failure: Called when the executor ends by itself.
-
-    Attributes:
-        failure: The exception that ended the executor; None while it works.
+    `on_failure` is called when the executor ends by itself.
     """
 
     def __init__(self, node: Node, on_failure: Callable[[], None]):
-        self.failure: Exception | None = None
+        self.failure: Exception | None = None  # what ended the executor
         self._node = node
         self._executor = SingleThreadedExecutor(context=node.context)
         self._executor.add_node(node)
@@ -91,7 +81,7 @@ class Spinner:
                 # (https://github.com/ros2/rclpy/pull/1374), 0.3 KB for each image.
                 self._executor.spin_once()
             except Exception as error:
-                # Any exception of a callback ends up here, and so does a client that left before its response.
+                # From any callback, or from a response to a client that has left.
                 if not self._node.context.ok():
                     self.failure = error
                     self._on_failure()

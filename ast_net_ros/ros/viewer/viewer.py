@@ -24,7 +24,7 @@ from ast_net_ros.ros import diagnostics_keys as keys
 from ast_net_ros.ros.camera import Camera, ImageMessage, image_qos
 from ast_net_ros.ros.conversions import face_affect, seconds
 from ast_net_ros.ros.image_bridge import decode_message
-from ast_net_ros.ros.runtime.arguments import positive_number
+from ast_net_ros.ros.runtime.launching import positive_number
 from ast_net_ros.ros.runtime.spinning import StartError, run_node
 from ast_net_ros.ros.viewer.rerun_log import RerunLog
 from ast_net_ros.ros.viewer.rerun_process import LOOPBACK, ViewerError
