@@ -6,6 +6,9 @@ import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 Box = tuple[float, float, float, float]
 """Left, top, width and height in pixels."""
@@ -92,6 +95,27 @@ def shared_area(one: Box, other: Box) -> float:
     width = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
     height = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
     return max(0.0, width) * max(0.0, height)
+
+
+def message_fields(face: FaceAffect) -> dict[str, Any]:
+    """Return the fields of ast_net_ros/msg/ValenceArousal but `header`, `roi` and `source`, clamped to their ranges."""
+    ranges = {"valence": -1.0, "arousal": -1.0, "baseline": -1.0}
+    ranges |= dict.fromkeys(("confidence", "quality", "detection_score", "engagement"), 0.0)
+    pose = face.head_pose or HeadPose(0.0, 0.0, 0.0, (0.0, 0.0, 0.0))
+    return {
+        **{name: min(max(float(getattr(face, name)), low), 1.0) for name, low in ranges.items()},
+        "face_id": face.face_id,
+        "person_id": face.person_id,
+        "emotions": np.asarray(face.emotions, np.float32),
+        "state_age": float(face.state_age),
+        "valence_sigma": float(face.valence_sigma),
+        "arousal_sigma": float(face.arousal_sigma),
+        "landmarks": np.asarray(face.landmarks or np.zeros(10), np.float32).ravel(),
+        "head_roll": pose.roll,
+        "head_pitch": pose.pitch,
+        "head_yaw": pose.yaw,
+        "head_pose_sigma": np.asarray(pose.sigma, np.float32),
+    }
 
 
 def primary_face(faces: Iterable[FaceAffect]) -> FaceAffect | None:

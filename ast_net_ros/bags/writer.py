@@ -11,13 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from ast_net_ros.atomic_files import atomic_dir
 from ast_net_ros.bags.message_types import AFFECT, AFFECT_ARRAY, full_definition, typestore
 from ast_net_ros.bags.topics import NANOSECONDS
-from ast_net_ros.face_affect import FaceAffect, HeadPose
+from ast_net_ros.face_affect import FaceAffect, message_fields
 
 FACES_TOPIC = "/ast_net/faces"
 """The topic on which a node with the default name publishes its estimates."""
@@ -92,30 +91,8 @@ def face_message(header: Any, source: str, face: FaceAffect) -> Any:
     types = typestore().types
     if not face.is_finite:
         raise BagWritingError(f"face {face.face_id}: its estimate has a value that is not finite: {face}")
-    pose = face.head_pose or HeadPose(0.0, 0.0, 0.0, (0.0, 0.0, 0.0))
     # Rounded to whole pixels; the box lies inside the image already.
-    left, right = (max(round(x), 0) for x in (face.box[0], face.box[0] + face.box[2]))
-    top, bottom = (max(round(y), 0) for y in (face.box[1], face.box[1] + face.box[3]))
-    return types[AFFECT](
-        header=header,
-        face_id=face.face_id,
-        roi=types["sensor_msgs/msg/RegionOfInterest"](left, top, bottom - top, right - left, False),
-        valence=min(max(face.valence, -1.0), 1.0),
-        arousal=min(max(face.arousal, -1.0), 1.0),
-        confidence=min(max(face.confidence, 0.0), 1.0),
-        emotions=np.asarray(face.emotions, np.float32),
-        state_age=face.state_age,
-        valence_sigma=face.valence_sigma,
-        arousal_sigma=face.arousal_sigma,
-        quality=min(max(face.quality, 0.0), 1.0),
-        baseline=min(max(face.baseline, -1.0), 1.0),
-        source=source,
-        detection_score=min(max(face.detection_score, 0.0), 1.0),
-        landmarks=np.asarray(face.landmarks or np.zeros(10), np.float32).ravel(),
-        head_roll=pose.roll,
-        head_pitch=pose.pitch,
-        head_yaw=pose.yaw,
-        head_pose_sigma=np.asarray(pose.sigma, np.float32),
-        engagement=min(max(face.engagement, 0.0), 1.0),
-        person_id=face.person_id,
-    )
+    left, top = (max(round(start), 0) for start in face.box[:2])
+    right, bottom = (max(round(start + size), 0) for start, size in zip(face.box[:2], face.box[2:]))
+    roi = types["sensor_msgs/msg/RegionOfInterest"](left, top, bottom - top, right - left, False)
+    return types[AFFECT](header=header, roi=roi, source=source, **message_fields(face))

@@ -6,6 +6,8 @@ Imports neither torch nor the pipeline, so that `replay` starts quickly.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import fields
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +15,7 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CompressedImage, RegionOfInterest
 from std_msgs.msg import Header
 
-from ast_net_ros.face_affect import Box, FaceAffect, HeadPose
+from ast_net_ros.face_affect import Box, FaceAffect, HeadPose, message_fields
 from ast_net_ros.msg import ValenceArousal, ValenceArousalArray
 from ast_net_ros.ros.image_bridge import byte_array
 from ast_net_ros.ros.image_bridge import image_message as image_message
@@ -62,31 +64,8 @@ def affect_message(header: Header, face: FaceAffect, image_size: tuple[int, int]
         image_size: (width, height) of the image in pixels.
         source: Topic of the image.
     """
-    message = ValenceArousal(
-        header=header,
-        face_id=face.face_id,
-        roi=region_of_interest(face.box, image_size),
-        valence=_clamp(face.valence, -1.0),
-        arousal=_clamp(face.arousal, -1.0),
-        confidence=_clamp(face.confidence, 0.0),
-        emotions=np.asarray(face.emotions, np.float32),
-        state_age=float(face.state_age),
-        valence_sigma=float(face.valence_sigma),
-        arousal_sigma=float(face.arousal_sigma),
-        quality=_clamp(face.quality, 0.0),
-        baseline=_clamp(face.baseline, -1.0),
-        source=source,
-        detection_score=_clamp(face.detection_score, 0.0),
-        engagement=_clamp(face.engagement, 0.0),
-        person_id=face.person_id,
-    )
-    if face.landmarks:
-        message.landmarks = np.asarray(face.landmarks, np.float32).ravel()
-    if face.head_pose is not None:
-        pose = face.head_pose
-        message.head_roll, message.head_pitch, message.head_yaw = pose.roll, pose.pitch, pose.yaw
-        message.head_pose_sigma = np.asarray(pose.sigma, np.float32)
-    return message
+    roi = region_of_interest(face.box, image_size)
+    return ValenceArousal(header=header, roi=roi, source=source, **message_fields(face))
 
 
 def affect_array(
@@ -111,37 +90,18 @@ def affect_array(
 
 def face_affect(message: ValenceArousal) -> FaceAffect:
     """Return a received message as an estimate."""
-    roi = message.roi
-    return FaceAffect(
-        face_id=message.face_id,
-        box=(float(roi.x_offset), float(roi.y_offset), float(roi.width), float(roi.height)),
-        valence=message.valence,
-        arousal=message.arousal,
-        confidence=message.confidence,
-        emotions=tuple(float(value) for value in message.emotions),
-        state_age=message.state_age,
-        valence_sigma=message.valence_sigma,
-        arousal_sigma=message.arousal_sigma,
-        quality=message.quality,
-        baseline=message.baseline,
-        detection_score=message.detection_score,
-        landmarks=_landmarks(message),
-        head_pose=_head_pose(message),
-        engagement=message.engagement,
-        person_id=message.person_id,
-    )
-
-
-def _landmarks(message: ValenceArousal) -> tuple[tuple[float, float], ...]:
-    points = message.landmarks.reshape(5, 2)
-    return tuple((float(x), float(y)) for x, y in points) if points.any() else ()
-
-
-def _head_pose(message: ValenceArousal) -> HeadPose | None:
-    roll, pitch, yaw = (float(value) for value in message.head_pose_sigma)
-    if not any((roll, pitch, yaw)):
-        return None
-    return HeadPose(message.head_roll, message.head_pitch, message.head_yaw, (roll, pitch, yaw))
+    roi, points = message.roi, message.landmarks.reshape(5, 2)
+    roll, pitch, yaw = map(float, message.head_pose_sigma)
+    converted: dict[str, Any] = {
+        "box": (float(roi.x_offset), float(roi.y_offset), float(roi.width), float(roi.height)),
+        "emotions": tuple(map(float, message.emotions)),
+        "landmarks": tuple((float(x), float(y)) for x, y in points) if points.any() else (),
+        "head_pose": None,
+    }
+    if roll or pitch or yaw:
+        converted["head_pose"] = HeadPose(message.head_roll, message.head_pitch, message.head_yaw, (roll, pitch, yaw))
+    same = {field.name for field in fields(FaceAffect)} - converted.keys()
+    return FaceAffect(**converted, **{name: getattr(message, name) for name in same})
 
 
 def region_of_interest(box: Box, image_size: tuple[int, int]) -> RegionOfInterest:
@@ -154,7 +114,3 @@ def region_of_interest(box: Box, image_size: tuple[int, int]) -> RegionOfInteres
     left, right = (min(max(round(x), 0), image_size[0]) for x in (box[0], box[0] + box[2]))
     top, bottom = (min(max(round(y), 0), image_size[1]) for y in (box[1], box[1] + box[3]))
     return RegionOfInterest(x_offset=left, y_offset=top, width=right - left, height=bottom - top, do_rectify=False)
-
-
-def _clamp(value: float, low: float) -> float:
-    return min(max(float(value), low), 1.0)
