@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from rclpy.node import Node
@@ -14,6 +13,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 from ast_net_ros.ros.parameters import start_overrides
+from ast_net_ros.ros.rolling_stats import CameraCounts, CountHistory
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks
@@ -28,57 +28,18 @@ _MESSAGE_CLASSES = {RAW_TYPE: Image, COMPRESSED_TYPE: CompressedImage}
 OnImage = Callable[["Camera", ImageMessage], None]
 
 
-@dataclass
-class CameraCounts:
-    """What happened to the images of a camera since the node was activated.
-
-    Attributes:
-        received: Received by the subscription.
-        processed: Published as estimates.
-        late: Replaced by a newer image before they were processed.
-        bad: Could not be decoded.
-        failed: Lost to an error during inference.
-        faces: Faces in the processed images.
-        stamps_back: Images whose stamp was before that of the previous image.
-        lost: Sent but never received, because the network dropped them or the queue replaced them. None where the
-            middleware does not number its messages or several publishers share the topic.
-    """
-
-    received: int = 0
-    processed: int = 0
-    late: int = 0
-    bad: int = 0
-    failed: int = 0
-    faces: int = 0
-    stamps_back: int = 0
-    lost: int | None = None
-
-
 class Camera:
-    """The subscription to one image topic and its state.
-
-    Args:
-        topic: Fully resolved name.
-
-    Attributes:
-        counts: What happened to the images.
-        last_received: Monotonic time of the last image; None before the first.
-        last_stamp: Stamp of the last decoded image in seconds.
-        last_problem: Why the last image was dropped.
-        issue: Why no image arrives, as of the last check; empty when there is no reason.
-        publishers: Number of publishers at the last check.
-        message_type: Raw or compressed, as subscribed.
-        zero_stamp_warned: Whether a warning about stamps of zero was logged.
-    """
+    """The subscription to one image topic (its fully resolved name) and its state."""
 
     def __init__(self, topic: str):
         self.topic = topic
         self.counts = CameraCounts()
-        self.last_received: float | None = None
-        self.last_stamp = 0.0
-        self.last_problem = ""
-        self.issue = ""
-        self.publishers = 0
+        self.history = CountHistory()  # of the counts; updated by the diagnostics
+        self.last_received: float | None = None  # monotonic time of the last image
+        self.last_stamp = 0.0  # of the last decoded image, in seconds
+        self.last_problem = ""  # why the last dropped image was dropped
+        self.issue = ""  # why no image arrives, as of the last check
+        self.publishers = 0  # at the last check
         self.message_type = COMPRESSED_TYPE if topic.endswith("/compressed") else RAW_TYPE
         self.zero_stamp_warned = False
         self._last_warning = -WARNING_PERIOD
@@ -86,17 +47,12 @@ class Camera:
         self._subscription: Subscription | None = None
 
     def subscribe(
-        self,
-        node: Node,
-        qos: QoSProfile,
-        on_image: OnImage,
-        on_incompatible: Callable[[Camera], None],
+        self, node: Node, qos: QoSProfile, on_image: OnImage, on_incompatible: Callable[[Camera], None]
     ) -> None:
         """Create the subscription: of the type that is published, else by the topic's name, else raw."""
         self._sequence_number = None  # of a former subscription, after which nothing was lost
-        offered = offered_types(node, self.topic) & set(_MESSAGE_CLASSES)
-        if offered and self.message_type not in offered:
-            self.message_type = sorted(offered)[0]
+        if self.needs_other_type(node):
+            self.message_type = min(self._offered_types(node))
         self._subscription = node.create_subscription(
             _MESSAGE_CLASSES[self.message_type],
             self.topic,
@@ -127,8 +83,8 @@ class Camera:
 
     def needs_other_type(self, node: Node) -> bool:
         """Return whether all publishers send the image type that is not subscribed to."""
-        offered = offered_types(node, self.topic)
-        return bool(offered) and self.message_type not in offered and bool(offered & set(_MESSAGE_CLASSES))
+        offered = self._offered_types(node)
+        return bool(offered) and self.message_type not in offered
 
     def qos_issue(self, node: Node) -> str:
         """Return why a publisher cannot be received; empty when all can."""
@@ -138,8 +94,7 @@ class Camera:
             publisher = f"publisher {info.node_namespace.rstrip('/')}/{info.node_name}"
             if info.topic_type not in _MESSAGE_CLASSES:
                 return f"{publisher} sends {info.topic_type}, expected {RAW_TYPE} or {COMPRESSED_TYPE}: remap the topic"
-            mismatch = _qos_mismatch(info.qos_profile, self._subscription.qos_profile)
-            if mismatch:
+            if mismatch := _qos_mismatch(info.qos_profile, self._subscription.qos_profile):
                 return f"{publisher} {mismatch}"
         return ""
 
@@ -162,6 +117,9 @@ class Camera:
             return f"no image for {timeout:g} s although the topic has {count}{never}"
         return "no publisher; start the camera, or remap the topic to its name" if required else ""
 
+    def _offered_types(self, node: Node) -> set[str]:
+        return _MESSAGE_CLASSES.keys() & {info.topic_type for info in node.get_publishers_info_by_topic(self.topic)}
+
     def _callback(self, on_image: OnImage) -> Callable[..., None]:
         """Return the subscription's callback, which also counts gaps in the publisher's sequence numbers."""
         if not HAS_MESSAGE_INFO:
@@ -179,19 +137,9 @@ class Camera:
         return callback
 
 
-def offered_types(node: Node, topic: str) -> set[str]:
-    """Return the message types of the topic's publishers."""
-    return {info.topic_type for info in node.get_publishers_info_by_topic(topic)}
-
-
 def image_qos(reliability: str, depth: int) -> QoSProfile:
-    """Return the QoS profile of an image subscription.
-
-    Args:
-        reliability: "best_effort" or "reliable".
-        depth: Size of the queue.
-    """
-    policy = QoSReliabilityPolicy.RELIABLE if reliability == "reliable" else QoSReliabilityPolicy.BEST_EFFORT
+    """Return the QoS profile of an image subscription; `reliability` is "best_effort" or "reliable"."""
+    policy = QoSReliabilityPolicy.get_from_short_key(reliability)
     return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=policy)
 
 

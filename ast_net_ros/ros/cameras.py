@@ -12,7 +12,6 @@ from rclpy.utilities import get_rmw_implementation_identifier
 
 from ast_net_ros.ros.camera import Camera, OnImage, image_qos
 from ast_net_ros.ros.diagnostics import camera_status
-from ast_net_ros.ros.rolling_stats import CountHistory
 from ast_net_ros.ros.runtime.transports import loss_advice
 
 LOSS_LOG_PERIOD = 30.0  # seconds between two log messages about images lost before receipt
@@ -30,7 +29,6 @@ class Cameras:
     def __init__(self, node: Node, values: Mapping[str, Any], on_image: OnImage):
         self._node, self._values, self._on_image = node, values, on_image
         self._cameras: dict[str, Camera] = {}
-        self._histories: dict[str, CountHistory] = {}
         self._started_at = time.monotonic()
         self._paused_at: float | None = None
 
@@ -52,14 +50,12 @@ class Cameras:
     def add(self, topic: str) -> None:
         """Subscribe to a topic (its fully resolved name), if not paused."""
         self._cameras[topic] = Camera(topic)
-        self._histories[topic] = CountHistory()
         if not self.paused:
             self._subscribe(self._cameras[topic])
 
     def remove(self, topic: str) -> None:
         """Unsubscribe from a topic."""
         self._cameras.pop(topic).unsubscribe(self._node)
-        del self._histories[topic]
 
     def clear(self) -> None:
         """Unsubscribe from all topics; a pause ends."""
@@ -92,10 +88,7 @@ class Cameras:
             track_counts: Number of tracked faces by topic.
             output_issue: Returns what prevents an output of a topic's images; empty when nothing does.
         """
-        return [
-            self._check(camera, track_counts.get(topic, 0), output_issue(topic))
-            for topic, camera in self._cameras.items()
-        ]
+        return [self._check(c, track_counts.get(topic, 0), output_issue(topic)) for topic, c in self._cameras.items()]
 
     def _subscribe(self, camera: Camera) -> None:
         qos = image_qos(self._values["qos_reliability"], self._values["qos_depth"])
@@ -117,8 +110,7 @@ class Cameras:
         advice = loss_advice(get_rmw_implementation_identifier())
         issue = camera.find_issue(node, self._started_at, timeout, required, advice) or output_issue
         self._log_issue(camera, "" if self.paused else issue)
-        history = self._histories[camera.topic]
-        status, loss = camera_status(node.get_name(), camera, history, tracks, self._values, advice)
+        status, loss = camera_status(node.get_name(), camera, tracks, self._values, advice)
         if loss:
             logger.warning(f"camera {camera.topic}: {loss}", throttle_duration_sec=LOSS_LOG_PERIOD)
         return status

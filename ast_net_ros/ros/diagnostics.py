@@ -9,9 +9,9 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from ast_net_ros.pipeline import AffectPipeline
 from ast_net_ros.ros import diagnostics_keys as keys
-from ast_net_ros.ros.camera import Camera, CameraCounts
+from ast_net_ros.ros.camera import Camera
 from ast_net_ros.ros.inference_thread import InferenceThread
-from ast_net_ros.ros.rolling_stats import CountHistory, RecentValues
+from ast_net_ros.ros.rolling_stats import CameraCounts, RecentValues
 
 STAMPS_BACK_ALLOWED = 2  # within WINDOW; a looped recording or a restarted camera does so once
 LOSS_WARNING = 0.05  # share of the images; a single one may be lost while a subscription is set up
@@ -38,15 +38,26 @@ def estimation_status(
         paused: Whether the node takes no images for the time being.
         values: The node's parameters, which hold the thresholds.
     """
-    status = DiagnosticStatus(name=keys.estimation_status(node_name))
-    status.hardware_id = str(pipeline.model.device) if pipeline else ""
+    model = pipeline.model if pipeline else None
+    status = DiagnosticStatus(name=keys.estimation_status(node_name), hardware_id=str(model.device) if model else "")
     doing = "paused" if paused else state
     status.level, status.message = _estimation_level(doing, stop_reason, inference, values)
-    pairs: dict[str, object] = {keys.STATE: state, keys.PAUSED: str(paused).lower(), **_model_pairs(pipeline)}
-    pairs[keys.TRACKS] = sum(list(inference.tracks.values())) if inference else 0
-    pairs[keys.FAILED_BATCHES] = inference.failures if inference else 0
-    pairs[keys.LAST_FAILURE] = inference.last_failure if inference else ""
-    pairs[keys.OOM_SPLITS] = pipeline.model.oom_splits if pipeline else 0
+    pairs: dict[str, object] = {keys.STATE: state, keys.PAUSED: str(paused).lower()}
+    if model is not None:
+        pairs |= {
+            keys.DEVICE: model.device,
+            keys.PRECISION: model.precision,
+            keys.RUNTIME: model.runtime,
+            keys.WEIGHTS: model.weights_path,
+            keys.WEIGHTS_HASH: model.weights_hash,
+            keys.WEIGHTS_DESCRIPTION: model.description,
+        }
+    pairs |= {
+        keys.TRACKS: sum(list(inference.tracks.values())) if inference else 0,
+        keys.FAILED_BATCHES: inference.failures if inference else 0,
+        keys.LAST_FAILURE: inference.last_failure if inference else "",
+        keys.OOM_SPLITS: model.oom_splits if model else 0,
+    }
     if inference is not None:
         pairs |= _milliseconds(keys.RECEIPT_TO_PUBLISH, inference.latency)
         pairs |= _milliseconds(keys.STAMP_TO_PUBLISH, inference.age)
@@ -57,32 +68,26 @@ def estimation_status(
 
 
 def camera_status(
-    node_name: str,
-    camera: Camera,
-    history: CountHistory,
-    tracks: int,
-    values: Mapping[str, Any],
-    loss_advice: str,
+    node_name: str, camera: Camera, tracks: int, values: Mapping[str, Any], loss_advice: str
 ) -> tuple[DiagnosticStatus, str]:
     """Return the status of one camera, and a warning about images lost before receipt (empty when there are none).
 
     Args:
         node_name: Name of the node.
-        camera: The camera.
-        history: Its counts of the last seconds; updated.
+        camera: The camera; its history is updated.
         tracks: Number of tracked faces.
         values: The node's parameters, which hold the thresholds.
         loss_advice: What to do about lost images.
     """
     status = DiagnosticStatus(name=keys.camera_status(node_name, camera.topic), hardware_id=camera.topic)
-    span, increase = history.update(camera.counts)
+    counts = camera.counts
+    span, increase = camera.history.update(counts)
     input_rate, output_rate = (count / span if span > 0 else 0.0 for count in (increase.received, increase.processed))
     loss = _loss_warning(increase, span, loss_advice)
     warnings = [*_warnings(camera, increase, span, values["dropped_warning"]), *filter(None, [loss])]
     status.level = DiagnosticStatus.WARN if warnings else DiagnosticStatus.OK
     doing = f"{output_rate:.1f} images/s processed" if camera.is_subscribed else "paused"
     status.message = "; ".join(warnings) or doing
-    counts = camera.counts
     status.values = _key_values(
         {
             keys.TOPIC: camera.topic,
@@ -109,31 +114,17 @@ def _estimation_level(
     state: str, stop_reason: str, inference: InferenceThread | None, values: Mapping[str, Any]
 ) -> tuple[bytes, str]:
     if stop_reason:
-        message = f"{state}: {stop_reason}; configure and activate the node to continue"
-        return DiagnosticStatus.ERROR, message
+        return DiagnosticStatus.ERROR, f"{state}: {stop_reason}; configure and activate the node to continue"
     if inference is None:
         return DiagnosticStatus.OK, state
     if inference.failures_in_row:
         return DiagnosticStatus.ERROR, f"inference fails: {inference.last_failure}"
     latency = inference.latency.summary()
-    for level, limit in (("ERROR", values["latency_error"]), ("WARN", values["latency_warning"])):
+    levels = (DiagnosticStatus.ERROR, values["latency_error"]), (DiagnosticStatus.WARN, values["latency_warning"])
+    for level, limit in levels:
         if latency is not None and latency[1] > limit:
-            return getattr(DiagnosticStatus, level), f"latency of {latency[1]:.3f} s exceeds {limit} s"
+            return level, f"latency of {latency[1]:.3f} s exceeds {limit} s"
     return DiagnosticStatus.OK, state
-
-
-def _model_pairs(pipeline: AffectPipeline | None) -> dict[str, object]:
-    if pipeline is None:
-        return {}
-    model = pipeline.model
-    return {
-        keys.DEVICE: model.device,
-        keys.PRECISION: model.precision,
-        keys.RUNTIME: model.runtime,
-        keys.WEIGHTS: model.weights_path,
-        keys.WEIGHTS_HASH: model.weights_hash,
-        keys.WEIGHTS_DESCRIPTION: model.description,
-    }
 
 
 def _warnings(camera: Camera, increase: CameraCounts, span: float, dropped_warning: float) -> list[str]:

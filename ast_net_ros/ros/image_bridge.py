@@ -15,32 +15,16 @@ import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from ast_net_ros.vision.image_decoding import (
-    ENCODINGS,
-    MAX_PIXELS,
-    bytes_per_pixel,
-    check_raw_image,
-    decode_image,
-)
-
-_TEST_SIZE = (6, 4)  # width, height in pixels
-_TEST_PADDING = 12  # bytes at the end of each row: whole pixels of every encoding
-_BYTES_PER_PIXEL = 4  # at most
+from ast_net_ros.vision.image_decoding import ENCODINGS, MAX_PIXELS, bytes_per_pixel, check_raw_image, decode_image
 
 
 @dataclass(frozen=True)
 class ImageConverter:
-    """What converts images.
+    """What converts images."""
 
-    Attributes:
-        description: For the log.
-        bridge: A CvBridge; None to convert without.
-        encodings: The encodings of incoming images that the bridge decodes.
-    """
-
-    description: str
-    bridge: Any = None
-    encodings: frozenset[str] = frozenset()
+    description: str  # for the log
+    bridge: Any = None  # a CvBridge; None to convert without
+    encodings: frozenset[str] = frozenset()  # of incoming images that the bridge decodes
 
 
 @functools.cache
@@ -58,14 +42,14 @@ def make_converter(bridge: Any) -> ImageConverter:
     """Test a CvBridge and return a converter that uses it as far as it is correct.
 
     Raises:
-        Exception: It does not convert an outgoing image, or wrongly.
+        Exception: The bridge cannot convert an outgoing image, or converts it wrongly.
     """
     image = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
     message = bridge.cv2_to_imgmsg(image, "bgr8")
     fields = (message.height, message.width, message.step, message.encoding, bytes(message.data))
     if fields != (2, 3, 9, "bgr8", image.tobytes()):
         raise ValueError("a test image is converted wrongly")
-    encodings = frozenset(encoding for encoding in ENCODINGS if _decodes(bridge, encoding))
+    encodings = frozenset(encoding for encoding in ENCODINGS if _decodes_like_us(bridge, encoding))
     decoded = f"incoming {', '.join(sorted(encodings))}" if encodings else "no incoming ones"
     return ImageConverter(f"cv_bridge (outgoing images, {decoded}) and ast_net_ros (others)", bridge, encodings)
 
@@ -115,18 +99,17 @@ def byte_array(values: np.ndarray) -> array:
     return data
 
 
-def padded_image(encoding: str, padding: int = _TEST_PADDING) -> Image:
-    """Return a random image whose rows end with `padding` bytes, to test converters with."""
-    width, height = _TEST_SIZE
-    step = _BYTES_PER_PIXEL * width + padding
+def padded_image(encoding: str, padding: int = 12) -> Image:
+    """Return a random image whose rows end with `padding` bytes (12: whole pixels of every encoding), for tests."""
+    width, height = 6, 4
+    step = 4 * width + padding  # a pixel has at most 4 bytes
     data = np.random.default_rng(1).integers(0, 256, (height, step), np.uint8)
     message = Image(width=width, height=height, encoding=encoding, step=step)
     message.data = byte_array(data)
     return message
 
 
-def _decodes(bridge: Any, encoding: str) -> bool:
-    """Return whether the bridge decodes an encoding as this package does, with padding."""
+def _decodes_like_us(bridge: Any, encoding: str) -> bool:
     message = padded_image(encoding)
     try:
         decoded = bridge.imgmsg_to_cv2(message, "bgr8")

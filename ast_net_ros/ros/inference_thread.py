@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,26 +19,18 @@ from ast_net_ros.ros.conversions import NANOSECONDS, nanoseconds, seconds
 from ast_net_ros.ros.image_bridge import decode_message
 from ast_net_ros.ros.latest_images import LatestImages, QueuedImage
 from ast_net_ros.ros.rolling_stats import RecentValues
-from ast_net_ros.vision.image_decoding import MAX_PIXELS, ImageError
+from ast_net_ros.vision.image_decoding import ImageError
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """The faces of one processed image.
-
-    Attributes:
-        camera: Where the image came from.
-        header: The image's header, unchanged.
-        stamp: The header's stamp in seconds; the time of receipt if that is zero.
-        image_bgr: H x W x 3 uint8; may be read-only.
-        faces: The estimates; all values are finite.
-    """
+    """The faces of one processed image."""
 
     camera: Camera
-    header: Header
-    stamp: float
-    image_bgr: np.ndarray
-    faces: list[FaceAffect]
+    header: Header  # of the image, unchanged
+    stamp: float  # of the header in seconds; the time of receipt if that is zero
+    image_bgr: np.ndarray  # H x W x 3 uint8; may be read-only
+    faces: list[FaceAffect]  # all values are finite
 
 
 @dataclass(frozen=True)
@@ -59,18 +51,7 @@ class InferenceThread:
         publish: Called in this thread with the estimates of each image.
         clock_ns: Returns the ROS time in nanoseconds.
         logger: An rclpy logger.
-        max_consecutive_failures: Returns after how many failed batches in a row the thread gives up; 0 for never.
-        max_pixels: Returns the number of pixels above which an image is dropped.
-
-    Attributes:
-        gave_up: Why the thread gave up; empty while it works.
-        tracks: Number of tracked faces by topic.
-        failures: Number of failed batches.
-        failures_in_row: Number of failed batches since the last one that did not fail.
-        last_failure: The last error.
-        latency: Seconds from receipt to publishing.
-        age: Seconds from an image's stamp to publishing.
-        stages: Seconds spent in each stage, by name.
+        values: The node's parameters; `max_consecutive_failures` and `max_image_pixels` are read at every use.
     """
 
     def __init__(
@@ -80,24 +61,18 @@ class InferenceThread:
         publish: Callable[[Estimate], None],
         clock_ns: Callable[[], int],
         logger: Any,
-        max_consecutive_failures: Callable[[], int],
-        max_pixels: Callable[[], int] = lambda: MAX_PIXELS,
+        values: Mapping[str, Any],
     ):
-        self.gave_up = ""
-        self.tracks: dict[str, int] = {}
-        self.failures = 0
+        self.gave_up = ""  # why the thread gave up; empty while it works
+        self.tracks: dict[str, int] = {}  # number of tracked faces by topic
+        self.failures = 0  # number of failed batches
         self.failures_in_row = 0
         self.last_failure = ""
-        self.latency = RecentValues()
-        self.age = RecentValues()
-        self.stages: defaultdict[str, RecentValues] = defaultdict(RecentValues)
-        self._pipeline = pipeline
-        self._images = images
-        self._publish = publish
-        self._clock_ns = clock_ns
-        self._logger = logger
-        self._max_consecutive_failures = max_consecutive_failures
-        self._max_pixels = max_pixels
+        self.latency = RecentValues()  # seconds from receipt to publishing
+        self.age = RecentValues()  # seconds from an image's stamp to publishing
+        self.stages: defaultdict[str, RecentValues] = defaultdict(RecentValues)  # seconds in each stage
+        self._pipeline, self._images, self._publish = pipeline, images, publish
+        self._clock_ns, self._logger, self._values = clock_ns, logger, values
         self._pending: set[Camera] = set()  # cameras whose image of the present batch is not accounted for yet
         self._resets: set[str] = set()  # topics to reset before the next batch
         self._resets_lock = threading.Lock()
@@ -110,12 +85,9 @@ class InferenceThread:
         self._thread.join()
 
     def reset(self, topic: str | None = None) -> int:
-        """Request that face states are reset before the next batch, and return at once.
+        """Request that the face states of a camera, or of all, are reset before the next batch, and return at once.
 
         The estimates of a batch in progress are still published with the old states.
-
-        Args:
-            topic: Which camera's faces; None for all.
 
         Returns:
             How many faces were tracked after the last batch.
@@ -136,7 +108,7 @@ class InferenceThread:
                     self.failures_in_row = 0
             except Exception as error:
                 self._note_failure(error)
-                if 0 < self._max_consecutive_failures() <= self.failures_in_row:
+                if 0 < self._values["max_consecutive_failures"] <= self.failures_in_row:
                     self.gave_up = f"gave up after {self.failures_in_row} failed batches in a row: {self.last_failure}"
                     self._images.close()
                     return
@@ -167,7 +139,7 @@ class InferenceThread:
     def _decode(self, camera: Camera, queued: QueuedImage) -> _DecodedImage | None:
         message = queued.message
         try:
-            image = decode_message(message, self._max_pixels())
+            image = decode_message(message, self._values["max_image_pixels"])
         except ImageError as error:
             camera.counts.bad += 1
             self._pending.discard(camera)

@@ -11,17 +11,11 @@ from ast_net_ros.ros.camera import Camera, ImageMessage
 
 @dataclass(frozen=True)
 class QueuedImage:
-    """An image as it was received.
-
-    Attributes:
-        message: The image.
-        received: Monotonic time of receipt in seconds.
-        received_ros_ns: ROS time of receipt in nanoseconds.
-    """
+    """An image as it was received."""
 
     message: ImageMessage
-    received: float
-    received_ros_ns: int
+    received: float  # monotonic time in seconds
+    received_ros_ns: int  # ROS time in nanoseconds
 
 
 class LatestImages:
@@ -46,11 +40,7 @@ class LatestImages:
             self._changed.notify()
 
     def take_all(self) -> dict[Camera, QueuedImage] | None:
-        """Wait for an image, then take the latest of every camera.
-
-        Returns:
-            The images; an empty dictionary after `wake`; None once closed.
-        """
+        """Wait for an image, then take the latest of every camera. Empty after `wake`; None once closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._slots or self._closed or self._woken)
             self._woken = False

@@ -1,6 +1,12 @@
-"""A lifecycle node that also accepts parameters in former names, as whole numbers, and unchanged read-only ones."""
+"""A lifecycle node that accepts what a user means: former names, whole numbers, unchanged read-only parameters.
+
+It also answers requests for impossible transitions. rclpy (Humble to Kilted) raises an exception out of the
+change_state service instead, which ends the executor and leaves the client without a response.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleNode
@@ -10,7 +16,23 @@ from ast_net_ros.ros.parameters import normalised_parameters
 
 
 class LenientNode(LifecycleNode):
-    """Sets parameters as a user means them. For its arguments see LifecycleNode."""
+    """A LifecycleNode that sets parameters as a user means them and answers impossible transitions."""
+
+    def __init__(self, name: str, **node_options: Any):
+        super().__init__(name, **node_options)
+        service = self._service_change_state  # rclpy has no public access to it
+        change_state = service.callback
+
+        def respond(request: Any, response: Any) -> Any:
+            try:
+                return change_state(request, response)
+            except RuntimeError as error:  # rclpy's RCLError is one
+                transition = request.transition.label or request.transition.id
+                self.get_logger().warning(f"transition {transition} is impossible in the present state ({error})")
+                response.success = False
+                return response
+
+        service.callback = respond
 
     def set_parameters(self, parameter_list: list[Parameter]) -> list[SetParametersResult]:
         """Set parameters one by one; see `set_parameters_atomically`."""

@@ -43,7 +43,6 @@ from ast_net_ros.ros.output.outputs import QUEUE_DEPTH, Outputs
 from ast_net_ros.ros.pipeline_factory import make_pipeline
 from ast_net_ros.ros.runtime.log_bridge import bridge_logging
 from ast_net_ros.ros.runtime.spinning import StartError, run_node
-from ast_net_ros.ros.transitions import reject_impossible_transitions
 
 _HAS_POST_SET_CALLBACK = hasattr(LenientNode, "add_post_set_parameters_callback")  # since Iron
 
@@ -63,7 +62,6 @@ class AstNetNode(LenientNode):
 
     def __init__(self, **node_options: Any):
         super().__init__("ast_net", **node_options)
-        reject_impossible_transitions(self)
         bridge_logging(self.get_logger())
         try:
             self._values, warnings = parameters.declare_parameters(self)
@@ -145,8 +143,7 @@ class AstNetNode(LenientNode):
             self._publish,
             self._now_ns,
             self.get_logger(),
-            max_consecutive_failures=lambda: self._values["max_consecutive_failures"],
-            max_pixels=lambda: self._values["max_image_pixels"],
+            self._values,
         )
         result = super().on_activate(state)
         try:
@@ -155,10 +152,8 @@ class AstNetNode(LenientNode):
                 self._outputs.add_camera(topic)
             if self._values["face_source"] == "hri":
                 assert self._hri_messages is not None
-                cameras = self._cameras
-                self._hri_input = HriInput(
-                    self, self._hri_messages, cameras.add, self._remove_camera, cameras.has_received, self._max_faces
-                )
+                reset = self._inference.reset
+                self._hri_input = HriInput(self, self._values, self._hri_messages, self._cameras, reset)
             if self._values["persons"] and self._hri_messages is not None:
                 self._matches = CandidateMatches(self, self._hri_messages.ids_match)
         except Exception as error:
@@ -221,25 +216,15 @@ class AstNetNode(LenientNode):
         names = ["image", *filter(None, self._values["image_topics"])]
         return list(dict.fromkeys(self.resolve_topic_name(name) for name in names))
 
-    def _remove_camera(self, topic: str) -> None:
-        self._cameras.remove(topic)
-        if self._inference is not None:
-            self._inference.reset(topic)
-
-    def _max_faces(self) -> int:
-        return self._values["max_faces"]
-
     def _stop_processing(self) -> None:
         if self._hri_input is not None:
             self._hri_input.stop()
         self._cameras.clear()
         if self._inference is not None:
             self._inference.stop()
-            self._inference = None
-        self._hri_input = None
         if self._matches is not None:
             self._matches.stop()
-            self._matches = None
+        self._hri_input = self._inference = self._matches = None
         if self._outputs is not None:
             self._outputs.clear()
         if self._pipeline is not None:
@@ -305,20 +290,19 @@ class AstNetNode(LenientNode):
 
     def _publish(self, estimate: Estimate) -> None:
         """Publish the faces of one image. Called by the inference thread."""
-        faces = estimate.faces
-        if self._hri_input is not None:
-            known = self._hri_input.with_detector_id(estimate.camera.topic, faces)
+        faces, hri_input = estimate.faces, self._hri_input
+        if hri_input is not None:
+            known = hri_input.with_detector_id(estimate.camera.topic, faces)
             if known is None:  # the detector lost the face in the meantime; its reset is already requested
                 return
             faces = known
         if self._matches is not None:
             faces = self._matches.apply(faces)
         primary = primary_face(faces)
-        if self._hri_input is not None:
-            primary = next((face for face in faces if face.face_id == self._hri_input.primary_id()), None)
-        estimate = replace(estimate, faces=faces)
+        if hri_input is not None:
+            primary = next((face for face in faces if face.face_id == hri_input.primary_id()), None)
         assert self._outputs is not None
-        self._outputs.publish(estimate, primary)
+        self._outputs.publish(replace(estimate, faces=faces), primary)
 
     def _on_timer(self) -> None:
         """Check inference and cameras and publish the diagnostics, once a second."""
@@ -327,29 +311,20 @@ class AstNetNode(LenientNode):
             self.trigger_deactivate()
         message = DiagnosticArray()
         message.header.stamp = self.get_clock().now().to_msg()
-        outputs = self._outputs
+        pipeline, inference, outputs, cameras = self._pipeline, self._inference, self._outputs, self._cameras
         if outputs is not None:
             outputs.expire()
-        if self._inference is not None and self._cameras.paused_for > self._values["max_time_gap"]:
-            self._inference.reset()
-        if self._pipeline is not None and self._pipeline.persons is not None:
-            self._pipeline.persons.expire()
-        faces = [] if self._hri_input is None else [self._hri_input.status(self._values["no_image_timeout"])]
+        if inference is not None and cameras.paused_for > self._values["max_time_gap"]:
+            inference.reset()
+        if pipeline is not None and pipeline.persons is not None:
+            pipeline.persons.expire()
+        hri_status = [] if self._hri_input is None else [self._hri_input.status()]
         status = estimation_status(
-            self.get_name(),
-            self._state,
-            self._stop_reason,
-            self._pipeline,
-            self._inference,
-            self._cameras.paused,
-            self._values,
+            self.get_name(), self._state, self._stop_reason, pipeline, inference, cameras.paused, self._values
         )
-        track_counts = self._inference.tracks if self._inference else {}
-        message.status = [
-            status,
-            *faces,
-            *self._cameras.check(track_counts, outputs.issue if outputs else lambda topic: ""),
-        ]
+        output_issue = outputs.issue if outputs else lambda topic: ""
+        camera_statuses = cameras.check(inference.tracks if inference else {}, output_issue)
+        message.status = [status, *hri_status, *camera_statuses]
         self._diagnostics.publish(message)
 
     def _now_ns(self) -> int:

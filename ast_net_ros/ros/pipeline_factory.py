@@ -14,8 +14,6 @@ from ast_net_ros.ros.parameters import pipeline_settings
 from ast_net_ros.vision.detection import Detection, make_detector
 from ast_net_ros.vision.persons import PersonMemory
 
-WARM_UP_SIZE = (480, 640)  # height, width
-
 
 def make_pipeline(values: Mapping[str, Any]) -> AffectPipeline:
     """Load the weights, run network and detector once, and return a pipeline without history.
@@ -38,7 +36,7 @@ def make_pipeline(values: Mapping[str, Any]) -> AffectPipeline:
 
 def _warm_up(pipeline: AffectPipeline) -> None:
     """Process an image with and without a face, so that the first real ones are not delayed by loading models."""
-    frame = np.zeros((*WARM_UP_SIZE, 3), np.uint8)
+    frame = np.zeros((480, 640, 3), np.uint8)
     landmarks = np.array([[290, 200], [350, 200], [320, 240], [295, 270], [345, 270]], np.float32)
     face = Detection((260.0, 150.0, 120.0, 160.0), landmarks, 1.0)
     pipeline.process(frame, 0.0, "warm-up")

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ast_net_ros.ros.camera import CameraCounts
-
 WINDOW = 10.0  # seconds over which rates, means and percentiles are taken
-_MAX_VALUES = 4096
 
 
 class RecentValues:
     """The values of the last WINDOW seconds, such as latencies. One thread appends, others read."""
 
     def __init__(self) -> None:
-        self._values: deque[tuple[float, float]] = deque(maxlen=_MAX_VALUES)
+        self._values: deque[tuple[float, float]] = deque(maxlen=4096)
 
     def append(self, value: float) -> None:
         """Add a value and drop those that are too old."""
@@ -32,6 +29,22 @@ class RecentValues:
         since = time.monotonic() - WINDOW
         values = [value for time_added, value in list(self._values) if time_added >= since]
         return (float(np.mean(values)), float(np.percentile(values, 95))) if values else None
+
+
+@dataclass
+class CameraCounts:
+    """What happened to the images of a camera since the node was activated."""
+
+    received: int = 0  # by the subscription
+    processed: int = 0  # published as estimates
+    late: int = 0  # replaced by a newer image before they were processed
+    bad: int = 0  # could not be decoded
+    failed: int = 0  # lost to an error during inference
+    faces: int = 0  # in the processed images
+    stamps_back: int = 0  # with a stamp before that of the previous image
+    # Sent but never received, because the network dropped them or the queue replaced them. None where the middleware
+    # does not number its messages or several publishers share the topic.
+    lost: int | None = None
 
 
 class CountHistory:

@@ -7,7 +7,7 @@ is published) and keeps the id that the detector assigned.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from rclpy.validate_full_topic_name import validate_full_topic_name
 from sensor_msgs.msg import RegionOfInterest
 
 from ast_net_ros.face_affect import FaceAffect
+from ast_net_ros.ros.cameras import Cameras
 from ast_net_ros.ros.hri.messages import FACES, QUEUE_DEPTH, TRACKED, HriMessages
 
 CROPS = ("cropped", "aligned")  # the images of one face in REP-155, preferred first
@@ -38,36 +39,28 @@ class HriInput:
 
     Args:
         node: The node that subscribes.
+        values: Its parameters; read at every use.
         messages: The message classes.
-        add_camera: Called with an image topic to subscribe to.
-        remove_camera: Called with an image topic to unsubscribe from.
-        has_received: Returns whether an image has arrived on a topic.
-        max_faces: Returns how many faces are followed at a time.
+        cameras: Subscribes to the images of the faces.
+        reset: Called with the image topic of a face that is lost.
     """
 
     def __init__(
         self,
         node: Node,
+        values: Mapping[str, Any],
         messages: HriMessages,
-        add_camera: Callable[[str], None],
-        remove_camera: Callable[[str], None],
-        has_received: Callable[[str], bool],
-        max_faces: Callable[[], int],
+        cameras: Cameras,
+        reset: Callable[[str], Any],
     ):
-        self._node, self._messages = node, messages
-        self._add_camera, self._remove_camera = add_camera, remove_camera
-        self._has_received, self._max_faces = has_received, max_faces
+        self._node, self._values, self._messages, self._cameras, self._reset = node, values, messages, cameras, reset
         self._faces: dict[str, _DetectedFace] = {}
         self._rejected: set[str] = set()
         self._detector_seen_at, self._missing_logged = time.monotonic(), False
         self._tracked = node.create_subscription(messages.ids_list, TRACKED, self._on_tracked, QUEUE_DEPTH)
 
     def with_detector_id(self, topic: str, faces: Sequence[FaceAffect]) -> list[FaceAffect] | None:
-        """Return the face that `topic` shows, with the detector's id.
-
-        Args:
-            topic: Image topic of one face.
-            faces: The estimates in one image, largest first.
+        """Return the face that an image of `topic` shows, the first of `faces`, with the detector's id.
 
         Returns:
             At most one face; None if the detector no longer tracks it.
@@ -81,12 +74,8 @@ class HriInput:
         """Return the id of the face with the largest region, or of the first if none is known; "" without faces."""
         return max(list(self._faces.items()), key=lambda item: item[1].area, default=("", None))[0]
 
-    def status(self, timeout: float) -> DiagnosticStatus:
-        """Check the detector; call it once a second.
-
-        Args:
-            timeout: Seconds without a detector after which a warning is logged.
-        """
+    def status(self) -> DiagnosticStatus:
+        """Check the detector; call it once a second."""
         status = DiagnosticStatus(name=f"{self._node.get_name()}: faces {TRACKED}", hardware_id=TRACKED)
         count = len(self._faces)
         status.level, status.message = DiagnosticStatus.OK, f"{count} face{'' if count == 1 else 's'}"
@@ -95,7 +84,7 @@ class HriInput:
             self._detector_seen_at, self._missing_logged = time.monotonic(), False
             return status
         self._follow([])  # nobody will report that the faces are lost
-        if time.monotonic() - self._detector_seen_at > timeout:
+        if time.monotonic() - self._detector_seen_at > self._values["no_image_timeout"]:
             status.level = DiagnosticStatus.WARN
             status.message = f"face_source is hri but {TRACKED} has no publisher; start a ROS4HRI face detector"
             if not self._missing_logged:
@@ -117,10 +106,10 @@ class HriInput:
         for face_id in face_ids:
             known, topic = self._faces.get(face_id), self._crop_topic(face_id)
             # The detector may publish only the second choice, and discovery may report that late.
-            if known is not None and known.topic != topic and not self._has_received(known.topic):
+            if known is not None and known.topic != topic and not self._cameras.has_received(known.topic):
                 self._remove(face_id)
                 known = None
-            if known is None and len(self._faces) < self._max_faces():
+            if known is None and len(self._faces) < self._values["max_faces"]:
                 self._add(face_id, topic)
 
     def _add(self, face_id: str, topic: str) -> None:
@@ -130,12 +119,13 @@ class HriInput:
 
         subscription = self._node.create_subscription(self._messages.roi, f"{FACES}/{face_id}/roi", on_roi, 1)
         self._faces[face_id] = _DetectedFace(topic, subscription)
-        self._add_camera(topic)
+        self._cameras.add(topic)
 
     def _remove(self, face_id: str) -> None:
         known = self._faces.pop(face_id)
         self._node.destroy_subscription(known.roi_subscription)
-        self._remove_camera(known.topic)
+        self._cameras.remove(known.topic)
+        self._reset(known.topic)
 
     def _crop_topic(self, face_id: str) -> str:
         first, second = (f"{FACES}/{face_id}/{name}" for name in CROPS)

@@ -15,28 +15,16 @@ from ast_net_ros.ros.inference_thread import Estimate
 from ast_net_ros.ros.runtime.optional_packages import required_package
 from ast_net_ros.vision.drawing import face_color
 
-_FONT_SIZE, _THICKNESS = 14.0, 2.0  # pixels
-_BACKGROUND = (0.0, 0.0, 0.0, 0.7)
-
 
 def load_foxglove_messages() -> Any:
-    """Import foxglove_msgs.msg.
-
-    Raises:
-        MissingPackageError: It is not installed or cannot be imported.
-    """
+    """Import foxglove_msgs.msg. MissingPackageError: it is not installed or cannot be imported."""
     with required_package("foxglove_msgs", "parameter annotations requires", "set annotations to false"):
         from foxglove_msgs import msg
     return msg
 
 
 class Annotations:
-    """Publishes annotations while somebody subscribes to them.
-
-    Args:
-        publisher: Of foxglove_msgs/ImageAnnotations.
-        messages: The module foxglove_msgs.msg.
-    """
+    """Publishes foxglove_msgs/ImageAnnotations while somebody subscribes; `messages` is foxglove_msgs.msg."""
 
     def __init__(self, publisher: LifecyclePublisher, messages: Any):
         self._publisher, self._messages = publisher, messages
@@ -50,7 +38,9 @@ class Annotations:
         if hasattr(message, "timestamp"):  # since 2026
             message.timestamp = stamp
         for face in estimate.faces:
-            message.points.append(self._points(stamp, face, messages.PointsAnnotation.LINE_LOOP, _corners(face)))
+            left, top, width, height = face.box
+            corners = [(left, top), (left + width, top), (left + width, top + height), (left, top + height)]
+            message.points.append(self._points(stamp, face, messages.PointsAnnotation.LINE_LOOP, corners))
             if face.landmarks:
                 message.points.append(self._points(stamp, face, messages.PointsAnnotation.POINTS, face.landmarks))
             message.texts.append(self._text(stamp, face))
@@ -62,7 +52,7 @@ class Annotations:
             type=kind,
             points=[self._messages.Point2(x=x, y=y) for x, y in points],
             outline_color=self._color(face),
-            thickness=_THICKNESS,
+            thickness=2.0,  # pixels
         )
 
     def _text(self, stamp: Any, face: FaceAffect) -> Any:
@@ -71,16 +61,11 @@ class Annotations:
             timestamp=stamp,
             position=self._messages.Point2(x=left, y=top),
             text=f"{face.face_id}  V {face.valence:+.2f}  A {face.arousal:+.2f}  {face.confidence:.0%}",
-            font_size=_FONT_SIZE,
+            font_size=14.0,  # pixels
             text_color=self._color(face),
-            background_color=self._messages.Color(**dict(zip("rgba", _BACKGROUND))),
+            background_color=self._messages.Color(a=0.7),
         )
 
     def _color(self, face: FaceAffect) -> Any:
         blue, green, red = (value / 255 for value in face_color(face.face_id))
         return self._messages.Color(r=red, g=green, b=blue, a=1.0)
-
-
-def _corners(face: FaceAffect) -> list[tuple[float, float]]:
-    left, top, width, height = face.box
-    return [(left, top), (left + width, top), (left + width, top + height), (left, top + height)]

@@ -12,15 +12,39 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from ast_net_ros.face_affect import FaceAffect
 from ast_net_ros.msg import ValenceArousal, ValenceArousalArray
-from ast_net_ros.ros.conversions import affect_array
+from ast_net_ros.ros.conversions import affect_array, compressed_message, image_message
 from ast_net_ros.ros.frames.face_frames import FaceFrames
 from ast_net_ros.ros.hri.messages import HriMessages
 from ast_net_ros.ros.hri.output import HriOutput
 from ast_net_ros.ros.inference_thread import Estimate
 from ast_net_ros.ros.output.annotations import Annotations, load_foxglove_messages
-from ast_net_ros.ros.output.debug_image import DebugImages
+from ast_net_ros.vision.drawing import AffectPlane, draw_faces
 
 QUEUE_DEPTH = 10
+
+
+class DebugImages:
+    """`~/debug_image`, while somebody subscribes to it: boxes, labels, and a valence-arousal plane with trails."""
+
+    def __init__(self, raw: LifecyclePublisher, compressed: LifecyclePublisher):
+        self._raw, self._compressed = raw, compressed
+        self._planes: dict[str, AffectPlane] = {}
+
+    def publish(self, estimate: Estimate) -> None:
+        """Draw the faces of one image on a copy of it and publish that; trails start with the first subscriber."""
+        wants_raw, wants_compressed = (p.get_subscription_count() > 0 for p in (self._raw, self._compressed))
+        if not wants_raw and not wants_compressed:
+            self._planes.clear()
+            return
+        image = estimate.image_bgr.copy()
+        plane = self._planes.setdefault(estimate.camera.topic, AffectPlane())
+        plane.update(estimate.faces, estimate.stamp)
+        draw_faces(image, estimate.faces)
+        plane.draw(image)
+        if wants_raw:
+            self._raw.publish(image_message(estimate.header, image))
+        if wants_compressed:
+            self._compressed.publish(compressed_message(estimate.header, image))
 
 
 class Outputs:
@@ -58,12 +82,7 @@ class Outputs:
             raise
 
     def publish(self, estimate: Estimate, primary: FaceAffect | None) -> None:
-        """Publish the faces of one image.
-
-        Args:
-            estimate: The image and its faces.
-            primary: Which of them is the primary face, if any.
-        """
+        """Publish the faces of one image, of which `primary` is the primary face, if any."""
         height, width = estimate.image_bgr.shape[:2]
         array = affect_array(estimate.header, estimate.camera.topic, estimate.faces, (width, height))
         self._faces.publish(array)
@@ -111,9 +130,7 @@ class Outputs:
             self._frames = None
 
     def _create(self, message_type: type, topic: str) -> LifecyclePublisher:
-        overrides = QoSOverridingOptions.with_default_policies()
-        publisher = self._node.create_lifecycle_publisher(
-            message_type, topic, QoSProfile(depth=QUEUE_DEPTH), qos_overriding_options=overrides
-        )
+        qos, overrides = QoSProfile(depth=QUEUE_DEPTH), QoSOverridingOptions.with_default_policies()
+        publisher = self._node.create_lifecycle_publisher(message_type, topic, qos, qos_overriding_options=overrides)
         self._publishers.append(publisher)
         return publisher

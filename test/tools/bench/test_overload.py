@@ -47,16 +47,16 @@ class SlowPipeline:
 def test_overload_drops_and_counts_images_evenly(count):
     images, pipeline, stamps = LatestImages(), SlowPipeline(), []
     cameras = [Camera(f"/camera_{index}") for index in range(count)]
-    logger = SimpleNamespace(warning=lambda text: None)
+    logger, image = SimpleNamespace(warning=lambda text: None), np.zeros((8, 8, 3), np.uint8)
     thread = InferenceThread(
         pipeline,  # type: ignore[arg-type]
         images,
         lambda estimate: stamps.append((estimate.camera.topic, estimate.stamp)),
         time.time_ns,
         logger,
-        max_consecutive_failures=lambda: 0,
+        {"max_consecutive_failures": 0, "max_image_pixels": image.size},
     )
-    image, ends, sent = np.zeros((8, 8, 3), np.uint8), time.monotonic() + FEEDING, 0
+    ends, sent = time.monotonic() + FEEDING, 0
     while time.monotonic() < ends:  # several times faster than the pipeline; one camera twice as fast as the others
         for camera in [*cameras, cameras[0]]:
             images.put(camera, _message(image), time.time_ns())
