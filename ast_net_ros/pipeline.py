@@ -85,6 +85,7 @@ class AffectPipeline:
 
     Attributes:
         model: The network.
+        detector: Finds the faces of a frame.
         settings: Apply from the next frame on.
         persons: As given.
         timings: Seconds that each stage of the last call took: detect, align, track, encode, step.
@@ -102,15 +103,11 @@ class AffectPipeline:
         self.settings = settings or PipelineSettings()
         self.timings: dict[str, float] = {}
         self.persons = persons
-        self._finder = FaceFinder(detector or make_detector(), self.model.config.chip_side)
+        self.detector = detector or make_detector()
+        self._finder = FaceFinder(self.detector, self.model.config.chip_side)
         self._id_prefix = id_prefix
         self._numbers = itertools.count(1)
         self._sources: dict[str, _Source] = {}
-
-    @property
-    def detector(self) -> Detector:
-        """Finds the faces of a frame."""
-        return self._finder.detector
 
     def process(
         self,
@@ -186,7 +183,7 @@ class AffectPipeline:
         return results
 
     def reset(self, source: str | None = None) -> None:
-        """Forget the faces of `source`, or of all sources. Ids are never given again."""
+        """Forget the faces of `source`, or of all sources. Ids are never reused."""
         self._finder.reset(source)
         for name in list(self._sources) if source is None else [source]:
             self._forget(self._sources.pop(name, _Source()).memories)

@@ -89,41 +89,33 @@ def parameter_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
     """List the shape of every tensor of an AST-Net by its name in a weights file."""
     shapes: dict[str, tuple[int, ...]] = {}
 
-    def convolution(name: str, channels_in: int, channels: int, kernel: int, bias: bool = False) -> None:
-        shapes[f"{name}.weight"] = (channels, channels_in, kernel, kernel)
-        if bias:
-            shapes[f"{name}.bias"] = (channels,)
+    def layer(name: str, *weight: int) -> None:
+        shapes[f"{name}.weight"], shapes[f"{name}.bias"] = weight, weight[:1]
 
-    def batch_norm(name: str, channels: int) -> None:
+    def convolution(name: str, norm: str, *weight: int) -> None:
+        shapes[f"{name}.weight"] = weight
         for part in ("weight", "bias", "running_mean", "running_var"):
-            shapes[f"{name}.{part}"] = (channels,)
-        shapes[f"{name}.num_batches_tracked"] = ()
+            shapes[f"{norm}.{part}"] = weight[:1]
+        shapes[f"{norm}.num_batches_tracked"] = ()
 
-    def linear(name: str, features_in: int, features: int) -> None:
-        shapes[f"{name}.weight"], shapes[f"{name}.bias"] = (features, features_in), (features,)
-
-    convolution("cnn.stem", 1, config.widths[0], 3)
-    batch_norm("cnn.stem_norm", config.widths[0])
+    convolution("cnn.stem", "cnn.stem_norm", config.widths[0], 1, 3, 3)
     for index, block in enumerate(residual_blocks(config)):
         name, channels = f"cnn.blocks.{index}", block.channels
-        convolution(f"{name}.first", block.channels_in, channels, 3)
-        batch_norm(f"{name}.first_norm", channels)
-        convolution(f"{name}.second", channels, channels, 3)
-        batch_norm(f"{name}.second_norm", channels)
-        convolution(f"{name}.attention.squeeze", channels, channels // SE_REDUCTION, 1, bias=True)
-        convolution(f"{name}.attention.excite", channels // SE_REDUCTION, channels, 1, bias=True)
+        convolution(f"{name}.first", f"{name}.first_norm", channels, block.channels_in, 3, 3)
+        convolution(f"{name}.second", f"{name}.second_norm", channels, channels, 3, 3)
+        layer(f"{name}.attention.squeeze", channels // SE_REDUCTION, channels, 1, 1)
+        layer(f"{name}.attention.excite", channels, channels // SE_REDUCTION, 1, 1)
         if block.has_projection:
-            convolution(f"{name}.shortcut.1", block.channels_in, channels, 1)
-            batch_norm(f"{name}.shortcut.2", channels)
-    linear("cnn.attributes", config.widths[-1], config.attributes)
-    linear("cnn.emotions", config.attributes, len(EMOTIONS))
-    shapes["temporal.input_norm.weight"] = shapes["temporal.input_norm.bias"] = (config.attributes,)
-    for layer in range(config.layers):
-        features = config.hidden if layer else config.attributes
-        shapes[f"temporal.lstm.weight_ih_l{layer}"] = (4 * config.hidden, features)
-        shapes[f"temporal.lstm.weight_hh_l{layer}"] = (4 * config.hidden, config.hidden)
-        shapes[f"temporal.lstm.bias_ih_l{layer}"] = shapes[f"temporal.lstm.bias_hh_l{layer}"] = (4 * config.hidden,)
-    linear("temporal.head", config.hidden, 4)
+            convolution(f"{name}.shortcut.1", f"{name}.shortcut.2", channels, block.channels_in, 1, 1)
+    layer("cnn.attributes", config.attributes, config.widths[-1])
+    layer("cnn.emotions", len(EMOTIONS), config.attributes)
+    layer("temporal.input_norm", config.attributes)
+    for number in range(config.layers):
+        inputs = {"ih": config.hidden if number else config.attributes, "hh": config.hidden}
+        for side, features in inputs.items():
+            shapes[f"temporal.lstm.weight_{side}_l{number}"] = (4 * config.hidden, features)
+            shapes[f"temporal.lstm.bias_{side}_l{number}"] = (4 * config.hidden,)
+    layer("temporal.head", 4, config.hidden)
     return shapes
 
 

@@ -79,14 +79,7 @@ class DiscreteEmotionCNN(nn.Module):
         self.emotions = nn.Linear(config.attributes, len(EMOTIONS))
 
     def forward(self, chips: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode chips.
-
-        Args:
-            chips: N x 1 x S x S, of any real type and brightness scale.
-
-        Returns:
-            N x F attribute features and N x 8 emotion logits.
-        """
+        """Encode chips (N x 1 x S x S, of any real type) into N x F attribute features and N x 8 emotion logits."""
         x = functional.relu(self.stem_norm(self.stem(standardise(chips))))
         x = self.blocks(x).mean(dim=(2, 3))
         attributes = functional.relu(self.attributes(x))
@@ -164,11 +157,7 @@ class ASTNet(nn.Module):
 
 
 def load_weights(path: str | Path) -> tuple[ASTNet, WeightsInfo]:
-    """Load a network for training, on the CPU and in evaluation mode.
-
-    Raises:
-        WeightsError: See `ast_net_ros.model.weights.read_weights`.
-    """
+    """Load a network for training, on the CPU and in evaluation mode. WeightsError: the file cannot be used."""
     weights = read_weights(path)
     return network_of(weights).eval(), weights.info
 

@@ -13,12 +13,7 @@ _BATCH_NORM_EPSILON = 1e-5
 
 
 def onnx_model(weights: Weights) -> bytes:
-    """Build the ONNX model of the CNN.
-
-    Batch normalisation is folded into the convolutions.
-
-    Args:
-        weights: A network with chips of S x S pixels and F attribute features.
+    """Build the ONNX model of the CNN, with batch normalisation folded into the convolutions.
 
     Returns:
         A ModelProto: `chips` (N x 1 x S x S uint8) -> `attributes` (N x F float32), `logits` (N x 8 float32).

@@ -24,14 +24,9 @@ CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "Tensorrt
 
 
 def cpu_session(model: bytes, threads: int = 0) -> onnxruntime.InferenceSession:
-    """Make a session on the CPU.
+    """Make a session of an ONNX model on the CPU. DeviceError: the installed ONNX Runtime cannot load it.
 
-    Args:
-        model: An ONNX model.
-        threads: Threads that compute; 0 chooses for this machine (`suitable_threads`).
-
-    Raises:
-        DeviceError: The installed ONNX Runtime cannot load the model.
+    `threads` compute; 0 chooses for this machine (`suitable_threads`).
     """
     options = _options()
     options.intra_op_num_threads = threads or suitable_threads()
@@ -41,12 +36,7 @@ def cpu_session(model: bytes, threads: int = 0) -> onnxruntime.InferenceSession:
 
 
 def gpu_session(model: bytes, provider: str, index: int) -> onnxruntime.InferenceSession:
-    """Make a session on a GPU.
-
-    Args:
-        model: An ONNX model.
-        provider: CUDA or TENSORRT.
-        index: Number of the GPU.
+    """Make a session of an ONNX model with a provider (CUDA or TENSORRT) on the GPU of this number.
 
     Raises:
         DeviceError: The provider is missing, cannot be loaded, or ONNX Runtime has fallen back to another one.

@@ -13,8 +13,8 @@ _NEUTRAL = EMOTIONS.index("neutral")
 _RESTING_AROUSAL = 0.35  # an aroused face is not at rest
 _LEARNING_SECONDS = 2.5  # time constant while the face is at rest
 _FORGETTING_SECONDS = 120.0  # time constant otherwise
-_LARGEST_SURPRISE = 0.1  # one observation counts for no more than this much distance: robust against outliers
-_LONGEST_STEP = 1.0  # seconds; a longer gap carries no information about the time between
+_MAX_SURPRISE = 0.1  # one observation counts for no more than this much distance: robust against outliers
+_MAX_STEP = 1.0  # seconds; a longer gap carries no information about the time between
 
 
 class RestingBaseline:
@@ -49,11 +49,11 @@ class RestingBaseline:
         Returns:
             The baseline to subtract from valence, within [-limit, limit].
         """
-        seconds = 0.0 if self._stamp is None else min(max(stamp - self._stamp, 0.0), _LONGEST_STEP)
+        seconds = 0.0 if self._stamp is None else min(max(stamp - self._stamp, 0.0), _MAX_STEP)
         self._stamp = stamp
         neutral = max(emotions) == emotions[_NEUTRAL]
         if neutral and arousal <= _RESTING_AROUSAL and abs(valence) <= self.limit:
-            surprise = min(max(valence - self.value, -_LARGEST_SURPRISE), _LARGEST_SURPRISE)
+            surprise = min(max(valence - self.value, -_MAX_SURPRISE), _MAX_SURPRISE)
             self.value += (1 - math.exp(-seconds / _LEARNING_SECONDS)) * surprise
         else:
             self.value *= math.exp(-seconds / _FORGETTING_SECONDS)

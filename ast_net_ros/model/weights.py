@@ -20,10 +20,10 @@ from safetensors.numpy import save_file
 from ast_net_ros.model.config import NetworkConfig, parameter_shapes
 
 FORMAT = "ast_net/1"
-LARGEST_FILE = 512 * 2**20  # bytes; the default weights have about 5 MB
-LARGEST_HEADER = 2**20  # bytes; that of the default weights has 13 kB
-LONGEST_DESCRIPTION = 500  # characters that are shown; diagnostics repeat them every second
-_LARGEST_SIZE = 4096  # of any single number in a configuration
+MAX_FILE_BYTES = 512 * 2**20  # the default weights have about 5 MB
+MAX_HEADER_BYTES = 2**20  # that of the default weights has 13 kB
+MAX_DESCRIPTION = 500  # characters that are shown; diagnostics repeat them every second
+_MAX_SIZE = 4096  # of any single number in a configuration
 _NUMBER_TYPES = ("F16", "F32", "F64", "I64")
 _FIX = "get the file again from its source, or save one with ast_net_ros.model.network.save_weights"
 
@@ -39,7 +39,7 @@ class WeightsInfo:
     Attributes:
         path: The file; empty for weights that were never stored.
         sha256: Of configuration, description, provenance and tensors, 64 hex digits.
-        description: Free text on one line without control characters, at most about LONGEST_DESCRIPTION characters.
+        description: Free text on one line without control characters, at most about MAX_DESCRIPTION characters.
     """
 
     path: Path
@@ -111,12 +111,12 @@ def read_weights(path: str | Path) -> Weights:
 
 def _read_checked(path: Path) -> Weights:
     """Read a weights file; the message of a ValueError is the reason why it is refused."""
-    if path.stat().st_size > LARGEST_FILE:
-        raise ValueError(f"{path.stat().st_size} bytes, more than the {LARGEST_FILE} allowed")
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise ValueError(f"{path.stat().st_size} bytes, more than the {MAX_FILE_BYTES} allowed")
     with path.open("rb") as file:
         header = int.from_bytes(file.read(8), "little")
-    if header > LARGEST_HEADER:  # before it is parsed
-        raise SafetensorError(f"its header claims {header} bytes, more than the {LARGEST_HEADER} allowed")
+    if header > MAX_HEADER_BYTES:  # before it is parsed
+        raise SafetensorError(f"its header claims {header} bytes, more than the {MAX_HEADER_BYTES} allowed")
     with safe_open(path, framework="np") as stored:
         metadata = stored.metadata() or {}
         if metadata.get("format") != FORMAT:
@@ -164,7 +164,7 @@ def parse_config(text: str) -> NetworkConfig:
     for name, value in values.items():
         numbers = value if isinstance(value, list) else [value]
         kinds = (int, float) if name == "step_seconds" else (int,)
-        sane = all(type(n) in kinds and 0 < n <= _LARGEST_SIZE for n in numbers) and 0 < len(numbers) <= 16
+        sane = all(type(n) in kinds and 0 < n <= _MAX_SIZE for n in numbers) and 0 < len(numbers) <= 16
         if not sane or isinstance(value, list) != (name in ("widths", "depths")):
             raise ValueError(f"configuration {name} = {value!r} is out of range")
     if len(values["widths"]) != len(values["depths"]) or sum(values["depths"]) > 256:
@@ -194,4 +194,4 @@ def _digest(config: str, description: str, provenance: str, tensors: Mapping[str
 def _printable(description: str) -> str:
     """Remove line breaks and control characters, which could rewrite a terminal or a log, and shorten."""
     line = "".join(c if c.isprintable() else " " for c in description)
-    return line if len(line) <= LONGEST_DESCRIPTION else f"{line[:LONGEST_DESCRIPTION]}..."
+    return line if len(line) <= MAX_DESCRIPTION else f"{line[:MAX_DESCRIPTION]}..."

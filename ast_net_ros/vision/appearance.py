@@ -35,23 +35,12 @@ class Appearance:
 
 
 def describe(image: np.ndarray, landmarks: np.ndarray, chip: np.ndarray) -> Appearance:
-    """Describe one face.
-
-    Args:
-        image: H x W x 3 uint8, BGR.
-        landmarks: 5 x 2 in pixels of the image.
-        chip: The face's aligned chip, S x S uint8.
-    """
+    """Describe a face in an image (H x W x 3 uint8, BGR) by its landmarks (5 x 2, pixels) and chip (S x S uint8)."""
     return Appearance(edge_orientations(chip), hair_colour(image, landmarks))
 
 
 def hair_colour(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Return the mean CIELAB colour of what lies above the forehead.
-
-    Args:
-        image: H x W x 3 uint8, BGR.
-        landmarks: 5 x 2 in pixels of the image.
-    """
+    """Return the mean CIELAB colour of what lies above the forehead; the arguments are those of `describe`."""
     to_patch = similarity_transform(landmarks, _PATCH_LANDMARKS)
     size = (_SIDE, _SIDE + _ABOVE)
     patch = cv2.warpAffine(image, to_patch, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -60,13 +49,10 @@ def hair_colour(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 
 
 def edge_orientations(chip: np.ndarray) -> np.ndarray:
-    """Return the edge orientations in a 6 x 6 grid of the chip as a unit vector of 288 values.
+    """Return the edge orientations in a 6 x 6 grid of the chip (S x S uint8) as a unit vector of 288 values.
 
-    A histogram of oriented gradients (Dalal and Triggs 2005) with the mean over the grid taken out of each
+    A histogram of oriented gradients (Dalal and Triggs 2005) with the mean over the grid subtracted from each
     orientation. The dot product of two is their similarity in [-1, 1].
-
-    Args:
-        chip: S x S uint8, grey.
     """
     grey = chip.astype(np.float32)
     dx, dy = cv2.Sobel(grey, cv2.CV_32F, 1, 0).ravel(), cv2.Sobel(grey, cv2.CV_32F, 0, 1).ravel()

@@ -57,7 +57,7 @@ def make_detector(threads: int = 0) -> Detector:
         threads: Threads of ONNX Runtime; 0 chooses for this machine.
 
     Raises:
-        DetectorWeightsError: The weights are missing or are not the ones this package was tested with.
+        DetectorWeightsError: The weights are missing, or not those that this package was tested with.
     """
     from ast_net_ros.vision.retinaface import RetinaFaceDetector
 

@@ -39,7 +39,7 @@ _MUTED: Color = (150, 146, 142)
 _PANEL_OPACITY = 0.72
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _SUBPIXEL_BITS = 4
-_SMALLEST_UNIT = 0.8
+_MIN_UNIT = 0.8
 
 
 def face_color(face_id: str) -> Color:
@@ -141,7 +141,7 @@ class AffectPlane:
 
 def _unit(image: np.ndarray) -> float:
     """Pixels per drawing unit: 1 for an image 360 pixels high, never so small that text is illegible."""
-    return max(_SMALLEST_UNIT, min(image.shape[:2]) / 360)
+    return max(_MIN_UNIT, min(image.shape[:2]) / 360)
 
 
 def _draw_box(image: np.ndarray, face: FaceAffect, unit: float) -> None:
@@ -161,7 +161,7 @@ def _draw_box(image: np.ndarray, face: FaceAffect, unit: float) -> None:
 def _draw_label(image: np.ndarray, face: FaceAffect, faces: Sequence[FaceAffect], taken: list[Box], unit: float) -> Box:
     """Draw two lines near the box, id and confidence, then the values. Returns the label's box."""
     # Text shrinks with the face, so that the labels of a group do not hide each other.
-    unit = max(min(unit, _SMALLEST_UNIT), min(unit, face.box[2] / 90))
+    unit = max(min(unit, _MIN_UNIT), min(unit, face.box[2] / 90))
     values, certainty = f"V {face.valence:+.2f}  A {face.arousal:+.2f}", f"{face.confidence:.0%}"
     scale, thickness = 0.42 * unit, max(1, round(1.1 * unit))
     padding = gap = round(5 * unit)

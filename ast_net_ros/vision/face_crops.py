@@ -17,18 +17,11 @@ _SIDE, _MARGIN = 144, 24  # pixels of the scaled image's longer side, and of the
 
 
 def find_face_in_crop(detector: Detector, image: np.ndarray) -> Detection | None:
-    """Find the face that fills a cropped image.
+    """Find the face that fills a cropped image (H x W x 3 BGR or H x W grey, uint8), in its pixels.
 
     The image is scaled until its longer side has 144 pixels, surrounded by 24 pixels that repeat its edge, and
     given to the detector with a score threshold of 0.5. The largest detection is the face, provided that its box is
     0.5 to 1.4 times as wide as the image; others are false detections on clothing or background.
-
-    Args:
-        detector: Finds faces; its own input size is not used.
-        image: H x W x 3 BGR or H x W grey, uint8.
-
-    Returns:
-        The face in pixels of `image`, or None.
     """
     height, width = image.shape[:2]
     scale = _SIDE / max(height, width)
@@ -49,12 +42,7 @@ def find_face_in_crop(detector: Detector, image: np.ndarray) -> Detection | None
 
 
 def crop_chip(detector: Detector, image: np.ndarray, side: int = CHIP_SIDE) -> tuple[np.ndarray, bool]:
-    """Cut the chip of a cropped image.
-
-    Args:
-        detector: Finds faces.
-        image: H x W x 3 BGR or H x W grey, uint8.
-        side: Pixels of the chip's side.
+    """Cut the chip of a cropped image (H x W x 3 BGR or H x W grey, uint8).
 
     Returns:
         The aligned chip (side x side uint8, grey) and True; where no face is found, the whole image at that size and

@@ -163,8 +163,8 @@ _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_HUFFMAN = frozenset((0xC0, 0xC1, 0xC2))  # baseline, extended, progressive: what cameras send
 # Markers without a length. A decoder reads on right behind one, and would find another size there than a reader that
 # takes what follows for a length.
-_JPEG_BARE = frozenset((0x00, 0x01, *range(0xD0, 0xDA)))
-_JPEG_MOST_SCANS = 64  # encoders make about ten; every further one costs a pass over the whole image
+_JPEG_STANDALONE = frozenset((0x00, 0x01, *range(0xD0, 0xDA)))
+_JPEG_MAX_SCANS = 64  # encoders make about ten; every further one costs a pass over the whole image
 _JPEG_PIXELS_PER_BYTE = 512  # at least a bit for each block of 8 x 8: no Huffman code is shorter
 
 
@@ -199,7 +199,7 @@ def _declared_size(data: bytes, max_pixels: int) -> tuple[int, int]:
         )
     _check_size(*size, max_pixels)
     if data.startswith(_JPEG_START):
-        _check_jpeg_effort(data, size)
+        _check_jpeg_cost(data, size)
     return size
 
 
@@ -227,7 +227,7 @@ def _declared_jpeg_size(data: bytes) -> tuple[int, int]:
         if marker == 0xFF:  # a fill byte
             position += 1
             continue
-        if marker in _JPEG_BARE:
+        if marker in _JPEG_STANDALONE:
             raise ImageError(f"marker FF {marker:02X} in the header; {_DAMAGED}")
         if marker == _JPEG_SCAN:
             if size is None:
@@ -251,15 +251,15 @@ def _cut_off(data: bytes) -> ImageError:
     return ImageError(f"{len(data)} bytes: the image is cut off; check the sender and the connection")
 
 
-def _check_jpeg_effort(data: bytes, size: tuple[int, int]) -> None:
+def _check_jpeg_cost(data: bytes, size: tuple[int, int]) -> None:
     """Refuse a JPEG that asks for far more memory or time than an image of so few bytes can need."""
     if size[0] * size[1] > len(data) * _JPEG_PIXELS_PER_BYTE:
         raise ImageError(f"{len(data)} bytes cannot hold {size[0]}x{size[1]} pixels; {_DAMAGED}")
     # In image data a byte FF is always followed by 00, so that none of it is counted.
     scans = data.count(bytes((0xFF, _JPEG_SCAN)))
-    if scans > _JPEG_MOST_SCANS:
+    if scans > _JPEG_MAX_SCANS:
         raise ImageError(
-            f"a JPEG of {scans} scans, more than the {_JPEG_MOST_SCANS} allowed; set the sender to baseline or "
+            f"a JPEG of {scans} scans, more than the {_JPEG_MAX_SCANS} allowed; set the sender to baseline or "
             "progressive with few scans"
         )
 

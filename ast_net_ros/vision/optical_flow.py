@@ -14,12 +14,12 @@ import numpy as np
 from ast_net_ros.vision.alignment import halved, similarity_transform
 from ast_net_ros.vision.detection import Detection
 
-_SMALLEST_WIDTH = 48.0  # pixels; the frame is halved while the smallest face stays at least this wide
+_MIN_WIDTH = 48.0  # pixels; the frame is halved while the smallest face stays at least this wide
 # Points in fractions of the box.
 _GRID = np.stack(np.meshgrid([0.2, 0.5, 0.8], [0.25, 0.5, 0.75]), axis=-1).reshape(-1, 2)
-_LARGEST_RETURN_ERROR = 0.02  # of the face's width: how far a point may miss its start on the way back
-_LEAST_POINTS = 0.6  # share of a face's points that must return
-_LARGEST_SIZE_CHANGE = 1.15  # from frame to frame
+_MAX_RETURN_ERROR = 0.02  # of the face's width: how far a point may miss its start on the way back
+_MIN_POINTS = 0.6  # share of a face's points that must return
+_MAX_SIZE_CHANGE = 1.15  # from frame to frame
 _MARGIN = 0.6  # of the largest face's side: how much is searched around the faces
 _WINDOW, _LEVELS = (15, 15), 3  # of the flow: pixels, and reductions of its own
 
@@ -46,7 +46,7 @@ class FlowReference:
 def make_reference(image_bgr: np.ndarray, faces: Sequence[Detection]) -> FlowReference:
     """Prepare following `faces` (at least one, in pixels) from this frame (H x W x 3 uint8) to the next."""
     smallest = min(face.box[2] for face in faces)
-    reductions = int(np.log2(max(smallest / _SMALLEST_WIDTH, 1.0)))
+    reductions = int(np.log2(max(smallest / _MIN_WIDTH, 1.0)))
     region = _region_around(faces, image_bgr.shape, 1 << reductions)
     return FlowReference(list(faces), image_bgr.shape, region, reductions, _grey(image_bgr, region, reductions))
 
@@ -81,8 +81,8 @@ def follow_faces(reference: FlowReference, image_bgr: np.ndarray) -> FlowReferen
     for face, own in zip(reference.faces, points):
         part = slice(first, first + len(own))
         first += len(own)
-        good = held[part] & (missed[part] < max(0.5, _LARGEST_RETURN_ERROR * face.box[2] * scale))
-        if good.mean() < _LEAST_POINTS:
+        good = held[part] & (missed[part] < max(0.5, _MAX_RETURN_ERROR * face.box[2] * scale))
+        if good.mean() < _MIN_POINTS:
             return None
         now = _move(face, own[good] / scale + origin, moved[part][good] / scale + origin)
         if now is None:
@@ -113,7 +113,7 @@ def _move(face: Detection, before: np.ndarray, after: np.ndarray) -> Detection |
     """Move `face` as the points moved; None when its size changed too much."""
     motion = similarity_transform(before, after)
     size = float(np.hypot(motion[0, 0], motion[1, 0]))
-    if not 1 / _LARGEST_SIZE_CHANGE < size < _LARGEST_SIZE_CHANGE:
+    if not 1 / _MAX_SIZE_CHANGE < size < _MAX_SIZE_CHANGE:
         return None
     landmarks = face.landmarks @ motion[:, :2].T + motion[:, 2]
     x, y, width, height = face.box

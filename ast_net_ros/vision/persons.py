@@ -24,13 +24,13 @@ class PersonSettings:
     """What decides whether a track shows a person in memory. Chosen with `tools/persons`; docs/explanation/persons.md.
 
     Attributes:
-        observations: Of a face until its track is assigned.
-        similarity: Least similarity of the best matching observation and template of a person.
-        joining_similarity: Least similarity of a later observation at which a person becomes an older one.
+        observations: Number of observations of a face before its track is assigned.
+        similarity: Minimum similarity of the best matching observation and template of a person.
+        joining_similarity: Minimum similarity of a later observation at which a person becomes an older one.
         margin: By how much it must exceed that of any other person.
-        novelty: A shape less similar than this to every template of the person becomes one.
-        templates: Largest number for each person; the oldest go first.
-        persons: Largest number in memory; who has not been seen for longest goes first.
+        novelty: A shape less similar than this to every template of the person becomes a template.
+        templates: Maximum number per person; the oldest are dropped first.
+        persons: Maximum number in memory; the one not seen for longest is dropped first.
     """
 
     observations: int = 4
@@ -44,15 +44,12 @@ class PersonSettings:
 
 @dataclass(eq=False)
 class _Person:
-    """Somebody in memory.
-
-    seen: time of the last observation, seconds. apart: ids of those who were in one frame with this person.
-    """
+    """A person in memory."""
 
     person_id: str
     templates: list[np.ndarray]
-    seen: float
-    apart: set[str] = field(default_factory=set)
+    seen: float  # time of the last observation, seconds
+    apart: set[str] = field(default_factory=set)  # ids of persons seen in the same frame as this one
 
     def similarity(self, shapes: list[np.ndarray]) -> float:
         """Largest similarity of a shape and a template, at most 1: other poses and expressions do not count."""
@@ -61,17 +58,17 @@ class _Person:
 
 @dataclass
 class _Face:
-    """A track. shapes: those observed before it is assigned."""
+    """A track."""
 
-    shapes: list[np.ndarray]
+    shapes: list[np.ndarray]  # observed before it is assigned
     person: _Person | None = None
 
 
 class PersonMemory:
-    """Who has been seen lately. Thread-safe.
+    """Remembers the persons seen lately. Thread-safe.
 
     Args:
-        timeout: Returns for how many seconds a person who is not in view is remembered.
+        timeout: Returns the seconds for which a person who is out of view is remembered.
         id_prefix: Start of every person id.
         settings: None for the defaults.
         clock: Returns the time in seconds; another one for tests only. Not the stamps, so that people are forgotten
@@ -129,12 +126,12 @@ class PersonMemory:
             self._faces.pop(face_id, None)
 
     def expire(self) -> None:
-        """Forget who has not been in view for longer than the timeout. Call it at times when no frames come."""
+        """Forget persons who have been out of view for longer than the timeout. Call it while no frames arrive."""
         with self._lock:
             self._expire(self._clock())
 
     def clear(self) -> None:
-        """Forget everybody. Ids are never given again."""
+        """Forget everybody. Ids are never reused."""
         with self._lock:
             self._persons.clear()
             self._faces.clear()
@@ -164,7 +161,7 @@ class PersonMemory:
                 self._join(person, other)
 
     def _join(self, first: _Person, second: _Person) -> None:
-        """Make one of two persons: the one who is longer in memory."""
+        """Merge two persons into the one who has been in memory for longer."""
         older, younger = sorted((first, second), key=self._persons.index)
         older.templates = [*older.templates, *younger.templates][-self.settings.templates :]
         older.seen = max(older.seen, younger.seen)

@@ -32,21 +32,13 @@ _MOUTH = (0.65, 0.90, 0.29, 0.71)
 
 @dataclass(frozen=True)
 class FaceQuality:
-    """Components of the quality, each in [0, 1], 1 for no reason to doubt.
+    """Components of the quality, each in [0, 1], 1 for no reason to doubt."""
 
-    Attributes:
-        size: Pixels across the face.
-        sharpness: Fine detail, which blur and upscaling remove.
-        light: Brightness and contrast.
-        pose: How far the head is turned to a side, from the landmarks.
-        occlusion: Texture around the mouth, which a mask or a hand hides.
-    """
-
-    size: float
-    sharpness: float
-    light: float
-    pose: float
-    occlusion: float
+    size: float  # pixels across the face
+    sharpness: float  # fine detail, which blur and upscaling remove
+    light: float  # brightness and contrast
+    pose: float  # how far the head is turned to a side, from the landmarks
+    occlusion: float  # texture around the mouth, which a mask or a hand hides
 
     @property
     def score(self) -> float:
@@ -55,12 +47,7 @@ class FaceQuality:
 
 
 def face_quality(detection: Detection, chip: np.ndarray) -> FaceQuality:
-    """Judge one observation of a face.
-
-    Args:
-        detection: The face in its frame.
-        chip: S x S uint8, its aligned chip.
-    """
+    """Judge one observation of a face by its detection and its aligned chip (S x S uint8)."""
     grey = chip.astype(np.float32)
     contrast = float(grey.std())
     detail = float((grey - cv2.GaussianBlur(grey, (0, 0), len(grey) / 48)).std())
@@ -76,23 +63,19 @@ def face_quality(detection: Detection, chip: np.ndarray) -> FaceQuality:
 
 
 def sideways_turn(landmarks: np.ndarray) -> float:
-    """Return how far a head is turned about the vertical, without unit: 0 frontal, about 0.3 at 45 degrees.
+    """Return how far a head with these landmarks (5 x 2) is turned to a side: 0 frontal, about 0.3 at 45 degrees.
 
     The nose stands out of the face, so it moves against eyes and mouth along the line between the eyes. A face whose
     eyes coincide is in profile: infinity.
-
-    Args:
-        landmarks: 5 x 2, as those of a Detection.
     """
     left_eye, right_eye, nose, left_mouth, right_mouth = landmarks.astype(np.float64)
     between = right_eye - left_eye
     distance = float(np.hypot(*between))
     if distance < 1e-6:
         return float("inf")
+    from_eyes, from_mouth = nose - (left_eye + right_eye) / 2, nose - (left_mouth + right_mouth) / 2
     axis = between / distance
-    from_eyes = abs(float((nose - (left_eye + right_eye) / 2) @ axis))
-    from_mouth = abs(float((nose - (left_mouth + right_mouth) / 2) @ axis))
-    return max(from_eyes, from_mouth) / distance
+    return max(abs(float(from_eyes @ axis)), abs(float(from_mouth @ axis))) / distance
 
 
 def _region_mean(values: np.ndarray, region: tuple[float, float, float, float]) -> float:

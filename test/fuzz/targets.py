@@ -300,7 +300,7 @@ def _configuration_seeds() -> list[bytes]:
 def _run_weights(data: bytes) -> bool:
     import numpy as np
 
-    from ast_net_ros.model.weights import LONGEST_DESCRIPTION, WeightsError, read_weights
+    from ast_net_ros.model.weights import MAX_DESCRIPTION, WeightsError, read_weights
 
     with _folder() as folder:
         path = folder / "some.safetensors"
@@ -312,7 +312,7 @@ def _run_weights(data: bytes) -> bool:
             return False
         assert all(np.isfinite(value).all() for value in weights.tensors.values())
         shown = weights.info.description
-        assert len(shown) <= LONGEST_DESCRIPTION + 3 and shown.isprintable()
+        assert len(shown) <= MAX_DESCRIPTION + 3 and shown.isprintable()
         return True
 
 

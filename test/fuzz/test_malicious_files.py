@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from ast_net_ros.bags.names import recording_name
 from ast_net_ros.model.config import NetworkConfig
 from ast_net_ros.model.network import ASTNet, load_weights, save_weights
-from ast_net_ros.model.weights import LARGEST_HEADER, LONGEST_DESCRIPTION, WeightsError
+from ast_net_ros.model.weights import MAX_DESCRIPTION, MAX_HEADER_BYTES, WeightsError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
 SMALL = NetworkConfig(chip_side=16, widths=(4,), depths=(1,), attributes=4, hidden=2, layers=1)
@@ -41,7 +41,7 @@ def header_of(path: Path) -> dict[str, Any]:
     return header
 
 
-@pytest.mark.parametrize("size", [2**63, 2**40, LARGEST_HEADER + 1])
+@pytest.mark.parametrize("size", [2**63, 2**40, MAX_HEADER_BYTES + 1])
 def test_a_header_that_claims_a_huge_size_is_refused(stored: Path, size: int) -> None:
     with_header(stored, b"{}", size)
     with pytest.raises(WeightsError, match="header claims"):
@@ -83,7 +83,7 @@ def test_a_description_cannot_inject_terminal_codes(tmp_path: Path) -> None:
     path = tmp_path / "loud.safetensors"
     save_weights(ASTNet(SMALL), path, "fine\x1b[2J\x1b]0;title\x07\n[INFO] all is well\r" + "x" * 100_000)
     _, info = load_weights(path)
-    assert info.description.isprintable() and len(info.description) <= LONGEST_DESCRIPTION + 3
+    assert info.description.isprintable() and len(info.description) <= MAX_DESCRIPTION + 3
 
 
 @given(st.text(min_size=1, max_size=300))
