@@ -1,7 +1,7 @@
 """How ratings move over time: label_statistics.json, which `ast_net agree` writes and `ast_net train-temporal` reads.
 
-Values are of real raters: how fast a face's gold standard changes, how widely, and how late raters are. The simulation
-of recordings for training draws from them.
+Measured on real raters: how fast a face's gold standard changes, how widely, and how late raters are. The simulation
+of recordings for training samples from these values.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Pair = tuple[float, float]
 
 @dataclass(frozen=True)
 class RaterNoise:
-    """What single ratings differ by from the gold standard, once lag and offset are removed."""
+    """How single ratings deviate from the gold standard, after lag and offset have been removed."""
 
     spread: Pair  # standard deviation, root mean square over raters
     correlation_seconds: Pair  # until its autocorrelation falls to 1/e, median
@@ -36,7 +36,7 @@ class RaterNoise:
 
 @dataclass(frozen=True)
 class LabelStatistics:
-    """The statistics of R recordings, of whose raters those with a known lag are in `reaction_lags`."""
+    """The statistics of some recordings and their raters."""
 
     recordings: int
     raters: int

@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class _FaceMemory:
-    """What is remembered of one face from frame to frame."""
+    """The state kept for one face from frame to frame."""
 
     face_id: str
     state: FaceState
@@ -195,7 +195,7 @@ class AffectPipeline:
         return sum(len(s.tracker.tracks) for name, s in self._sources.items() if source in (None, name))
 
     def _enter(self, frame: Frame, settings: PipelineSettings) -> _Source:
-        """Return the source's memory, reset where its stamps jumped."""
+        """Return the state of the frame's source, reset where its stamps jumped."""
         source = self._sources.setdefault(frame.source, _Source())
         if source.stamp is not None and not 0 <= frame.stamp - source.stamp <= settings.max_time_gap:
             logger.warning(

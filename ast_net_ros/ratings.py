@@ -90,7 +90,7 @@ def write_ratings(path: Path, info: RatingInfo, rows: Iterable[str]) -> None:
 def find_ratings(places: Iterable[Path]) -> list[Path]:
     """Return the CSVs of ratings among files and in folders, each once, sorted by name.
 
-    In a folder, a CSV counts that has its JSON file beside it; other files are passed over.
+    In a folder, a CSV counts that has its JSON file beside it; other files are ignored.
 
     Raises:
         DataError: A place does not exist or holds none.

@@ -1,4 +1,4 @@
-"""What computes the CNN, behind one interface; the choice among them by device, precision and runtime."""
+"""The back ends that run the CNN, behind one interface, and the choice among them by device, precision and runtime."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def choose_backend(device: str, precision: str, runtime: str) -> Backend:
     Torch is imported only where a GPU is present and torch may use it.
 
     Raises:
-        DeviceError: Something that was asked for is unknown, does not fit the rest, or is not available.
+        DeviceError: The device, precision or runtime is unknown, unavailable, or does not fit the others.
     """
     if runtime not in ("auto", *RUNTIMES):
         raise DeviceError(f"runtime '{runtime}': unknown; use auto, {', '.join(RUNTIMES)}")

@@ -83,8 +83,9 @@ class AffectModel:
         return self._lstm_step(attributes, state)
 
     def initial_state(self, faces: int) -> LSTMState:
-        """Return the state of faces that were never seen."""
-        return self._lstm_step.initial_state(faces)
+        """Return the state of faces that were never seen: zeros, L x N x H float32 each."""
+        shape = self.config.layers, faces, self.config.hidden
+        return LSTMState(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
 
     def warm_up(self, faces: int = 1) -> None:
         """Run once on blank chips, so that the first real face does not pay for start-up."""

@@ -22,15 +22,9 @@ class LSTMStep:
             for name, value in weights.tensors.items()
             if name.startswith("temporal.")
         }
-        self._shape = weights.config.layers, weights.config.hidden
         self._norm_weight, self._norm_bias = tensors["input_norm.weight"], tensors["input_norm.bias"]
         self._head_weight, self._head_bias = np.ascontiguousarray(tensors["head.weight"].T), tensors["head.bias"]
         self._layers = [self._gates(tensors, layer) for layer in range(weights.config.layers)]
-
-    def initial_state(self, faces: int) -> LSTMState:
-        """Return the state of faces that were never seen: zeros, L x N x H float32 each."""
-        layers, hidden = self._shape
-        return LSTMState(np.zeros((layers, faces, hidden), np.float32), np.zeros((layers, faces, hidden), np.float32))
 
     def __call__(self, attributes: np.ndarray, state: LSTMState) -> tuple[AffectOutput, LSTMState]:
         """See `AffectModel.step`."""

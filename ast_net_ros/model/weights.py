@@ -104,7 +104,7 @@ def read_weights(path: str | Path) -> Weights:
     try:
         return _read_checked(path)
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"weights '{path}': not a whole safetensors file ({error}); {_FIX}") from error
+        raise WeightsError(f"weights '{path}': not a complete safetensors file ({error}); {_FIX}") from error
     except ValueError as error:
         raise WeightsError(f"weights '{path}': {error}; {_FIX}") from error
 

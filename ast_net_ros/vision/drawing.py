@@ -110,7 +110,7 @@ class AffectPlane:
             self._draw_trail(inset, face_id, trail, unit)
 
     def _left_edge(self, width: int, height: int, side: int, margin: int) -> int:
-        """Keep the corner until faces cover much of it and the other is clearly freer: no flicker."""
+        """Keep the corner until faces cover much of it and the other is clearly emptier, to avoid flicker."""
         edges = {True: width - margin - side, False: margin}
         covered = {
             at_right: sum(shared_area((left, height - margin - side, side, side), box) for box in self._boxes)

@@ -73,7 +73,7 @@ class FoundFaces:
 
 @dataclass
 class _Source:
-    """What is remembered of one camera."""
+    """The state kept for one camera."""
 
     stamp: float = -math.inf
     last_stamp: float = -math.inf  # of the frame before

@@ -48,7 +48,7 @@ class Video:
         self._first = self._read()
         if self._first is None:
             capture.release()
-            raise VideoError(f"video {source}: opened, but holds no frame that can be decoded; is it whole?")
+            raise VideoError(f"video {source}: opened, but holds no frame that can be decoded; is it complete?")
         self.size = (self._first[1].shape[1], self._first[1].shape[0])
 
     def __enter__(self) -> Video:
@@ -79,7 +79,7 @@ class Video:
         try:
             read, frame = self._capture.read()
         except cv2.error as error:
-            raise VideoError(f"video {self.source}: decoding failed ({error.err}); is it whole?") from error
+            raise VideoError(f"video {self.source}: decoding failed ({error.err}); is it complete?") from error
         if not read:
             return None
         if frame.ndim == 2:

@@ -67,14 +67,14 @@ def test_one_changed_byte_anywhere_is_refused(stored, place):
 @pytest.mark.parametrize("length", [0, 4, 100, 2000])
 def test_a_cut_off_file_is_refused(stored, length):
     stored.write_bytes(stored.read_bytes()[:length])
-    with pytest.raises(WeightsError, match="not a whole safetensors file"):
+    with pytest.raises(WeightsError, match="not a complete safetensors file"):
         load_weights(stored)
 
 
 def test_a_pickle_is_refused(tmp_path):
     path = tmp_path / "model.pt"
     torch.save({"weights": torch.zeros(3)}, path)
-    with pytest.raises(WeightsError, match="not a whole safetensors file"):
+    with pytest.raises(WeightsError, match="not a complete safetensors file"):
         load_weights(path)
 
 
