@@ -9,16 +9,17 @@ import numpy as np
 
 from ast_net_ros.bags.message_types import AFFECT_ARRAY, AFFECT_TYPES, MessageError, parse_message
 from ast_net_ros.bags.paths import RecordingError, is_recorded_bag
+from ast_net_ros.bags.reader import open_bag
 from ast_net_ros.bags.storage import ReadingProblems
-from ast_net_ros.bags.topics import check_readable, choose_topic, open_recorded_bag, stamp_of
+from ast_net_ros.bags.topics import open_topic, stamp_of
 
 
 def affect_topics(path: Path) -> dict[str, str]:
     """Return the topics of a bag that carry valence and arousal, with their types; none for a video."""
     if not is_recorded_bag(path):
         return {}
-    bag = open_recorded_bag(path, ReadingProblems())
-    return {topic.name: topic.type for topic in bag.topics if topic.type in AFFECT_TYPES}
+    topics = open_bag(path, ReadingProblems()).topics
+    return {topic.name: topic.type for topic in topics if topic.type in AFFECT_TYPES}
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,7 @@ def read_affect_labels(path: Path, topic: str | None = None) -> AffectLabels:
     problems = ReadingProblems()
     if not is_recorded_bag(path):
         raise RecordingError(f"recording {path}: not a bag, so it has no label topic; name a label file")
-    bag = open_recorded_bag(path, problems)
-    chosen = choose_topic(bag, topic, AFFECT_TYPES, "valence and arousal", " or ".join(AFFECT_TYPES))
-    check_readable(bag, chosen, problems)
+    bag, chosen = open_topic(path, topic, AFFECT_TYPES, problems)
     rows: list[tuple[int, str, float, float]] = []
     for received_ns, data in bag.messages(chosen.name, problems):
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ast_net_ros.bags.message_types import IMAGE_TYPES
 from ast_net_ros.bags.paths import RecordingError, is_recorded_bag
 from ast_net_ros.bags.storage import ReadingProblems
-from ast_net_ros.bags.topics import check_readable, choose_topic, open_recorded_bag
+from ast_net_ros.bags.topics import open_topic
 from ast_net_ros.ratings import file_sha256
 
 
@@ -27,9 +27,7 @@ def recording_sha256(path: Path, topic: str | None = None) -> str:
     if not is_recorded_bag(path):
         return file_sha256(path)
     problems = ReadingProblems()
-    bag = open_recorded_bag(path, problems)
-    chosen = choose_topic(bag, topic, IMAGE_TYPES, "image", "sensor_msgs/Image or CompressedImage")
-    check_readable(bag, chosen, problems)
+    bag, chosen = open_topic(path, topic, IMAGE_TYPES, problems)
     digest, count = hashlib.sha256(), 0
     for _, data in bag.messages(chosen.name, problems):
         digest.update(len(data).to_bytes(8, "little"))

@@ -8,10 +8,7 @@ from pathlib import Path
 
 from ast_net_ros.bags.names import LABEL_SUFFIXES, VIDEO_SUFFIXES
 from ast_net_ros.bags.reader import METADATA, is_bag, recording_of, storage_files
-
-
-class RecordingError(ValueError):
-    """A recording that cannot be read; the message names the path, the reason and the fix."""
+from ast_net_ros.bags.storage import RecordingError
 
 
 def is_recorded_bag(path: Path) -> bool:

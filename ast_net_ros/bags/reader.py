@@ -87,7 +87,10 @@ def recording_of(file: Path) -> str:
 def open_bag(path: Path, problems: ReadingProblems) -> Bag:
     """Open the bag at `path`, a folder or a file. StorageError: none of its files can be read."""
     metadata = _read_metadata(path, problems) if path.is_dir() else {}
-    _check_compression(path, metadata)
+    mode, compressor = (str(metadata.get(f"compression_{key}") or "")[:40] for key in ("mode", "format"))
+    if mode.lower() not in ("", "none") and compressor != "zstd":
+        reason = f"compression {compressor!r} is not supported, only zstd; use `ros2 bag convert`"
+        raise StorageError(f"bag {path}: {reason}")
     topics: dict[str, StoredTopic] = {}
     usable = []
     for file in _named_files(path, metadata, problems) if path.is_dir() else [path]:
@@ -101,25 +104,13 @@ def open_bag(path: Path, problems: ReadingProblems) -> Bag:
         usable.append(file)
         if metadata and metadata.get("storage_identifier") != storage:
             stated = str(metadata.get("storage_identifier"))[:40]
-            problems.note(
-                f"bag {path.name}: {METADATA} states the storage {stated!r}, but its files are {storage}; read as such",
-                lost=False,
-            )
+            text = f"{METADATA} states the storage {stated!r}, but its files are {storage}; read as such"
+            problems.note(f"bag {path.name}: {text}", lost=False)
         for topic in found:
             topics[topic.name] = _joined(topics.get(topic.name), topic)
     if not usable:
         raise StorageError(f"bag {path}: nothing of it can be read: {'; '.join(problems.texts()) or 'it has no files'}")
     return Bag(path, tuple(usable), tuple(topics.values()))
-
-
-def _check_compression(path: Path, metadata: dict[str, Any]) -> None:
-    if not metadata:
-        return
-    mode, compressor = (str(metadata.get(f"compression_{key}") or "")[:40] for key in ("mode", "format"))
-    if mode.lower() not in ("", "none") and compressor != "zstd":
-        raise StorageError(
-            f"bag {path}: compression {compressor!r} is not supported, only zstd; use `ros2 bag convert`"
-        )
 
 
 def _read_metadata(folder: Path, problems: ReadingProblems) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from ast_net_ros.bags.names import recording_name
 from ast_net_ros.bags.paths import RecordingError, is_recorded_bag
 from ast_net_ros.bags.reader import Bag
 from ast_net_ros.bags.storage import ReadingProblems, StoredTopic
-from ast_net_ros.bags.topics import NANOSECONDS, check_readable, choose_topic, open_recorded_bag, seconds_text, stamp_of
+from ast_net_ros.bags.topics import NANOSECONDS, open_topic, seconds_text, stamp_of
 from ast_net_ros.vision.image_decoding import ImageError, decode_image
 from ast_net_ros.vision.video import Video, VideoError, open_video
 
@@ -97,9 +97,8 @@ class Recording:
             try:
                 image = frame.decode()
             except ImageError as error:
-                problems.note(
-                    f"an image cannot be decoded, at stamp {seconds_text(frame.stamp_ns)}: {error}", kind="image"
-                )
+                text = f"an image cannot be decoded, at stamp {seconds_text(frame.stamp_ns)}: {error}"
+                problems.note(text, kind="image")
                 continue
             yield RecordedFrame(index, frame.stamp_ns, image, frame.frame_id)
             index += 1
@@ -124,9 +123,7 @@ def open_recording(path: Path, topic: str | None = None) -> Recording:
         with _open_video(path) as video:
             count = video.frame_count
         return Recording(path, "", count, functools.partial(_video_frames, path), problems)
-    bag = open_recorded_bag(path, problems)
-    chosen = choose_topic(bag, topic, IMAGE_TYPES, "image", "sensor_msgs/Image or CompressedImage")
-    check_readable(bag, chosen, problems)
+    bag, chosen = open_topic(path, topic, IMAGE_TYPES, problems)
     return Recording(path, chosen.name, chosen.count, functools.partial(_bag_frames, bag, chosen), problems)
 
 
@@ -144,28 +141,25 @@ def _in_order(frames: Iterator[_EncodedFrame], problems: ReadingProblems) -> Ite
                 lost=False,
                 kind="restart",
             )
-            yield from (heapq.heappop(held)[2] for _ in range(len(held)))
+            yield from (first for *_, first in sorted(held))
+            held.clear()
             last_yielded = newest = None
         if stamp == last_yielded or any(stamp == other for other, *_ in held):
             problems.note(f"a second image with the stamp {seconds_text(stamp)}; dropped", lost=False, kind="duplicate")
             continue
         if last_yielded is not None and stamp < last_yielded:
-            problems.note(
-                f"an image with the stamp {seconds_text(stamp)} arrives too late to be reordered; dropped", kind="late"
-            )
+            text = f"an image with the stamp {seconds_text(stamp)} arrives too late to be reordered; dropped"
+            problems.note(text, kind="late")
             continue
         if newest is not None and stamp < newest:
-            problems.note(
-                f"an image with the stamp {seconds_text(stamp)} arrives after later ones; reordered",
-                lost=False,
-                kind="reordered",
-            )
+            text = f"an image with the stamp {seconds_text(stamp)} arrives after later ones; reordered"
+            problems.note(text, lost=False, kind="reordered")
         newest = stamp if newest is None else max(newest, stamp)
         heapq.heappush(held, (stamp, number, frame))
         if len(held) > REORDER_WINDOW:
             last_yielded, _, first = heapq.heappop(held)
             yield first
-    yield from (heapq.heappop(held)[2] for _ in range(len(held)))
+    yield from (first for *_, first in sorted(held))
 
 
 def _bag_frames(bag: Bag, topic: StoredTopic, problems: ReadingProblems) -> Iterator[_EncodedFrame]:

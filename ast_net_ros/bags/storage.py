@@ -34,12 +34,12 @@ MCAP, SQLITE, ZSTD = "mcap", "sqlite3", "zstd"
 ZSTD_START = b"\x28\xb5\x2f\xfd"
 _FIRST_BYTES = {b"\x89MCAP0\r\n": MCAP, b"SQLite format 3\x00": SQLITE, ZSTD_START: ZSTD}
 _SUFFIXES = {MCAP: ".mcap", SQLITE: ".db3"}
-_LZ4_MAX_RATIO = 255  # LZ4 cannot compress further
-_MAX_ROW_FAILURES = 64  # steps double, so this many skip any number of rows
+_DAMAGED = (McapError, struct.error, ValueError, OverflowError, MemoryError)  # what mcap raises on damaged records
 
 _TABLES = ("topics", "messages", "message_definitions", "metadata", "schema")
-_OPENING_MODES = ("mode=ro", "immutable=1")
-_VIRTUAL_TABLE = re.compile(r"\s*CREATE\s+VIRTUAL\b", re.IGNORECASE)
+_OPENING_MODES = ("mode=ro", "immutable=1")  # the second where the system does not allow a write-ahead log
+_VIRTUAL = re.compile(r"\s*CREATE\s+VIRTUAL\b", re.IGNORECASE)
+_MAX_ROW_FAILURES = 64  # steps double, so this many skip any number of rows
 
 StoredMessage = tuple[int, bytes]
 """(receive time in nanoseconds, serialized message)"""
@@ -78,7 +78,11 @@ class StoredTopic:
     definition: str = ""  # message definition embedded in the file; empty if none
 
 
-class StorageError(ValueError):
+class RecordingError(ValueError):
+    """A recording that cannot be read; the message names the path, the reason and the fix."""
+
+
+class StorageError(RecordingError):
     """A file of a bag of which nothing can be read; the message names the file and the reason."""
 
 
@@ -181,7 +185,7 @@ def _check_plain_tables(path: Path) -> None:
         with closing(_connect(path, mode)) as database:
             try:
                 parts = database.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
-                computed += [name for kind, name, sql in parts if kind == "view" or _VIRTUAL_TABLE.match(str(sql))]
+                computed += [name for kind, name, sql in parts if kind == "view" or _VIRTUAL.match(str(sql))]
                 for table in _TABLES:
                     columns = database.execute(f"PRAGMA table_xinfo({table})").fetchall()
                     computed += [f"{table}.{column[1]}" for column in columns if column[6]]
@@ -219,7 +223,7 @@ def _sizes_hold(path: Path, chunks: list[Any]) -> bool:
         for chunk in chunks:
             if max(chunk.compressed_size, chunk.uncompressed_size) > MAX_MESSAGE_BYTES:
                 return False
-            if chunk.compression == "lz4" and chunk.compressed_size * _LZ4_MAX_RATIO > MAX_MESSAGE_BYTES:
+            if chunk.compression == "lz4" and chunk.compressed_size * 255 > MAX_MESSAGE_BYTES:  # its largest ratio
                 return False
             if chunk.compression == "zstd":
                 # Skip opcode, length, two times, size, checksum and the lengths of the compression's name and the data.
@@ -245,7 +249,7 @@ def _mcap_records(path: Path, problems: ReadingProblems) -> Iterator[McapRecord]
             except EndOfFile:
                 problems.note(f"file {path.name}: ends after {file.tell()} bytes without an index, as after a crash")
                 return
-            except (McapError, struct.error, ValueError, OverflowError, MemoryError) as error:
+            except _DAMAGED as error:
                 problems.note(f"file {path.name}: damaged at byte {file.tell()} ({error}); the rest cannot be read")
                 return
             if not isinstance(record, Chunk):
@@ -253,11 +257,9 @@ def _mcap_records(path: Path, problems: ReadingProblems) -> Iterator[McapRecord]
                 continue
             try:
                 contents = breakup_chunk(_unpacked(record), validate_crc=True)
-            except (McapError, struct.error, ValueError, OverflowError, MemoryError, RuntimeError) as error:
-                problems.note(
-                    f"file {path.name}: the chunk of messages before byte {file.tell()} cannot be read ({error})",
-                    kind=f"chunk of {path.name}",
-                )
+            except (*_DAMAGED, RuntimeError) as error:
+                text = f"file {path.name}: the chunk of messages before byte {file.tell()} cannot be read ({error})"
+                problems.note(text, kind=f"chunk of {path.name}")
                 continue
             yield from contents
 
@@ -292,8 +294,7 @@ def _mcap_topics(path: Path, problems: ReadingProblems) -> list[StoredTopic]:
     found = []
     for number, channel in channels.items():
         schema = schemas.get(channel.schema_id)
-        definition = schema.data.decode("utf-8", "replace") if schema else ""
-        name = schema.name if schema else ""
+        name, definition = (schema.name, schema.data.decode("utf-8", "replace")) if schema else ("", "")
         found.append(StoredTopic(channel.topic, name, counts[number], channel.message_encoding, definition))
     return found
 
@@ -366,9 +367,8 @@ def _sqlite_messages(path: Path, topic: str, problems: ReadingProblems) -> Itera
                         problems.note(f"file {path.name}: row {last} holds no message", kind=f"row of {path.name}")
                 return
             except (sqlite3.Error, OverflowError) as error:
-                problems.note(
-                    f"file {path.name}: pages after row {last} are damaged or missing ({error})", kind=path.name
-                )
+                text = f"file {path.name}: pages after row {last} are damaged or missing ({error})"
+                problems.note(text, kind=path.name)
                 last, step, failures = last + step, step * 2, failures + 1
                 if last >= 2**63:
                     return

@@ -21,8 +21,6 @@ from ast_net_ros.face_affect import FaceAffect, message_fields
 FACES_TOPIC = "/ast_net/faces"
 """The topic on which a node with the default name publishes its estimates."""
 
-_LAST_SECOND = 2**31 - 1  # builtin_interfaces/Time holds seconds as int32
-
 
 class BagWritingError(ValueError):
     """A path or an estimate that cannot be written as a bag; the message names it and the fix."""
@@ -33,11 +31,8 @@ class AffectBag:
 
     def __init__(self, writer: Writer):
         self._writer = writer
-        store = typestore()
-        self._types: dict[str, Any] = store.types
-        self._connection = writer.add_connection(
-            FACES_TOPIC, AFFECT_ARRAY, msgdef=full_definition(AFFECT_ARRAY), rihs01=store.hash_rihs01(AFFECT_ARRAY)
-        )
+        definition, type_hash = full_definition(AFFECT_ARRAY), typestore().hash_rihs01(AFFECT_ARRAY)
+        self._connection = writer.add_connection(FACES_TOPIC, AFFECT_ARRAY, msgdef=definition, rihs01=type_hash)
 
     def write(
         self,
@@ -52,17 +47,14 @@ class AffectBag:
         `source` is the image topic, or the path of a video; `image_size` is width and height in pixels, 0 if unknown.
         BagWritingError: a message cannot hold the stamp, or an estimate is not finite.
         """
-        seconds, nanoseconds = divmod(stamp_ns, NANOSECONDS)
-        if not 0 <= seconds <= _LAST_SECOND:
+        types, (seconds, nanoseconds) = typestore().types, divmod(stamp_ns, NANOSECONDS)
+        if not 0 <= seconds < 2**31:  # builtin_interfaces/Time holds seconds as int32
             raise BagWritingError(
-                f"stamp {stamp_ns} ns: a message can hold 0 to {_LAST_SECOND} seconds; check the recording"
+                f"stamp {stamp_ns} ns: a message can hold 0 to {2**31 - 1} seconds; check the recording"
             )
-        header = self._types["std_msgs/msg/Header"](
-            self._types["builtin_interfaces/msg/Time"](seconds, nanoseconds), frame_id
-        )
-        message = self._types[AFFECT_ARRAY](
-            header, source, [face_message(header, source, face) for face in faces], *image_size
-        )
+        header = types["std_msgs/msg/Header"](types["builtin_interfaces/msg/Time"](seconds, nanoseconds), frame_id)
+        messages = [face_message(header, source, face) for face in faces]
+        message = types[AFFECT_ARRAY](header, source, messages, *image_size)
         self._writer.write(self._connection, stamp_ns, typestore().serialize_cdr(message, AFFECT_ARRAY))
 
 

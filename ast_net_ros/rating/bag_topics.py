@@ -18,8 +18,9 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from ast_net_ros.bags.affect_messages import read_affect_labels
 from ast_net_ros.bags.message_types import AFFECT, full_definition, parse_message, typestore
 from ast_net_ros.bags.paths import is_recorded_bag
+from ast_net_ros.bags.reader import open_bag
 from ast_net_ros.bags.storage import MCAP, ReadingProblems, storage_format
-from ast_net_ros.bags.topics import NANOSECONDS, open_recorded_bag
+from ast_net_ros.bags.topics import NANOSECONDS
 from ast_net_ros.bags.writer import face_message
 from ast_net_ros.face_affect import FaceAffect
 from ast_net_ros.rating.errors import RatingError
@@ -49,7 +50,7 @@ def copy_with_ratings(bag: Path, ratings: Sequence[Ratings], output: Path) -> No
     _check_bag(bag)
     if output.exists():
         raise RatingError(f"bag {output}: exists already; name a new folder")
-    opened = open_recorded_bag(bag, ReadingProblems())
+    opened = open_bag(bag, ReadingProblems())
     topics = {rating_topic(one.info.rater, one.info.face) for one in ratings}
     there = sorted(topics & {topic.name for topic in opened.topics})
     if there:
@@ -76,7 +77,7 @@ def ratings_in_bag(bag: Path) -> list[Ratings]:
     """
     _check_bag(bag)
     problems = ReadingProblems()
-    opened = open_recorded_bag(bag, problems)
+    opened = open_bag(bag, problems)
     found = []
     for topic in opened.topics:
         if topic.name.startswith(_PREFIX) and topic.name.endswith(_INFO) and topic.type == _STRING:
