@@ -17,7 +17,7 @@ from ast_net_ros.ros.replay.source import ReplaySource, open_source, with_due_ti
 
 def three_images() -> ReplaySource:
     image = np.zeros((4, 4, 3), np.uint8)
-    return ReplaySource("three", (4, 4), 0.1, lambda: iter([(0.0, image), (0.1, image), (0.25, image)]))
+    return ReplaySource("three", 0.1, lambda: iter([(0.0, image), (0.1, image), (0.25, image)]))
 
 
 def test_loops_go_on_in_time_and_a_rate_divides_it() -> None:

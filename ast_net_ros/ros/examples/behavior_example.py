@@ -78,10 +78,9 @@ class BehaviorExample(Node):
 
     def _publish(self, header: Header, events: Sequence[MoodEvent]) -> None:
         for event in events:
-            person = mood_message(event.person, header)
-            self._events.publish(
-                AffectEvent(header=header, event=event.event, previous_mood=event.previous, person=person)
-            )
+            message = AffectEvent(header=header, event=event.event, previous_mood=event.previous)
+            message.person = mood_message(event.person, header)
+            self._events.publish(message)
             self.act(event)
 
     def _publish_people(self, header: Header) -> None:
@@ -131,22 +130,11 @@ def mood_message(person: Person, header: Header) -> PersonMood:
         person: The person.
         header: Header of the camera's last image, for a person without a usable estimate yet.
     """
-    message = PersonMood(
-        header=header,
-        source=person.source,
-        face_id=person.face_id,
-        person_id=person.person_id,
-        mood=person.mood,
-        mood_duration=person.mood_duration,
-        engaged=person.engaged,
-        engaged_duration=person.engaged_duration,
-        engagement=person.engagement,
-    )
+    values = {name: value for name, value in vars(person).items() if name != "face"}
     if isinstance(person.face, ValenceArousal):
-        message.header = person.face.header
-        message.valence, message.arousal = person.face.valence, person.face.arousal
-        message.confidence, message.quality = person.face.confidence, person.face.quality
-    return message
+        header = person.face.header
+        values |= {name: getattr(person.face, name) for name in ("valence", "arousal", "confidence", "quality")}
+    return PersonMood(header=header, **values)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,45 +46,29 @@ def calibration_of(info: CameraInfo, size: tuple[int, int], rectified: bool) -> 
     """
     if not any(info.k):
         raise CalibrationError("is not calibrated (K is all 0)")
-    _check_size(info, size)
-    values = np.array(info.p, float).reshape(3, 4)[:, :3] if rectified else np.array(info.k, float).reshape(3, 3)
-    matrix, name = np.eye(3), "P" if rectified else "K"
-    matrix[:2] = values[:2]
-    if not np.isfinite(matrix).all() or not (matrix[0, 0] > 0 and matrix[1, 1] > 0):
-        raise CalibrationError(
-            f"has focal lengths {matrix[0, 0]:g} and {matrix[1, 1]:g} in {name}; both must be above 0"
-        )
-    matrix[0, 2] -= info.roi.x_offset
-    matrix[1, 2] -= info.roi.y_offset
-    matrix[0] /= max(info.binning_x, 1)
-    matrix[1] /= max(info.binning_y, 1)
-    matrix[[0, 1], [1, 0]] = 0.0
-    distortion = np.zeros(0) if rectified else np.array(info.d, float)
-    if not distortion.any():  # no coefficients, or none that does anything
-        return Calibration(matrix, np.zeros(0))
-    return Calibration(matrix, _checked_distortion(info.distortion_model, distortion), _is_fisheye(info))
-
-
-def _is_fisheye(info: CameraInfo) -> bool:
-    return info.distortion_model == "equidistant"
-
-
-def _check_size(info: CameraInfo, size: tuple[int, int]) -> None:
-    full = (info.roi.width or info.width, info.roi.height or info.height)
-    expected = (full[0] // max(info.binning_x, 1), full[1] // max(info.binning_y, 1))
+    binning = max(info.binning_x, 1), max(info.binning_y, 1)
+    expected = ((info.roi.width or info.width) // binning[0], (info.roi.height or info.height) // binning[1])
     if expected != size:
         raise CalibrationError(
             f"is for images of {expected[0]} x {expected[1]} pixels, but they have {size[0]} x {size[1]}"
         )
-
-
-def _checked_distortion(model: str, distortion: np.ndarray) -> np.ndarray:
+    values = np.array(info.p, float).reshape(3, 4)[:, :3] if rectified else np.array(info.k, float).reshape(3, 3)
+    (fx, _, cx), (_, fy, cy) = values[:2]
+    if not np.isfinite(values[:2]).all() or not (fx > 0 and fy > 0):
+        name = "P" if rectified else "K"
+        raise CalibrationError(f"has focal lengths {fx:g} and {fy:g} in {name}; both must be above 0")
+    cx, cy = (cx - info.roi.x_offset) / binning[0], (cy - info.roi.y_offset) / binning[1]
+    matrix = np.array([[fx / binning[0], 0.0, cx], [0.0, fy / binning[1], cy], [0.0, 0.0, 1.0]])
+    distortion = np.zeros(0) if rectified else np.array(info.d, float)
+    if not distortion.any():  # no coefficients, or none that does anything
+        return Calibration(matrix, np.zeros(0))
+    model = info.distortion_model
     if model not in _COEFFICIENTS:
         raise CalibrationError(f"has the distortion model '{model}'; known are {', '.join(_COEFFICIENTS)}")
-    if len(distortion) not in _COEFFICIENTS[model] or not all(map(math.isfinite, distortion)):
+    if len(distortion) not in _COEFFICIENTS[model] or not np.isfinite(distortion).all():
         wanted = " or ".join(map(str, _COEFFICIENTS[model]))
         raise CalibrationError(f"has D = {distortion.tolist()}; {model} needs {wanted} finite numbers")
-    return distortion
+    return Calibration(matrix, distortion, fisheye=model == "equidistant")
 
 
 @dataclass
@@ -100,11 +83,7 @@ class _Camera:
 
 
 class Calibrations:
-    """Subscribes to the calibration of each camera.
-
-    Args:
-        node: The node that subscribes.
-    """
+    """Subscribes to the calibration of each camera."""
 
     def __init__(self, node: Node):
         self._node = node
@@ -128,18 +107,13 @@ class Calibrations:
             self._node.destroy_subscription(self._cameras.popitem()[1].subscription)
 
     def find(self, image_topic: str, size: tuple[int, int]) -> Calibration | None:
-        """Return the calibration of an image; None before the first message.
-
-        Args:
-            image_topic: Where it came from.
-            size: Its width and height in pixels.
+        """Return the calibration of an image of `size` (width, height) in pixels; None before the first message.
 
         Raises:
             CalibrationError: The calibration cannot be used; the message names its topic.
         """
         camera = self._cameras.get(image_topic)
-        info = camera.info if camera is not None else None
-        if camera is None or info is None:
+        if camera is None or (info := camera.info) is None:
             return None
         if camera.checked is None or camera.checked[0] is not info or camera.checked[1] != size:
             try:

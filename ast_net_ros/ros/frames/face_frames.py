@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import Transform, TransformStamped
+from geometry_msgs.msg import Quaternion, Transform, TransformStamped, Vector3
 from rclpy.lifecycle import LifecycleNode
 from std_msgs.msg import Header
 
@@ -16,7 +16,6 @@ from ast_net_ros.ros.frames.geometry import FacePose, face_pose, quaternion
 from ast_net_ros.ros.inference_thread import Estimate
 from ast_net_ros.ros.runtime.optional_packages import required_package
 
-_DEPTH = 100  # as tf2_ros has it
 # Axes of `gaze` in those of `face`: z out of the face, x to the head's right, y down.
 _GAZE = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 
@@ -29,26 +28,16 @@ def face_transforms(header: Header, face_id: str, pose: FacePose) -> list[Transf
         face_id: As in /humans/faces/tracked.
         pose: In the image's optical frame.
     """
-    rotations = {"face": pose.rotation, "gaze": pose.rotation @ _GAZE}
-    return [
-        TransformStamped(header=header, child_frame_id=f"{name}_{face_id}", transform=_transform(pose, rotation))
-        for name, rotation in rotations.items()
-    ]
-
-
-def _transform(pose: FacePose, rotation: np.ndarray) -> Transform:
-    transform, place, turn = Transform(), pose.position, quaternion(rotation)
-    transform.translation.x, transform.translation.y, transform.translation.z = place.tolist()
-    transform.rotation.x, transform.rotation.y, transform.rotation.z, transform.rotation.w = turn
-    return transform
+    translation = Vector3(**dict(zip("xyz", pose.position.tolist())))
+    frames = []
+    for name, rotation in (("face", pose.rotation), ("gaze", pose.rotation @ _GAZE)):
+        transform = Transform(translation=translation, rotation=Quaternion(**dict(zip("xyzw", quaternion(rotation)))))
+        frames.append(TransformStamped(header=header, child_frame_id=f"{name}_{face_id}", transform=transform))
+    return frames
 
 
 class FaceFrames:
-    """Publishes the frames of all faces on /tf.
-
-    Args:
-        node: The node that publishes.
-        values: The node's parameters; read at every use.
+    """Publishes the frames of all faces on /tf; `values` are the node's parameters, read at every use.
 
     Raises:
         MissingPackageError: tf2_msgs is not installed or cannot be imported.
@@ -61,7 +50,7 @@ class FaceFrames:
         self._message_type = TFMessage
         self._calibrations = Calibrations(node)
         self._issues: dict[str, str] = {}  # by image topic
-        self._publisher: Any = node.create_lifecycle_publisher(self._message_type, "/tf", _DEPTH)
+        self._publisher: Any = node.create_lifecycle_publisher(TFMessage, "/tf", 100)  # as tf2_ros has it
 
     def add(self, image_topic: str) -> None:
         """Subscribe to the calibration of a camera."""

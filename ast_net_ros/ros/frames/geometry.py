@@ -23,26 +23,16 @@ _BETWEEN_EYES = (MODEL[0] + MODEL[1]) / 2 - MODEL.mean(axis=0)
 
 @dataclass(frozen=True)
 class Calibration:
-    """How the pixels of a camera's images map to directions.
+    """How the pixels of a camera's images map to directions."""
 
-    Attributes:
-        matrix: 3 x 3, the camera matrix of the image as it arrives.
-        distortion: Coefficients of OpenCV's model; empty for a rectified image.
-        fisheye: Whether they are those of the equidistant model.
-    """
-
-    matrix: np.ndarray
-    distortion: np.ndarray
-    fisheye: bool = False
+    matrix: np.ndarray  # 3 x 3, the camera matrix of the image as it arrives
+    distortion: np.ndarray  # coefficients of OpenCV's model; empty for a rectified image
+    fisheye: bool = False  # whether they are those of the equidistant model
 
     def directions(self, pixels: np.ndarray) -> np.ndarray | None:
-        """Return the directions of pixels as N x 2, x and y where z is 1.
+        """Return the directions of pixels (N x 2) as N x 2: x and y where z is 1.
 
-        Args:
-            pixels: N x 2.
-
-        Returns:
-            None where the distortion model has no direction for a pixel: at the edge of a wide lens.
+        None where the distortion model has no direction for a pixel: at the edge of a wide lens.
         """
         points = np.asarray(pixels, float).reshape(-1, 1, 2)
         if not self.distortion.size:
@@ -60,15 +50,10 @@ class Calibration:
 
 @dataclass(frozen=True)
 class FacePose:
-    """A face in the optical frame.
+    """A face in the optical frame."""
 
-    Attributes:
-        position: Of the point between the eyes, metres.
-        rotation: 3 x 3; its columns are the axes of the head: x forward out of the face, y left, z up.
-    """
-
-    position: np.ndarray
-    rotation: np.ndarray
+    position: np.ndarray  # of the point between the eyes, metres
+    rotation: np.ndarray  # 3 x 3; its columns are the axes of the head: x forward out of the face, y left, z up
 
 
 def face_pose(landmarks: np.ndarray, calibration: Calibration, eye_distance: float) -> FacePose | None:
@@ -109,29 +94,14 @@ def face_pose(landmarks: np.ndarray, calibration: Calibration, eye_distance: flo
 
 def quaternion(rotation: np.ndarray) -> tuple[float, float, float, float]:
     """Return a 3 x 3 rotation as x, y, z, w; w is not negative."""
-    # Of the four equal forms, the one that divides by the largest component.
-    trace = float(np.trace(rotation))
-    squares = np.maximum(np.append(1 - trace + 2 * np.diag(rotation), 1 + trace), 0.0)  # 4 x^2, 4 y^2, 4 z^2, 4 w^2
-    largest = int(squares.argmax())
-    r, size = rotation, 2 * math.sqrt(squares[largest])
-    off = {
-        (0, 1): r[0, 1] + r[1, 0], (0, 2): r[0, 2] + r[2, 0], (1, 2): r[1, 2] + r[2, 1],
-        (0, 3): r[2, 1] - r[1, 2], (1, 3): r[0, 2] - r[2, 0], (2, 3): r[1, 0] - r[0, 1],
-    }  # fmt: skip
-    x, y, z, w = (
-        size / 4 if index == largest else float(off[min(index, largest), max(index, largest)]) / size
-        for index in range(4)
-    )
-    return (-x, -y, -z, -w) if w < 0 else (x, y, z, w)
+    turn = cv2.Rodrigues(rotation)[0].ravel()  # axis times angle
+    angle = float(np.linalg.norm(turn))  # at most pi
+    x, y, z = (turn * (math.sin(angle / 2) / angle if angle else 0.5)).tolist()
+    return x, y, z, max(math.cos(angle / 2), 0.0)
 
 
 def _turn_to(direction: np.ndarray) -> np.ndarray:
     """Return the least rotation that turns the z axis to a direction in front of the camera."""
     x, y, z = direction / np.linalg.norm(direction)
-    return np.array(
-        [
-            [1 - x * x / (1 + z), -x * y / (1 + z), x],
-            [-x * y / (1 + z), 1 - y * y / (1 + z), y],
-            [-x, -y, z],
-        ]
-    )
+    xx, xy, yy = np.array([x * x, x * y, y * y]) / (1 + z)
+    return np.array([[1 - xx, -xy, x], [-xy, 1 - yy, y], [-x, -y, z]])

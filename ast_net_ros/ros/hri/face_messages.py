@@ -26,7 +26,7 @@ EXPRESSIONS = {
     "disgust": "DISGUSTED",
     "fear": "SCARED",
 }
-# Our landmarks, in their order, as constants of hri_msgs/FacialLandmarks; its left and right are the person's.
+# Our landmarks, in their order, as constants of hri_msgs/FacialLandmarks; its left and right are the person's own.
 LANDMARKS = ("RIGHT_PUPIL", "LEFT_PUPIL", "NOSE", "MOUTH_OUTER_RIGHT", "MOUTH_OUTER_LEFT")
 LANDMARK_COUNT = 70  # of hri_msgs/FacialLandmarks
 
@@ -77,26 +77,16 @@ def cropped_face(image_bgr: np.ndarray, box: Box) -> np.ndarray:
 
 
 def expression_message(message_type: Any, header: Header, face: FaceAffect) -> Any:
-    """Return a face's expression.
-
-    Args:
-        message_type: hri_msgs/Expression.
-        header: The image's header.
-        face: The face.
-    """
-    name = getattr(message_type, expression_of(face.emotions))
-    values = {key: float(getattr(face, key)) for key in ("valence", "arousal", "confidence")}
-    return message_type(header=header, expression=name, **values)
+    """Return a face's expression; `message_type` is hri_msgs/Expression."""
+    expression = getattr(message_type, expression_of(face.emotions))
+    values = {name: float(getattr(face, name)) for name in ("valence", "arousal", "confidence")}
+    return message_type(header=header, expression=expression, **values)
 
 
 def landmarks_message(messages: HriMessages, header: Header, face: FaceAffect, image_size: tuple[int, int]) -> Any:
     """Return a face's landmarks, normalised to [0, 1]; those that we do not have are 0 with confidence 0.
 
-    Args:
-        messages: The message classes.
-        header: The image's header.
-        face: The face.
-        image_size: (width, height) of the image in pixels.
+    `image_size` is (width, height) in pixels.
     """
     width, height = image_size
     message = messages.landmarks(header=header, width=width, height=height)
@@ -111,11 +101,7 @@ def landmarks_message(messages: HriMessages, header: Header, face: FaceAffect, i
 def roi_message(message_type: Any, header: Header, face: FaceAffect, image_size: tuple[int, int]) -> Any:
     """Return a face's region: normalised to [0, 1] with the detection's score, or in pixels before hri_msgs 0.8.
 
-    Args:
-        message_type: NormalizedRegionOfInterest2D or RegionOfInterest.
-        header: The image's header.
-        face: The face.
-        image_size: (width, height) of the image in pixels.
+    `message_type` is NormalizedRegionOfInterest2D or RegionOfInterest, `image_size` (width, height) in pixels.
     """
     if message_type is RegionOfInterest:
         return region_of_interest(face.box, image_size)

@@ -1,7 +1,7 @@
 """`/humans/candidate_matches`: who another node says a face belongs to (REP-155).
 
 Matches link faces, bodies, voices and persons. The strongest links that neither close a cycle nor join two persons
-count, so that every face leads to one person at most. Others are named in the log, once each, and ignored.
+count, so that every face leads to one person at most. Others are logged once and ignored.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ast_net_ros.face_affect import FaceAffect
 from ast_net_ros.ros.hri.messages import QUEUE_DEPTH
 
 MATCHES = "/humans/candidate_matches"
-_MOST_LINKS, _MOST_NAMED = 1000, 100
+_MAX_LINKS, _MAX_LOGGED = 1000, 100
 
 Feature = tuple[int, str]
 """Type, as in hri_msgs/IdsMatch, and id."""
@@ -60,39 +60,36 @@ class MatchGraph:
         self._links.pop(link, None)
         if confidence == 0.0:
             return
-        against = self._path(first, {second}) or self._between_persons(first, second)
+        against = self._path(first, {second})
+        if against is None:
+            ways = [self._way_to_person(feature) for feature in (first, second)]
+            if ways[0] is not None and ways[1] is not None:  # the link would join two persons
+                against = ways[0] + ways[1]
         if against is not None:
             weakest = min(against, key=self._links.__getitem__, default=None)
             if weakest is None or self._links[weakest] >= confidence:
                 raise MatchError("stronger matches make it a cycle or a contradiction")
             del self._links[weakest]
         self._links[link] = confidence
-        if len(self._links) > _MOST_LINKS:
+        if len(self._links) > _MAX_LINKS:
             del self._links[next(iter(self._links))]
 
     def person_of(self, feature: Feature) -> tuple[str, float]:
         """Return the person that a feature leads to and the confidence of the weakest link; "" and 0 without one."""
-        if not self._links:
+        path = self._way_to_person(feature) if self._links else None
+        if not path:
             return "", 0.0
-        persons = {node for link in self._links for node in link if node[0] == self._person}
-        path = self._path(feature, persons)
-        if path is None:
-            return "", 0.0
-        (person,) = {node for link in path for node in link} & persons
-        return person[1], min(map(self._links.__getitem__, path))
-
-    def _between_persons(self, first: Feature, second: Feature) -> list[frozenset[Feature]] | None:
-        """The links on the way from person to person that a link would close; None where it joins no two."""
-        ways = [self._way_to_person(feature) for feature in (first, second)]
-        return None if ways[0] is None or ways[1] is None else ways[0] + ways[1]
+        (person,) = {name for link in path for kind, name in link if kind == self._person}
+        return person, min(map(self._links.__getitem__, path))
 
     def _way_to_person(self, feature: Feature) -> list[frozenset[Feature]] | None:
+        """Return the links from a feature to a person, none for a person itself; None without a way."""
         if feature[0] == self._person:
             return []
         return self._path(feature, {node for link in self._links for node in link if node[0] == self._person})
 
     def _path(self, start: Feature, goals: set[Feature]) -> list[frozenset[Feature]] | None:
-        """The links from a feature to one of others; None without a way."""
+        """Return the links from a feature to one of others; None without a way."""
         pending: list[tuple[Feature, list[frozenset[Feature]]]] = [(start, [])]
         for node, path in pending:
             if path and node in goals:
@@ -105,19 +102,14 @@ class MatchGraph:
 
 
 class CandidateMatches:
-    """Listens to the matches and applies them to faces. Thread-safe.
-
-    Args:
-        node: The node that subscribes.
-        message_type: hri_msgs/IdsMatch.
-    """
+    """Listens to the matches (`message_type` is hri_msgs/IdsMatch) and applies them to faces. Thread-safe."""
 
     def __init__(self, node: Node, message_type: Any):
         self._node = node
         self._face = message_type.FACE
         types = (message_type.PERSON, message_type.FACE, message_type.BODY, message_type.VOICE)
         self._graph = MatchGraph(message_type.PERSON, types)
-        self._named: set[str] = set()
+        self._logged: set[str] = set()
         self._lock = threading.Lock()
         self._subscription = node.create_subscription(message_type, MATCHES, self._on_match, QUEUE_DEPTH)
 
@@ -128,7 +120,7 @@ class CandidateMatches:
         taken: dict[str, str] = {}
         for face_id, (person, _) in sorted(found.items(), key=lambda item: -item[1][1]):
             if person and taken.setdefault(person, face_id) != face_id:
-                self._name(f"ignoring that {face_id} is {person}: so is {taken[person]} in the same image")
+                self._log_once(f"ignoring that {face_id} is {person}: so is {taken[person]} in the same image")
                 found[face_id] = ("", 0.0)
         return [replace(face, person_id=found[face.face_id][0] or face.person_id) for face in faces]
 
@@ -142,9 +134,9 @@ class CandidateMatches:
             with self._lock:
                 self._graph.add(first, second, message.confidence)
         except MatchError as error:
-            self._name(f"ignoring the match of {message.id1!r} and {message.id2!r}: {error}")
+            self._log_once(f"ignoring the match of {message.id1!r} and {message.id2!r}: {error}")
 
-    def _name(self, problem: str) -> None:
-        if problem not in self._named and len(self._named) < _MOST_NAMED:
-            self._named.add(problem)
+    def _log_once(self, problem: str) -> None:
+        if problem not in self._logged and len(self._logged) < _MAX_LOGGED:
+            self._logged.add(problem)
             self._node.get_logger().warning(f"{MATCHES}: {problem}")

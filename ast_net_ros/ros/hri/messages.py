@@ -19,35 +19,19 @@ QUEUE_DEPTH = 10
 
 @dataclass(frozen=True)
 class HriMessages:
-    """The message classes.
+    """The message classes."""
 
-    Attributes:
-        ids_list: hri_msgs/IdsList.
-        ids_match: hri_msgs/IdsMatch.
-        expression: hri_msgs/Expression.
-        engagement: hri_msgs/EngagementLevel.
-        landmarks: hri_msgs/FacialLandmarks.
-        point: hri_msgs/NormalizedPointOfInterest2D.
-        roi: hri_msgs/NormalizedRegionOfInterest2D, or sensor_msgs/RegionOfInterest before hri_msgs 0.8.
-    """
-
-    ids_list: Any
-    ids_match: Any
-    expression: Any
-    engagement: Any
-    landmarks: Any
-    point: Any
-    roi: Any
+    ids_list: Any  # hri_msgs/IdsList
+    ids_match: Any  # hri_msgs/IdsMatch
+    expression: Any  # hri_msgs/Expression
+    engagement: Any  # hri_msgs/EngagementLevel
+    landmarks: Any  # hri_msgs/FacialLandmarks
+    point: Any  # hri_msgs/NormalizedPointOfInterest2D
+    roi: Any  # hri_msgs/NormalizedRegionOfInterest2D, or sensor_msgs/RegionOfInterest before hri_msgs 0.8
 
 
 def hri_messages_for(values: Mapping[str, Any]) -> HriMessages | None:
-    """Import the message classes where the node's parameters need them or can use them.
-
-    Args:
-        values: The node's parameters.
-
-    Returns:
-        None where they are not needed, or dispensable and not installed.
+    """Import the message classes if the node's parameters need or can use them; None if not, or if dispensable.
 
     Raises:
         MissingPackageError: They are needed and hri_msgs is not installed or cannot be imported.
@@ -60,11 +44,7 @@ def hri_messages_for(values: Mapping[str, Any]) -> HriMessages | None:
 
 
 def load_hri_messages() -> HriMessages:
-    """Import the message classes.
-
-    Raises:
-        MissingPackageError: hri_msgs is not installed or cannot be imported.
-    """
+    """Import the message classes. MissingPackageError: hri_msgs is not installed or cannot be imported."""
     with required_package("hri_msgs", "parameters hri and face_source: hri require", "leave both at their defaults"):
         from hri_msgs import msg
     return HriMessages(

@@ -41,10 +41,7 @@ class _PublishedFace:
 class HriOutput:
     """Publishes faces and their topics with lifecycle publishers. Thread-safe.
 
-    Args:
-        node: The node that publishes.
-        messages: The message classes.
-        owns_faces: False if another detector publishes the faces, so that only expressions and engagement are added.
+    `owns_faces` is False if another detector publishes the faces, so that only expressions and engagement are added.
     """
 
     def __init__(self, node: LifecycleNode, messages: HriMessages, owns_faces: bool):
@@ -55,24 +52,19 @@ class HriOutput:
         self._tracked = node.create_lifecycle_publisher(messages.ids_list, TRACKED, QUEUE_DEPTH) if owns_faces else None
 
     def publish(self, estimate: Estimate, timeout: float) -> None:
-        """Publish the faces of one image.
-
-        Args:
-            estimate: The image and its faces.
-            timeout: Seconds unseen after which a face is lost.
-        """
+        """Publish the faces of one image; a face that is not seen for `timeout` seconds is lost."""
         camera, header = estimate.camera.topic, estimate.header
         with self._lock:
             self._images_at[camera] = time.monotonic()
             for face in estimate.faces:
-                known = self._faces.get(face.face_id)
-                if known is None:
-                    known = self._faces[face.face_id] = self._add(face.face_id, camera)
+                if face.face_id not in self._faces:
+                    self._faces[face.face_id] = self._new_face(face.face_id, camera)
+                known = self._faces[face.face_id]
                 known.stamp = estimate.stamp
                 self._publish_face(known, estimate, face)
-            of_camera = [(face_id, known) for face_id, known in self._faces.items() if known.camera == camera]
             # Stamps that went back (a looped bag) end every earlier face.
-            self._remove([i for i, known in of_camera if not 0 <= estimate.stamp - known.stamp <= timeout])
+            ages = {i: estimate.stamp - known.stamp for i, known in self._faces.items() if known.camera == camera}
+            self._remove([face_id for face_id, age in ages.items() if not 0 <= age <= timeout])
             self._publish_tracked(header)
 
     def expire(self, timeout: float) -> None:
@@ -102,7 +94,7 @@ class HriOutput:
                 self._node.destroy_lifecycle_publisher(self._tracked)
                 self._tracked = None
 
-    def _add(self, face_id: str, camera: str) -> _PublishedFace:
+    def _new_face(self, face_id: str, camera: str) -> _PublishedFace:
         types = {"expression": self._messages.expression, "engagement_status": self._messages.engagement}
         if self._owns_faces:
             types |= {"roi": self._messages.roi, "cropped": Image, "landmarks": self._messages.landmarks}
@@ -130,8 +122,7 @@ class HriOutput:
         if publishers["landmarks"].get_subscription_count():
             publishers["landmarks"].publish(landmarks_message(messages, header, face, (width, height)))
         if publishers["cropped"].get_subscription_count():
-            crop = cropped_face(estimate.image_bgr, face.box)
-            publishers["cropped"].publish(image_message(header, crop))
+            publishers["cropped"].publish(image_message(header, cropped_face(estimate.image_bgr, face.box)))
 
     def _publish_engagement(self, known: _PublishedFace, header: Header, face: FaceAffect) -> None:
         kind = self._messages.engagement

@@ -7,30 +7,35 @@ the n - 1 intervals between them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+_LATENCY_STATISTICS: dict[str, Callable[[np.ndarray], Any]] = {
+    "median": np.median,
+    "p95": partial(np.percentile, q=95),
+    "p99": partial(np.percentile, q=99),
+    "max": np.max,
+    "min": np.min,
+    "mean": np.mean,
+    "first": operator.itemgetter(0),
+    "last": operator.itemgetter(-1),
+}
+
 
 @dataclass(frozen=True)
 class SentImage:
-    """One published image.
+    """One published image."""
 
-    Attributes:
-        loop: Which repetition of the recording, from 0.
-        frame: Number of the frame in the recording, from 0.
-        stamp_ns: The stamp it carried; unique in a run.
-        sent_ns: Monotonic time before it was passed to the middleware.
-        late: Whether it was sent more than a frame period after it was due.
-    """
-
-    loop: int
-    frame: int
-    stamp_ns: int
-    sent_ns: int
-    late: bool
+    loop: int  # which repetition of the recording, from 0
+    frame: int  # number in the recording, from 0
+    stamp_ns: int  # the stamp it carried; unique in a run
+    sent_ns: int  # monotonic time before it was passed to the middleware
+    late: bool  # sent more than a frame period after it was due
 
 
 def live_metrics(sent: Sequence[SentImage], received_ns: Mapping[int, int]) -> dict[str, Any]:
@@ -56,24 +61,10 @@ def live_metrics(sent: Sequence[SentImage], received_ns: Mapping[int, int]) -> d
         "frames_sent_late": sum(image.late for image in sent),
         "input_rate": _rate(sending),
         "output_rate": _rate(receiving),
-        "latency_ms": {
-            "median": _rounded(np.median, latencies),
-            "p95": _rounded(lambda values: np.percentile(values, 95), latencies),
-            "p99": _rounded(lambda values: np.percentile(values, 99), latencies),
-            "max": _rounded(np.max, latencies),
-            "min": _rounded(np.min, latencies),
-            "mean": _rounded(np.mean, latencies),
-            "first": _rounded(lambda values: values[0], latencies),
-            "last": _rounded(lambda values: values[-1], latencies),
-        },
+        "latency_ms": _statistics(latencies, **_LATENCY_STATISTICS),
         "first_sent_to_first_received_ms": round((receiving.min() - sending[0]) / 1e6, 3) if pairs else None,
         "last_sent_to_last_received_ms": round((receiving.max() - sending[-1]) / 1e6, 3) if pairs else None,
-        "jitter_ms": {
-            "mean": _rounded(np.mean, jitters),
-            "max": _rounded(np.max, jitters),
-            "min": _rounded(np.min, jitters),
-            "std": _rounded(np.std, jitters),
-        },
+        "jitter_ms": _statistics(jitters, mean=np.mean, max=np.max, min=np.min, std=np.std),
         "each_loop": [_loop_metrics(loop, sent, pairs) for loop in sorted({image.loop for image in sent})],
     }
 
@@ -85,13 +76,13 @@ def _loop_metrics(loop: int, sent: Sequence[SentImage], pairs: Sequence[tuple[Se
         "sent": count,
         "answered": len(latencies),
         "dropped": count - len(latencies),
-        "latency_median_ms": _rounded(np.median, latencies),
+        **_statistics(latencies, latency_median_ms=np.median),
     }
 
 
-def _rounded(function: Any, values: np.ndarray) -> float | None:
-    """Return `function(values)` rounded to a microsecond; None without values."""
-    return round(float(function(values)), 3) if len(values) else None
+def _statistics(values: np.ndarray, **functions: Callable[[np.ndarray], Any]) -> dict[str, float | None]:
+    """Return the results of the functions, rounded to a microsecond; None without values."""
+    return {name: round(float(f(values)), 3) if len(values) else None for name, f in functions.items()}
 
 
 def _rate(times_ns: np.ndarray) -> float | None:

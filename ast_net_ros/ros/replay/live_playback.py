@@ -27,22 +27,13 @@ _PERIOD_FRAMES = 100  # the first frames, from which the frame period is taken
 
 @dataclass(frozen=True)
 class PlaybackImage:
-    """One image to publish.
+    """One image to publish."""
 
-    Attributes:
-        loop: Which repetition of the recording, from 0.
-        frame: Number of the frame in the recording, from 0.
-        due: Seconds after the start of the playback.
-        recorded_ns: Its stamp in the recording.
-        stamp_ns: The stamp it carries.
-        message: The image.
-    """
-
-    loop: int
-    frame: int
-    due: float
-    recorded_ns: int
-    stamp_ns: int
+    loop: int  # which repetition of the recording, from 0
+    frame: int  # number in the recording, from 0
+    due: float  # seconds after the start of the playback
+    recorded_ns: int  # its stamp in the recording
+    stamp_ns: int  # the stamp it carries
     message: Image
 
 
@@ -52,9 +43,6 @@ class RunStamps:
     Equal stamps (in a recording, or in its next loop) are separated by single nanoseconds, which do not affect the
     model. Time starts again with each loop, as with `ros2 bag play --loop`, so that the node resets its states. Steps
     are limited to MAX_STAMP_STEP, so that a clock that was set during the recording cannot exceed the range of a stamp.
-
-    Args:
-        base_ns: The first stamp.
     """
 
     def __init__(self, base_ns: int):
@@ -89,19 +77,13 @@ class ImageReader:
         topic: Image topic in the recording.
         loops: How many times it is played.
         base_ns: The first stamp.
-
-    Attributes:
-        problems: Problems in the recording; complete when the iteration has ended.
-        partial: Whether the recording could not be read to its end.
-        period: Seconds between two frames.
-        first: The first frame; None before it is read.
     """
 
     def __init__(self, path: Path, topic: str, loops: int, base_ns: int):
-        self.problems: list[str] = []
-        self.partial = False
-        self.period = 1 / 30
-        self.first: RecordedFrame | None = None
+        self.problems: list[str] = []  # in the recording; complete when the iteration has ended
+        self.partial = False  # whether the recording could not be read to its end
+        self.period = 1 / 30  # seconds between two frames
+        self.first: RecordedFrame | None = None  # the first frame, once it is read
         self._path, self._topic, self._loops = path, topic, loops
         self._stamps = RunStamps(base_ns)
         self._images: queue.Queue[PlaybackImage | BaseException | None] = queue.Queue()
@@ -142,12 +124,7 @@ class ImageReader:
         self._filled.set()
 
     def _read_loop(self, loop: int, start: float) -> float:
-        """Read the recording once; return when the next loop is due.
-
-        Args:
-            loop: Number of the loop.
-            start: When its first frame is due, in seconds after the start of the playback.
-        """
+        """Read the recording once, whose first frame is due at `start` seconds; return when the next loop is due."""
         due = start
         first_due: list[float] = []
         self._stamps.begin_loop()
@@ -161,16 +138,14 @@ class ImageReader:
                     self._capacity = max(2, READ_AHEAD_BYTES // frame.image.nbytes)
                 if len(first_due) < _PERIOD_FRAMES and loop == 0:
                     first_due.append(seconds)
-                self._put(self._playback_image(loop, frame, due))
+                stamp_ns = self._stamps.next(frame.stamp_ns)
+                header = Header(stamp=time_message(stamp_ns), frame_id=frame.frame_id or "camera")
+                message = image_message(header, frame.image)
+                self._put(PlaybackImage(loop, frame.index, due, frame.stamp_ns, stamp_ns, message))
             if loop == 0:
                 self.period = frame_period(first_due)
                 self.problems, self.partial = list(recording.problems), recording.partial
         return due + self.period
-
-    def _playback_image(self, loop: int, frame: RecordedFrame, due: float) -> PlaybackImage:
-        stamp_ns = self._stamps.next(frame.stamp_ns)
-        header = Header(stamp=time_message(stamp_ns), frame_id=frame.frame_id or "camera")
-        return PlaybackImage(loop, frame.index, due, frame.stamp_ns, stamp_ns, image_message(header, frame.image))
 
     def _put(self, image: PlaybackImage | BaseException | None) -> None:
         while self._images.qsize() >= self._capacity and not self._closed.is_set():

@@ -19,13 +19,12 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import rclpy
 from rclpy.publisher import Publisher
-from rclpy.qos import HistoryPolicy, QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -50,38 +49,13 @@ _DRAIN_TIMEOUT = 20.0  # seconds, for the last answers and the node's counts
 _PROBE_PERIOD = 0.25  # seconds
 _PROBE_OFFSET = 3600 * NANOSECONDS  # ahead of the recording, so that its first stamp resets the states
 _PROGRESS_PERIOD = 0.5  # seconds
-_COUNTS = (  # between the first and the last: what happened to the received images
-    keys.RECEIVED,
-    keys.PROCESSED,
-    keys.DROPPED_LATE,
-    keys.DROPPED_BAD,
-    keys.DROPPED_FAILED,
-    keys.LOST,
-)
+_FATES = (keys.PROCESSED, keys.DROPPED_LATE, keys.DROPPED_BAD, keys.DROPPED_FAILED)  # of received images
+_COUNTS = (keys.RECEIVED, *_FATES, keys.LOST)
 _ABOUT_NODE = (
-    keys.DEVICE,
-    keys.PRECISION,
-    keys.RUNTIME,
-    keys.WEIGHTS,
-    keys.WEIGHTS_HASH,
-    keys.WEIGHTS_DESCRIPTION,
+    *(keys.DEVICE, keys.PRECISION, keys.RUNTIME),
+    *(keys.WEIGHTS, keys.WEIGHTS_HASH, keys.WEIGHTS_DESCRIPTION),
 )
 _NODE_NAME = "ast_net"
-
-
-@dataclass
-class _Run:
-    """What was played.
-
-    Attributes:
-        recorded_ns: The stamps in the recording.
-        sent: The images of all loops, in order.
-        seconds: How long it took.
-    """
-
-    recorded_ns: list[int]
-    sent: list[SentImage]
-    seconds: float = 0.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -124,14 +98,16 @@ def _record(
         stack.callback(recorder.destroy_node)
         spinner = Spinner(recorder, on_failure=stop.set)
         stack.callback(spinner.stop)
-        publisher = recorder.create_publisher(Image, image_topic, _qos())
+        publisher = recorder.create_publisher(Image, image_topic, 5)  # reliable, as camera drivers offer
         with running("ast_net_node", given, scratch) as node:
             reader.wait_filled(stop)
             _wait_for_answers(node, recorder, publisher, reader, base_ns + _PROBE_OFFSET, stop)
             before = _counts(recorder, image_topic)
             recorder.received.clear()
-            run = _play(reader, publisher, node, options.rate, stop)
-            _wait_until_idle(node, recorder, image_topic, before, len(run.sent), stop)
+            began = time.monotonic()
+            recorded_ns, sent = _play(reader, publisher, node, options.rate, stop)
+            playing_seconds = time.monotonic() - began
+            _wait_until_idle(node, recorder, image_topic, before, len(sent), stop)
             after = _counts(recorder, image_topic)
             about_node = recorder.diagnostics.get(keys.estimation_status(_NODE_NAME), {})
         if node.popen.returncode != 0:
@@ -139,13 +115,13 @@ def _record(
         if spinner.failure is not None:
             raise StartError(f"the executor ended: {spinner.failure}")
     received_ns = {image.stamp_ns: image.received_ns for image in reversed(recorder.received)}  # the first of a stamp
-    metrics = {"rate": options.rate, "loops": options.loops, **live_metrics(run.sent, received_ns)}
+    metrics = {"rate": options.rate, "loops": options.loops, **live_metrics(sent, received_ns)}
     metrics["node"] = {**_increase(before, after), **{name: about_node.get(name, keys.UNKNOWN) for name in _ABOUT_NODE}}
     faces = {image.stamp_ns: tuple(map(_named_as_offline, image.faces)) for image in recorder.received}
-    for recorded_ns, image in zip(run.recorded_ns, run.sent):
-        writer.add(recorded_ns, faces.get(image.stamp_ns))
+    for stamp_ns, image in zip(recorded_ns, sent):
+        writer.add(stamp_ns, faces.get(image.stamp_ns))
     writer.about |= {"partial": reader.partial, "problems": reader.problems, "live": metrics}
-    writer.about["processing_seconds"] = round(run.seconds, 3)
+    writer.about["processing_seconds"] = round(playing_seconds, 3)
     settings = {"rate": options.rate, "loops": options.loops, "node_arguments": list(node_arguments)}
     writer.about["settings"] = settings
 
@@ -155,9 +131,14 @@ def _named_as_offline(face: FaceAffect) -> FaceAffect:
     return replace(face, face_id=re.sub(r"^face_[0-9a-f]{4}_(?=\d+$)", "face_", face.face_id))
 
 
-def _play(reader: ImageReader, publisher: Publisher, node: ChildProcess, rate: float, stop: StopSignal) -> _Run:
-    """Send all images. Raises ProcessError if the node ends meanwhile, KeyboardInterrupt on a signal."""
-    run, last_progress = _Run([], []), 0.0
+def _play(
+    reader: ImageReader, publisher: Publisher, node: ChildProcess, rate: float, stop: StopSignal
+) -> tuple[list[int], list[SentImage]]:
+    """Send all images; return the stamps in the recording, and the images of all loops.
+
+    Raises ProcessError if the node ends meanwhile, KeyboardInterrupt on a signal.
+    """
+    recorded_ns, images, last_progress = [], [], 0.0
 
     def watch(count: int) -> None:
         nonlocal last_progress
@@ -166,23 +147,16 @@ def _play(reader: ImageReader, publisher: Publisher, node: ChildProcess, rate: f
             last_progress = time.monotonic()
             print(json.dumps({"sent": count}), flush=True)
 
-    began = time.monotonic()
     for image, sent in play(reader, publisher.publish, rate, stop, watch):
-        run.sent.append(sent)
+        images.append(sent)
         if image.loop == 0:
-            run.recorded_ns.append(image.recorded_ns)
+            recorded_ns.append(image.recorded_ns)
     _check_interrupted(stop)
-    run.seconds = time.monotonic() - began
-    return run
+    return recorded_ns, images
 
 
 def _wait_for_answers(
-    node: ChildProcess,
-    recorder: Recorder,
-    publisher: Publisher,
-    reader: ImageReader,
-    stamp_ns: int,
-    stop: StopSignal,
+    node: ChildProcess, recorder: Recorder, publisher: Publisher, reader: ImageReader, stamp_ns: int, stop: StopSignal
 ) -> None:
     """Wait until the node has answered a black image, is idle, and has published its counts."""
     height, width = reader.first.image.shape[:2] if reader.first is not None else (48, 64)
@@ -207,21 +181,16 @@ def _wait_for_answers(
 
 
 def _wait_until_idle(
-    node: ChildProcess,
-    recorder: Recorder,
-    topic: str,
-    before: Mapping[str, int | None],
-    sent: int,
-    stop: StopSignal,
+    node: ChildProcess, recorder: Recorder, topic: str, before: Mapping[str, int | None], sent: int, stop: StopSignal
 ) -> None:
     """Wait until every image is answered or the node is idle, and until it has published its counts."""
-    deadline = time.monotonic() + _DRAIN_TIMEOUT
     ended = time.monotonic()
-    while time.monotonic() < deadline:
+    while time.monotonic() < ended + _DRAIN_TIMEOUT:
         _check_interrupted(stop)
         node.check("at the end of the recording")
-        received, *done, _ = _increase(before, _counts(recorder, topic)).values()
-        nothing_left = sum(count or 0 for count in done) >= (received or 0) and recorder.diagnostics_at > ended + 1.0
+        counts = _increase(before, _counts(recorder, topic))
+        all_done = sum(counts[name] or 0 for name in _FATES) >= (counts[keys.RECEIVED] or 0)
+        nothing_left = all_done and recorder.diagnostics_at > ended + 1.0
         idle = len(recorder.received) >= sent or nothing_left
         if idle and _counts_published_after(recorder, 0.5) and recorder.diagnostics_at > ended + 0.5:
             return
@@ -242,21 +211,12 @@ def _counts(recorder: Recorder, topic: str) -> dict[str, int | None]:
 
 def _increase(before: Mapping[str, int | None], after: Mapping[str, int | None]) -> dict[str, int | None]:
     """Return by how much each count increased; None for unknown ones. One that was unknown before started at 0."""
-    increase: dict[str, int | None] = {}
-    for name in _COUNTS:
-        last = after[name]
-        increase[name] = None if last is None else last - (before[name] or 0)
-    return increase
+    return {name: None if last is None else last - (before[name] or 0) for name, last in after.items()}
 
 
 def _check_interrupted(stop: StopSignal) -> None:
     if stop.is_set():
         raise KeyboardInterrupt
-
-
-def _qos() -> QoSProfile:
-    """Return the QoS that camera drivers offer; the node requests best effort."""
-    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=QoSReliabilityPolicy.RELIABLE)
 
 
 def _parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:

@@ -9,7 +9,6 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, QoSReliabilityPolicy
 
 from ast_net_ros.face_affect import FaceAffect
 from ast_net_ros.msg import ValenceArousalArray
@@ -19,43 +18,26 @@ from ast_net_ros.ros.conversions import face_affect, nanoseconds
 
 @dataclass(frozen=True)
 class ReceivedImage:
-    """The estimates of one image.
+    """The estimates of one image."""
 
-    Attributes:
-        stamp_ns: The image's stamp.
-        published_ns: When the node passed the message to the middleware, on the wall clock; the time of receipt where
-            the middleware does not provide it (ROS 2 Humble).
-        received_ns: When the message arrived, on the monotonic clock.
-        faces: The faces.
-    """
-
-    stamp_ns: int
+    stamp_ns: int  # of the image
+    # When the node passed the message to the middleware, on the wall clock; the time of receipt where the middleware
+    # does not provide it (ROS 2 Humble).
     published_ns: int
-    received_ns: int
+    received_ns: int  # when the message arrived, on the monotonic clock
     faces: tuple[FaceAffect, ...]
 
 
 class Recorder(Node):
-    """Subscribes to a node's estimates and to /diagnostics.
-
-    Args:
-        faces_topic: Topic of the estimates.
-
-    Attributes:
-        received: The estimates, in order of receipt.
-        diagnostics: The latest keys and values of each status, by its name.
-        diagnostics_at: Monotonic time of the last diagnostics.
-        last_receipt: Monotonic time of the last estimates.
-    """
+    """Subscribes to a node's estimates on `faces_topic` and to /diagnostics."""
 
     def __init__(self, faces_topic: str):
         super().__init__("ast_net_recorder", start_parameter_services=False)
-        self.received: list[ReceivedImage] = []
-        self.diagnostics: dict[str, dict[str, str]] = {}
-        self.diagnostics_at = 0.0
-        self.last_receipt = 0.0
-        qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=QoSReliabilityPolicy.RELIABLE)
-        self._faces = self.create_subscription(ValenceArousalArray, faces_topic, self._faces_callback(), qos)
+        self.received: list[ReceivedImage] = []  # in order of receipt
+        self.diagnostics: dict[str, dict[str, str]] = {}  # the latest keys and values of each status, by its name
+        self.diagnostics_at = 0.0  # monotonic time of the last diagnostics
+        self.last_receipt = 0.0  # monotonic time of the last estimates
+        self._faces = self.create_subscription(ValenceArousalArray, faces_topic, self._faces_callback(), 100)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
     def node_is_there(self) -> bool:

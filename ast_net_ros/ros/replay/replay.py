@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -44,44 +45,26 @@ _DRAIN_PAUSE = 0.3  # seconds for the last image to leave
 
 @dataclass(frozen=True)
 class ReplayFrame:
-    """One image to publish.
+    """One image to publish."""
 
-    Attributes:
-        loop: Number of the loop, from 0.
-        frame: Number of the frame in the recording, from 0.
-        seconds: Time in the recording.
-        due: Seconds after the start of the replay.
-        image_bgr: H x W x 3 uint8.
-    """
-
-    loop: int
-    frame: int
-    seconds: float
-    due: float
-    image_bgr: np.ndarray
+    loop: int  # number of the loop, from 0
+    frame: int  # number of the frame in the recording, from 0
+    seconds: float  # time in the recording
+    due: float  # seconds after the start of the replay
+    image_bgr: np.ndarray  # H x W x 3 uint8
 
 
 @dataclass
 class ReplaySummary:
-    """What was published; printed as JSON.
+    """What was published; printed as JSON."""
 
-    Attributes:
-        source: The recording.
-        topic: Where its images were published.
-        published: How many.
-        loops: How many loops were started.
-        late: Images published more than a frame period after their stamp.
-        seconds: How long it took.
-        rate: Images per second.
-    """
-
-    source: str
-    topic: str
-    published: int = 0
-    loops: int = 0
-    late: int = 0
-    seconds: float = 0.0
-    rate: float = 0.0
+    source: str  # the recording
+    topic: str  # where its images were published
+    published: int = 0  # number of images
+    loops: int = 0  # that were started
+    late: int = 0  # images published more than a frame period after their stamp
+    seconds: float = 0.0  # how long it took
+    rate: float = 0.0  # images per second
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -219,10 +202,10 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _size(text: str) -> tuple[int, int]:
-    width, separator, height = text.partition("x")
-    if not separator or not width.isdigit() or not height.isdigit() or 0 in (int(width), int(height)):
+    match = re.fullmatch(r"0*([1-9]\d*)x0*([1-9]\d*)", text)
+    if match is None:
         raise argparse.ArgumentTypeError(f"{text} is not a size; write it as 640x480")
-    return int(width), int(height)
+    return int(match[1]), int(match[2])
 
 
 if __name__ == "__main__":

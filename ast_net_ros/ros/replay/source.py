@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 TimedImages = Iterator[tuple[float, np.ndarray]]
 
-BAG_SUFFIXES = (".db3", ".mcap")  # others may follow, as in .mcap.zstd
 MAX_PAUSE = 10.0
 """Seconds; a longer pause in a recording is shortened to this."""
 _OUT_OF_ORDER = 1.0  # seconds a frame may lie before its predecessor without the clock having been set back
@@ -33,19 +32,11 @@ class ReplaySourceError(ValueError):
 
 @dataclass(frozen=True)
 class ReplaySource:
-    """A recording.
+    """A recording."""
 
-    Attributes:
-        name: Its path.
-        size: (width, height) in pixels.
-        period: Seconds between the last frame and the first one of the next loop.
-        play: Returns (seconds since the start, H x W x 3 uint8 BGR) of every frame; called once for each loop.
-    """
-
-    name: str
-    size: tuple[int, int]
-    period: float
-    play: Callable[[], TimedImages]
+    name: str  # its path
+    period: float  # seconds between the last frame and the first one of the next loop
+    play: Callable[[], TimedImages]  # (seconds since the start, H x W x 3 uint8 BGR) of every frame; for each loop
 
 
 def open_source(path: str, photo_rate: float, recorded_topic: str | None = None) -> ReplaySource:
@@ -60,7 +51,7 @@ def open_source(path: str, photo_rate: float, recorded_topic: str | None = None)
         ReplaySourceError: The bag cannot be read.
         VideoError: The file is not a bag, a video or a photograph.
     """
-    if Path(path).is_dir() or not set(BAG_SUFFIXES).isdisjoint(Path(path.lower()).suffixes):
+    if Path(path).is_dir() or {".db3", ".mcap"} & set(Path(path.lower()).suffixes):  # .mcap.zstd too
         return _bag_source(path, recorded_topic)
     if Path(path).is_file() and Path(path).suffix.lower() != ".gif" and cv2.haveImageReader(path):
         return _photo_source(path, photo_rate)
@@ -95,19 +86,18 @@ def _photo_source(path: str, rate: float) -> ReplaySource:
     image = cv2.imread(path, cv2.IMREAD_COLOR)
     if image is None:
         raise VideoError(f"image {path}: cannot be decoded; is the file complete?")
-    size = (image.shape[1], image.shape[0])
-    return ReplaySource(path, size, 1 / rate, lambda: ((index / rate, image) for index in itertools.count()))
+    return ReplaySource(path, 1 / rate, lambda: ((index / rate, image) for index in itertools.count()))
 
 
 def _video_source(path: str) -> ReplaySource:
     with open_video(path) as video:
-        size, period = video.size, 1 / video.fps
+        period = 1 / video.fps
 
     def play() -> TimedImages:
         with open_video(path) as video:
             yield from video
 
-    return ReplaySource(path, size, period, play)
+    return ReplaySource(path, period, play)
 
 
 def _bag_source(path: str, topic: str | None) -> ReplaySource:
@@ -128,6 +118,5 @@ def _bag_source(path: str, topic: str | None) -> ReplaySource:
     first = list(itertools.islice(frames(), _PERIOD_FRAMES))
     if not first:
         raise ReplaySourceError(f"bag {path}: contains no image that can be decoded")
-    height, width = first[0][1].image.shape[:2]
     period = frame_period([seconds for seconds, _ in first])
-    return ReplaySource(path, (width, height), period, lambda: ((seconds, frame.image) for seconds, frame in frames()))
+    return ReplaySource(path, period, lambda: ((seconds, frame.image) for seconds, frame in frames()))

@@ -22,15 +22,10 @@ from ast_net_ros.vision.drawing import face_color
 
 TIMELINE = "stamp"
 TRAIL_SECONDS = 5.0
-_JPEG_QUALITY = 80
 
 
 def load_rerun() -> ModuleType:
-    """Import the library.
-
-    Raises:
-        ViewerError: It is not installed.
-    """
+    """Import the library. ViewerError: it is not installed."""
     try:
         import rerun
         import rerun.blueprint
@@ -68,26 +63,13 @@ class RerunLog:
         self._arrange()
 
     def image(self, topic: str, stamp: float, image_bgr: np.ndarray) -> None:
-        """Log a camera's image.
-
-        Args:
-            topic: The camera's topic.
-            stamp: Its stamp in seconds.
-            image_bgr: H x W x 3 uint8.
-        """
+        """Log an image (H x W x 3 uint8) of the camera on `topic`, with its stamp in seconds."""
         self._enter(topic, stamp)
-        _, jpeg = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        _, jpeg = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, 80])
         self._rr.log(_camera(topic), self._rr.EncodedImage(contents=jpeg.tobytes(), media_type="image/jpeg"))
 
     def faces(self, topic: str, stamp: float, faces: Sequence[FaceAffect], scale: float) -> None:
-        """Log the faces of one image.
-
-        Args:
-            topic: The camera's topic.
-            stamp: Stamp of the image in seconds.
-            faces: Its faces; may be empty.
-            scale: Size of the logged image relative to the camera's.
-        """
+        """Log the faces of one image; `scale` is the size of the logged image relative to the camera's."""
         self._enter(topic, stamp)
         rr = self._rr
         boxes = [[value * scale for value in face.box] for face in faces]
@@ -107,14 +89,7 @@ class RerunLog:
         self._forget(topic, stamp)
 
     def rate(self, topic: str, stamp: float, received: float, processed: float) -> None:
-        """Log the rates of a camera.
-
-        Args:
-            topic: The camera's topic.
-            stamp: Time in seconds.
-            received: Images per second.
-            processed: Images per second.
-        """
+        """Log how many images per second of a camera are received and processed; `stamp` is in seconds."""
         self._set_time(stamp)
         path = f"rates{_name(topic)}"
         self._scalar(f"{path}/received", received)
@@ -210,14 +185,14 @@ class RerunLog:
             self._rr.set_time_seconds(TIMELINE, stamp)
 
     def _scalar(self, path: str, value: float) -> None:
-        kind = getattr(self._rr, "Scalars", None)
-        self._rr.log(path, kind([value]) if kind else self._rr.Scalar(value))
+        rr = self._rr
+        rr.log(path, rr.Scalars([value]) if hasattr(rr, "Scalars") else rr.Scalar(value))
 
     def _series_style(self, face_id: str) -> Any:
-        kind = getattr(self._rr, "SeriesLines", None)
-        if kind:
-            return kind(colors=[_rgb(face_id)], names=[face_id])
-        return self._rr.SeriesLine(color=_rgb(face_id), name=face_id)
+        rr, color = self._rr, _rgb(face_id)
+        if hasattr(rr, "SeriesLines"):
+            return rr.SeriesLines(colors=[color], names=[face_id])
+        return rr.SeriesLine(color=color, name=face_id)
 
 
 def _name(topic: str) -> str:

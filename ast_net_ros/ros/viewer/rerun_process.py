@@ -20,7 +20,6 @@ from ast_net_ros.child_process import ChildProcess, ProcessError
 LOOPBACK = "127.0.0.1"
 INSTALL = 'pip install "rerun-sdk>=0.22,<0.42"'
 _START_TIMEOUT = 20.0  # seconds
-_CONFIG_VARIABLE = "XDG_CONFIG_HOME"
 
 
 class ViewerError(RuntimeError):
@@ -29,15 +28,10 @@ class ViewerError(RuntimeError):
 
 @dataclass(frozen=True)
 class RerunProcess:
-    """A running viewer or web server.
+    """A running viewer or web server."""
 
-    Attributes:
-        url: Where the library connects to.
-        child: The process; None for a window, which stays open when this process ends.
-    """
-
-    url: str
-    child: ChildProcess | None
+    url: str  # where the library connects to
+    child: ChildProcess | None  # None for a window, which stays open when this process ends
 
 
 def disable_analytics() -> None:
@@ -48,7 +42,7 @@ def disable_analytics() -> None:
     """
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(cache) / "ast_net_ros" / "rerun"
-    os.environ[_CONFIG_VARIABLE] = str(folder)
+    os.environ["XDG_CONFIG_HOME"] = str(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         command = [str(rerun_executable()), "analytics", "disable"]
@@ -86,11 +80,7 @@ def start(window: bool, bind: str, web_port: int) -> RerunProcess:
 
 
 def rerun_executable() -> Path:
-    """Return the path of Rerun's executable.
-
-    Raises:
-        ViewerError: It is not installed.
-    """
+    """Return the path of Rerun's executable. ViewerError: it is not installed."""
     spec = importlib.util.find_spec("rerun_cli")
     locations = list(spec.submodule_search_locations or []) if spec is not None else []
     for location in locations:

@@ -32,10 +32,7 @@ from ast_net_ros.vision.image_decoding import ImageError
 
 
 class Viewer(Node):
-    """Forwards messages to Rerun.
-
-    Args:
-        options: Of the command line.
+    """Forwards messages to Rerun, as the options of the command line say.
 
     Raises:
         StartError: Rerun is missing or does not start.
@@ -102,11 +99,7 @@ class Viewer(Node):
 
 
 def scaled_down(image_bgr: np.ndarray, longest_side: int) -> tuple[np.ndarray, float]:
-    """Scale an image down until its longer side has at most `longest_side` pixels.
-
-    Returns:
-        The image, and its size relative to the original.
-    """
+    """Scale an image down to at most `longest_side` pixels; return it and its size relative to the original."""
     height, width = image_bgr.shape[:2]
     scale = min(1.0, longest_side / max(height, width))
     if scale == 1.0:
