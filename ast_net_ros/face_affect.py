@@ -99,23 +99,31 @@ def shared_area(one: Box, other: Box) -> float:
 
 def message_fields(face: FaceAffect) -> dict[str, Any]:
     """Return the fields of ast_net_ros/msg/ValenceArousal but `header`, `roi` and `source`, clamped to their ranges."""
-    ranges = {"valence": -1.0, "arousal": -1.0, "baseline": -1.0}
-    ranges |= dict.fromkeys(("confidence", "quality", "detection_score", "engagement"), 0.0)
     pose = face.head_pose or HeadPose(0.0, 0.0, 0.0, (0.0, 0.0, 0.0))
     return {
-        **{name: min(max(float(getattr(face, name)), low), 1.0) for name, low in ranges.items()},
         "face_id": face.face_id,
-        "person_id": face.person_id,
+        "valence": _clamped(face.valence, -1.0),
+        "arousal": _clamped(face.arousal, -1.0),
+        "confidence": _clamped(face.confidence, 0.0),
         "emotions": np.asarray(face.emotions, np.float32),
         "state_age": float(face.state_age),
         "valence_sigma": float(face.valence_sigma),
         "arousal_sigma": float(face.arousal_sigma),
+        "quality": _clamped(face.quality, 0.0),
+        "baseline": _clamped(face.baseline, -1.0),
+        "detection_score": _clamped(face.detection_score, 0.0),
         "landmarks": np.asarray(face.landmarks or np.zeros(10), np.float32).ravel(),
         "head_roll": pose.roll,
         "head_pitch": pose.pitch,
         "head_yaw": pose.yaw,
         "head_pose_sigma": np.asarray(pose.sigma, np.float32),
+        "engagement": _clamped(face.engagement, 0.0),
+        "person_id": face.person_id,
     }
+
+
+def _clamped(value: float, low: float) -> float:
+    return min(max(float(value), low), 1.0)
 
 
 def primary_face(faces: Iterable[FaceAffect]) -> FaceAffect | None:

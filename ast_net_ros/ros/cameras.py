@@ -84,9 +84,8 @@ class Cameras:
     def check(self, track_counts: Mapping[str, int], output_issue: Callable[[str], str]) -> list[DiagnosticStatus]:
         """Check every camera, log new issues, and return the statuses. Call it once a second.
 
-        Args:
-            track_counts: Number of tracked faces by topic.
-            output_issue: Returns what prevents an output of a topic's images; empty when nothing does.
+        `track_counts` has the number of tracked faces by topic; `output_issue` returns what prevents an output of a
+        topic's images, empty when nothing does.
         """
         return [self._check(c, track_counts.get(topic, 0), output_issue(topic)) for topic, c in self._cameras.items()]
 

@@ -58,11 +58,7 @@ def compressed_message(header: Header, image_bgr: np.ndarray) -> CompressedImage
 def affect_message(header: Header, face: FaceAffect, image_size: tuple[int, int], source: str = "") -> ValenceArousal:
     """Return one face as a message, its values clamped to their ranges.
 
-    Args:
-        header: The image's header.
-        face: The estimate.
-        image_size: (width, height) of the image in pixels.
-        source: Topic of the image.
+    `header`, `image_size` (width and height in pixels) and `source` (the topic) are those of the image.
     """
     roi = region_of_interest(face.box, image_size)
     return ValenceArousal(header=header, roi=roi, source=source, **message_fields(face))
@@ -71,21 +67,10 @@ def affect_message(header: Header, face: FaceAffect, image_size: tuple[int, int]
 def affect_array(
     header: Header, source: str, faces: Iterable[FaceAffect], image_size: tuple[int, int]
 ) -> ValenceArousalArray:
-    """Return all faces of one image as a message.
-
-    Args:
-        header: The image's header.
-        source: Topic of the image.
-        faces: The estimates; may be empty.
-        image_size: (width, height) of the image in pixels.
-    """
-    return ValenceArousalArray(
-        header=header,
-        source=source,
-        faces=[affect_message(header, face, image_size, source) for face in faces],
-        image_width=image_size[0],
-        image_height=image_size[1],
-    )
+    """Return all faces of one image, possibly none, as a message; arguments as those of `affect_message`."""
+    messages = [affect_message(header, face, image_size, source) for face in faces]
+    width, height = image_size
+    return ValenceArousalArray(header=header, source=source, faces=messages, image_width=width, image_height=height)
 
 
 def face_affect(message: ValenceArousal) -> FaceAffect:
@@ -105,12 +90,7 @@ def face_affect(message: ValenceArousal) -> FaceAffect:
 
 
 def region_of_interest(box: Box, image_size: tuple[int, int]) -> RegionOfInterest:
-    """Return a box in whole pixels, clipped to the image.
-
-    Args:
-        box: Left, top, width and height in pixels.
-        image_size: (width, height) of the image in pixels.
-    """
+    """Return a box in whole pixels, clipped to an image with this width and height in pixels."""
     left, right = (min(max(round(x), 0), image_size[0]) for x in (box[0], box[0] + box[2]))
     top, bottom = (min(max(round(y), 0), image_size[1]) for y in (box[1], box[1] + box[3]))
     return RegionOfInterest(x_offset=left, y_offset=top, width=right - left, height=bottom - top, do_rectify=False)

@@ -70,11 +70,11 @@ def estimation_status(
 def camera_status(
     node_name: str, camera: Camera, tracks: int, values: Mapping[str, Any], loss_advice: str
 ) -> tuple[DiagnosticStatus, str]:
-    """Return the status of one camera, and a warning about images lost before receipt (empty when there are none).
+    """Update a camera's history; return its status, and a warning about images lost before receipt, if any.
 
     Args:
         node_name: Name of the node.
-        camera: The camera; its history is updated.
+        camera: The camera.
         tracks: Number of tracked faces.
         values: The node's parameters, which hold the thresholds.
         loss_advice: What to do about lost images.

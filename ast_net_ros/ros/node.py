@@ -138,22 +138,19 @@ class AstNetNode(LenientNode):
         self._images = LatestImages()
         self._cameras = Cameras(self, self._values, self._on_image)
         self._inference = InferenceThread(
-            self._pipeline,
-            self._images,
-            self._publish,
-            self._now_ns,
-            self.get_logger(),
-            self._values,
+            self._pipeline, self._images, self._publish, self._now_ns, self.get_logger(), self._values
         )
         result = super().on_activate(state)
         try:
-            for topic in self._topics():
-                self._cameras.add(topic)
-                self._outputs.add_camera(topic)
             if self._values["face_source"] == "hri":
                 assert self._hri_messages is not None
                 reset = self._inference.reset
                 self._hri_input = HriInput(self, self._values, self._hri_messages, self._cameras, reset)
+            else:
+                names = ["image", *filter(None, self._values["image_topics"])]
+                for topic in dict.fromkeys(map(self.resolve_topic_name, names)):
+                    self._cameras.add(topic)
+                    self._outputs.add_camera(topic)
             if self._values["persons"] and self._hri_messages is not None:
                 self._matches = CandidateMatches(self, self._hri_messages.ids_match)
         except Exception as error:
@@ -208,14 +205,6 @@ class AstNetNode(LenientNode):
             self.destroy_timer(self._autostart_timer)
             self._autostart_timer = None
 
-    # Cameras, clean-up
-
-    def _topics(self) -> list[str]:
-        if self._values["face_source"] == "hri":
-            return []
-        names = ["image", *filter(None, self._values["image_topics"])]
-        return list(dict.fromkeys(self.resolve_topic_name(name) for name in names))
-
     def _stop_processing(self) -> None:
         if self._hri_input is not None:
             self._hri_input.stop()
@@ -247,12 +236,12 @@ class AstNetNode(LenientNode):
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         if self._inference is None:
             response.success, response.message = False, f"the node is {self._state}: there are no faces to reset"
-        else:
-            count = self._inference.reset()
-            if self._pipeline is not None and self._pipeline.persons is not None:
-                self._pipeline.persons.clear()
-            response.success, response.message = True, f"reset {count} face{'' if count == 1 else 's'}"
-            self.get_logger().info(response.message)
+            return response
+        count = self._inference.reset()
+        if self._pipeline is not None and self._pipeline.persons is not None:
+            self._pipeline.persons.clear()
+        response.success, response.message = True, f"reset {count} face{'' if count == 1 else 's'}"
+        self.get_logger().info(response.message)
         return response
 
     def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
@@ -269,11 +258,9 @@ class AstNetNode(LenientNode):
         return response
 
     def _validate_parameters(self, changes: Sequence[Parameter]) -> SetParametersResult:
-        for change in changes:
-            reason = parameters.value_error(change.name, change.value) or parameters.change_error(
-                change.name, self._state == "unconfigured"
-            )
-            if reason:
+        unconfigured = self._state == "unconfigured"
+        for name, value in ((change.name, change.value) for change in changes):
+            if reason := parameters.value_error(name, value) or parameters.change_error(name, unconfigured):
                 return SetParametersResult(successful=False, reason=reason)
         if not _HAS_POST_SET_CALLBACK:
             self._apply_parameters(changes)
