@@ -103,6 +103,8 @@ def _closed_form(points: np.ndarray) -> tuple[np.ndarray, float]:
         right[2] * up[0] - right[0] * up[2],
         right[0] * up[1] - right[1] * up[0],
     ]
+    if sum(value * value for value in forward) < 0.99:  # landmarks on a line, which many poses fit
+        return np.eye(3), float(scale)
     return np.array([forward, right, up]), float(scale)
 
 

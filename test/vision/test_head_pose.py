@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from ast_net_ros.vision.head_pose import LANDMARK_SIGMA, MODEL, estimate_head_pose
+from ast_net_ros.vision.head_pose import LANDMARK_SIGMA, MODEL, estimate_head_pose, fit_head
 
 FRONTAL = np.array([[-0.5, -0.5], [0.5, -0.5], [0.0, 0.0], [-0.4, 0.5], [0.4, 0.5]]) * 60 + 200
 
@@ -62,6 +62,12 @@ def test_a_face_that_fits_badly_is_less_certain():
 def test_landmarks_that_are_none_are_refused(landmarks):
     with pytest.raises(ValueError, match="coincide or are not finite"):
         estimate_head_pose(landmarks)
+
+
+@pytest.mark.parametrize("last", [(0, 1), (1, 0), (1, 1)])
+def test_landmarks_on_a_line_give_a_rotation(last):
+    rotation, _, _ = fit_head(np.array([[0, 0]] * 4 + [last], float))
+    assert rotation @ rotation.T == pytest.approx(np.eye(3), abs=1e-9) and np.linalg.det(rotation) > 0
 
 
 def test_landmarks_on_a_line_give_finite_numbers():
