@@ -45,7 +45,7 @@ def evaluate_temporal_command(
     )
     from ast_net_ros.training.data.face_sources import open_faces
     from ast_net_ros.training.data.simulation import Simulation, simulate_recordings
-    from ast_net_ros.training.data.sources import Sources, recorded_clips
+    from ast_net_ros.training.data.sources import recorded_clips
 
     if not faces and not data:
         raise DataError("nothing to evaluate on: give --faces, --data NAME:PATH or both")
@@ -60,8 +60,7 @@ def evaluate_temporal_command(
         recordings = simulate_recordings(net.cnn, labelled, 2, seed, simulation, cache, vote_share=1.0)
         metrics["simulated"] = evaluate_simulated(net.temporal, load_model(weights, "cpu"), recordings, output)
     if data:
-        sources = Sources(data, None, None, None, cache, label_delay)
-        clips = recorded_clips(sources, net.cnn, net.config, click.echo)[split]
+        clips = recorded_clips(data, net.cnn, net.config, cache, label_delay, click.echo)[split]
         if not clips:
             raise DataError(f"no usable recording has the split '{split}'")
         metrics["recorded"] = {"split": split, **recorded_metrics(predictor(net.temporal), clips, step)}

@@ -1,13 +1,11 @@
-"""How good the attribute CNN is: accuracy, calibration, invariance, and the valence of smiles.
+"""How good the attribute CNN is: accuracy, calibration and invariance.
 
 In: a loaded model and faces. Out: dictionaries of metrics, ready for JSON.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -17,17 +15,12 @@ from ast_net_ros.model.config import EMOTIONS
 from ast_net_ros.model.inference import AffectModel
 from ast_net_ros.training.data.affect_map import FITTED_MAP
 from ast_net_ros.training.data.faces import Faces, majority_emotion
-from ast_net_ros.training.data.smile_pairs import aligned_pair, people_in
-from ast_net_ros.vision.detection import make_detector
-
-_CALIBRATION_BINS = 15
-_CONTEMPT = EMOTIONS.index("contempt")
 
 
 def _predict(model: AffectModel, chips: np.ndarray, batch: int = 256) -> tuple[np.ndarray, np.ndarray]:
     """Attributes (N x F) and emotion probabilities (N x 8) of N x S x S uint8 chips."""
     starts = range(0, len(chips), batch)
-    parts = [model.encode(chips[start : start + batch]) for start in tqdm(starts, "encoding", unit="batch")]
+    parts = (model.encode(chips[start : start + batch]) for start in tqdm(starts, "encoding", unit="batch"))
     attributes, emotions = zip(*parts)
     return np.concatenate(attributes), np.concatenate(emotions)
 
@@ -64,20 +57,16 @@ def classification_metrics(truth: np.ndarray, emotions: np.ndarray) -> dict:
     if len(truth) == 0:
         return {"count": 0, "accuracy": None, "accuracy_7": None, "macro_f1": None, "calibration_error": None}
     predicted = emotions.argmax(axis=1)
-    seven = truth != _CONTEMPT
-    without_contempt = emotions.copy()
-    without_contempt[:, _CONTEMPT] = -1
-    confusion = np.zeros((8, 8), int)
-    np.add.at(confusion, (truth, predicted), 1)
-    hits = np.diag(confusion)
-    present, totals = confusion.sum(axis=1), confusion.sum(axis=0) + confusion.sum(axis=1)
-    f1 = {  # 2 TP / (2 TP + FP + FN)
-        name: round(float(2 * hit / total), 4) for name, hit, total, p in zip(EMOTIONS, hits, totals, present) if p
-    }
+    seven = truth != EMOTIONS.index("contempt")  # the last one
+    right_of_seven = emotions[seven, :7].argmax(axis=1) == truth[seven]
+    confusion = np.bincount(8 * truth + predicted, minlength=64).reshape(8, 8)
+    occurs = confusion.sum(axis=1)
+    scores = 2 * np.diag(confusion) / np.maximum(occurs + confusion.sum(axis=0), 1)  # 2 TP / (2 TP + FP + FN)
+    f1 = {name: round(float(score), 4) for name, score, some in zip(EMOTIONS, scores, occurs) if some}
     return {
         "count": len(truth),
         "accuracy": round(float((predicted == truth).mean()), 5),
-        "accuracy_7": _rounded((without_contempt.argmax(axis=1) == truth)[seven].mean() if seven.any() else math.nan),
+        "accuracy_7": round(float(right_of_seven.mean()), 4) if seven.any() else None,
         "macro_f1": round(float(np.mean(list(f1.values()))), 5),
         "f1": f1,
         "calibration_error": round(calibration_error(emotions.max(axis=1), predicted == truth), 5),
@@ -88,7 +77,7 @@ def classification_metrics(truth: np.ndarray, emotions: np.ndarray) -> dict:
 
 def calibration_error(certainty: np.ndarray, right: np.ndarray) -> float:
     """Expected calibration error in 15 bins (Guo et al. 2017) of N probabilities, right or not."""
-    bins = np.minimum((certainty * _CALIBRATION_BINS).astype(int), _CALIBRATION_BINS - 1)
+    bins = np.minimum((certainty * 15).astype(int), 14)
     chosen = [bins == index for index in np.unique(bins)]
     return float(sum(some.mean() * abs(certainty[some].mean() - right[some].mean()) for some in chosen))
 
@@ -146,40 +135,3 @@ def invariance_metrics(model: AffectModel, faces: Faces, limit: int = 1000) -> d
             "valence_change": round(float(np.abs((moved - emotions) @ FITTED_MAP.coordinates[:, 0]).mean()), 4),
         }
     return metrics
-
-
-def smile_pair_metrics(model: AffectModel, folder: Path) -> dict:
-    """Measure for how many people valence rises from NAME_neutral.jpg to NAME_smiling.jpg, each shown for two seconds.
-
-    Returns:
-        Counts and means. neutral_spread, the standard deviation over neutral faces, is the influence of identity.
-
-    Raises:
-        DataError: The folder contains no pair, or an image is missing.
-    """
-    people, detector = people_in(folder), make_detector(threads=1)
-    pairs = {name: aligned_pair(folder, name, detector, model.config.chip_side) for name in tqdm(people, "smile pairs")}
-    missing = [name for name, pair in pairs.items() if pair is None]
-    found = [still_affect(model, model.encode(np.stack(pair))[0])[:, 0] for pair in pairs.values() if pair]
-    values = np.array(found, float).reshape(-1, 2)
-    return {
-        "people": len(people),
-        "without_face": missing,
-        "smile_above_neutral": int((values[:, 1] > values[:, 0]).sum()),
-        "mean_rise": _rounded((values[:, 1] - values[:, 0]).mean()),
-        "neutral_mean": _rounded(values[:, 0].mean()),
-        "neutral_spread": _rounded(values[:, 0].std()),
-        "smiling_mean": _rounded(values[:, 1].mean()),
-    }
-
-
-def still_affect(model: AffectModel, attributes: np.ndarray, seconds: float = 2.0) -> np.ndarray:
-    """Estimate N x 2 valence and arousal of N still faces (N x F attributes) shown for `seconds`."""
-    state = model.initial_state(len(attributes))
-    for _ in range(math.ceil(seconds / model.config.step_seconds)):
-        output, state = model.step(attributes, state)
-    return np.asarray(output.affect)
-
-
-def _rounded(value: float) -> float | None:
-    return round(float(value), 4) if math.isfinite(value) else None

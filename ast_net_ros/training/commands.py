@@ -27,10 +27,6 @@ from ast_net_ros.training.options import (
 if TYPE_CHECKING:
     import torch
 
-    from ast_net_ros.model.network import ASTNet
-    from ast_net_ros.training.data.samplers import ClipSampler
-
-PRECISIONS = ("float32", "bfloat16")
 _DATA = "avec2012:FOLDER, afew-va:FOLDER, aff-wild2:FOLDER or manifest:FILE.csv"
 _SHARE, _NUMBER = click.FloatRange(0, 1), click.IntRange(0)
 _FACES = ".npz with FER+ votes, fer2013.csv with fer2013new.csv beside it, or a folder per class"
@@ -69,7 +65,12 @@ def _sizes(option: str, text: str) -> tuple[int, ...]:
     "--final-strength", type=_SHARE, default=0.4, help="Strength of the augmentation at the end; it starts at 1."
 )
 @click.option("--rare-exponent", type=_SHARE, default=0.25, help="Show faces of rare emotions more often; 0: alike.")
-@click.option("--precision", type=click.Choice(PRECISIONS), default="float32", help="bfloat16 is faster on some CPUs.")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16"]),
+    default="float32",
+    help="bfloat16 is faster on some CPUs.",
+)
 @click.option("--seed", default=1)
 @training_device_option
 def train_attributes_command(train_path: Path, valid_path: Path, output: Path, device: str, **given: Any) -> None:
@@ -106,26 +107,17 @@ def train_attributes_command(train_path: Path, valid_path: Path, output: Path, d
 @click.option("--mirrored", is_flag=True, help="Average each face with its mirror image; the node does not.")
 @click.option("--invariance", is_flag=True, help="Also measure the influence of rotation, shift, blur and light.")
 @click.option("--smile-pairs", type=FOLDER, help=f"Also measure whose valence rises with a smile. {_SMILE_PAIRS}.")
-def evaluate_attributes_command(
-    data: Path,
-    part: str,
-    output: Path,
-    weights: Path | None,
-    device: str,
-    mirrored: bool,
-    invariance: bool,
-    smile_pairs: Path | None,
-) -> None:
+def evaluate_attributes_command(data: Path, output: Path, smile_pairs: Path | None, **given: Any) -> None:
     """Measure accuracy, macro F1, confusion and calibration of the discrete emotions on labelled faces."""
     from ast_net_ros.model import load_model
-    from ast_net_ros.training.attribute_metrics import face_metrics, invariance_metrics, smile_pair_metrics
+    from ast_net_ros.training.attribute_metrics import face_metrics, invariance_metrics
     from ast_net_ros.training.data.face_sources import open_faces
-    from ast_net_ros.training.smile_metrics import smile_grading_metrics
+    from ast_net_ros.training.smile_metrics import smile_grading_metrics, smile_pair_metrics
 
-    model = load_model(weights, device)
-    faces = open_faces(data, part, log=click.echo)
-    metrics = face_metrics(model, faces, mirrored)
-    if invariance:
+    model = load_model(given["weights"], given["device"])
+    faces = open_faces(data, given["part"], log=click.echo)
+    metrics = face_metrics(model, faces, given["mirrored"])
+    if given["invariance"]:
         metrics["invariance"] = invariance_metrics(model, faces)
     if smile_pairs:
         metrics["smile_pairs"] = smile_pair_metrics(model, smile_pairs) | smile_grading_metrics(model, smile_pairs)
@@ -144,13 +136,6 @@ def evaluate_attributes_command(
             f"smile in {m['graded']['rising_share']:.0%} of them"
         )
     click.echo(f"written: {output}")
-
-
-def _write_json(path: Path, content: dict) -> None:
-    from ast_net_ros.atomic_files import atomic_write
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write(path, json.dumps(content, indent=2) + "\n")
 
 
 @_command(
@@ -184,12 +169,13 @@ def train_temporal_command(cnn_path: Path, output: Path, device: str, **given: A
 
     Give --data, or --train and --valid, or both. An interrupted run is resumed.
     """
-    from ast_net_ros.model.network import ASTNet
+    from ast_net_ros.model.network import ASTNet, save_weights
+    from ast_net_ros.training.calibration import calibrate_sigma
     from ast_net_ros.training.checkpoint import load_cnn, state_digest
     from ast_net_ros.training.data.sources import Sources, open_samplers
     from ast_net_ros.training.engine import start_engine
     from ast_net_ros.training.fine_tuning import fine_tune
-    from ast_net_ros.training.stage2 import TemporalTraining, check_run, train_temporal
+    from ast_net_ros.training.stage2 import TemporalTraining, check_run, temporal_metrics, train_temporal
 
     training = from_options(TemporalTraining, given)
     cache, chips = given["cache"] or output / "features", training.cnn_share > 0
@@ -201,35 +187,29 @@ def train_temporal_command(cnn_path: Path, output: Path, device: str, **given: A
     if engine.rank:
         engine.wait()  # the first process fills the caches that the others read
     cnn.to(engine.device)
-    samplers = open_samplers(sources, cnn, network, output, click.echo if engine.rank == 0 else lambda _: None)
+    train, valid = open_samplers(sources, cnn, network, output, click.echo if engine.rank == 0 else lambda _: None)
     if not engine.rank:
         engine.wait()
-    trained: torch.nn.Module
+    net = ASTNet(network)
+    trained: torch.nn.Module  # called with the clips of `valid`: CNN and LSTM as one, or the LSTM
     if chips:
-        trained = fine_tuned = fine_tune(cnn, samplers.train, network, training, output, samplers.valid, engine)
-        cnn, temporal = fine_tuned.cnn, fine_tuned.temporal
+        trained = fine_tuned = fine_tune(cnn, train, network, training, output, valid, engine)
+        net.cnn, net.temporal = fine_tuned.cnn, fine_tuned.temporal
     else:
-        trained = temporal = train_temporal(samplers.train, network, training, output, samplers.valid, engine, digest)
+        net.cnn = cnn
+        trained = net.temporal = train_temporal(train, network, training, output, valid, engine, digest)
     if engine.rank:
         return
-    net = ASTNet(network)
-    net.cnn, net.temporal = cnn, temporal
-    _finish(net, trained, samplers.valid, output, given["description"])
-
-
-def _finish(net: ASTNet, trained: torch.nn.Module, valid: ClipSampler | None, output: Path, description: str) -> None:
-    """Calibrate the confidence on held-out people where there are any, and write weights and metrics.
-
-    trained: called with the clips of `valid`: the LSTM, or CNN and LSTM as one.
-    """
-    from ast_net_ros.model.network import save_weights
-    from ast_net_ros.training.calibration import calibrate_sigma
-    from ast_net_ros.training.stage2 import temporal_metrics
-
     metrics = {}
     if valid:
         calibrate_sigma(net.temporal, valid, trained)
         metrics = temporal_metrics(trained, valid)
-    info = save_weights(net.cpu(), output / "ast_net.safetensors", description)
+    info = save_weights(net.cpu(), output / "ast_net.safetensors", given["description"])
     _write_json(output / "metrics.json", {**metrics, "weights_sha256": info.sha256})
     click.echo(f"on held-out people: {metrics or 'nobody was held out'}\nwritten: {info.path}")
+
+
+def _write_json(path: Path, content: dict) -> None:
+    from ast_net_ros.atomic_files import atomic_write
+
+    atomic_write(path, json.dumps(content, indent=2) + "\n")

@@ -17,7 +17,6 @@ from ast_net_ros.training.data.features import (
     cached_face_sequence,
     encode_recording,
     encode_recordings,
-    encoder_key,
 )
 from ast_net_ros.training.data.recordings import (
     FaceSequence,
@@ -141,33 +140,33 @@ def test_a_video_is_encoded_once_until_weights_or_file_change(media, tmp_path, c
     video = tmp_path / "clip.mp4"
     shutil.copy(media / "single_face.mp4", video)
     recording = _recording(**_opened(video_frames(video)))
-    cache, key = tmp_path / "cache", encoder_key(cnn, SMALL)
-    first = cached_face_sequence(recording, cnn, SMALL, cache, key)
+    cache = tmp_path / "cache"
+    first = cached_face_sequence(recording, cnn, SMALL, cache)
     assert first.frames == 72 and len(first.stamps) > 68 and first.inputs.shape == (len(first.stamps), 6)
     assert (np.diff(first.stamps) > 0).all()
     closed = dataclasses.replace(recording, frames=_closed)
-    again = cached_face_sequence(closed, cnn, SMALL, cache, key)
+    again = cached_face_sequence(closed, cnn, SMALL, cache)
     np.testing.assert_array_equal(again.inputs, first.inputs)
     np.testing.assert_array_equal(again.stamps, first.stamps)
     other = DiscreteEmotionCNN(SMALL)
     with pytest.raises(AssertionError, match="encoded again"):
-        cached_face_sequence(closed, other, SMALL, cache, encoder_key(other, SMALL))
+        cached_face_sequence(closed, other, SMALL, cache)
     with video.open("ab") as file:
         file.write(b"changed")
     with pytest.raises(AssertionError, match="encoded again"):
-        cached_face_sequence(dataclasses.replace(closed, source=source_identity([video])), cnn, SMALL, cache, key)
+        cached_face_sequence(dataclasses.replace(closed, source=source_identity([video])), cnn, SMALL, cache)
 
 
 def test_a_damaged_cache_entry_is_replaced(face_image, tmp_path, cnn):
     image = tmp_path / "face.png"
     cv2.imwrite(str(image), face_image)
     recording = _recording(**_opened(image_frames([image], [0.0])))
-    cache, key = tmp_path / "cache", encoder_key(cnn, SMALL)
-    first = cached_face_sequence(recording, cnn, SMALL, cache, key)
+    cache = tmp_path / "cache"
+    first = cached_face_sequence(recording, cnn, SMALL, cache)
     assert len(first.stamps) == 1
     (entry,) = cache.iterdir()
     entry.write_bytes(entry.read_bytes()[:100])
-    again = cached_face_sequence(recording, cnn, SMALL, cache, key)
+    again = cached_face_sequence(recording, cnn, SMALL, cache)
     np.testing.assert_array_equal(again.inputs, first.inputs)
     assert [path.name for path in cache.iterdir()] == [entry.name]
 

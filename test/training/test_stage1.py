@@ -18,14 +18,13 @@ from ast_net_ros.training.attribute_metrics import (
     calibration_error,
     classification_metrics,
     face_metrics,
-    smile_pair_metrics,
-    still_affect,
 )
 from ast_net_ros.training.augmentation import augment
 from ast_net_ros.training.checkpoint import load_cnn
 from ast_net_ros.training.commands import evaluate_attributes_command
 from ast_net_ros.training.data.faces import Faces
 from ast_net_ros.training.data.samplers import rarity_weights, weighted_order
+from ast_net_ros.training.smile_metrics import smile_pair_metrics, still_affect
 from ast_net_ros.training.stage1 import AttributeTraining, majority_accuracy, train_attributes
 from ast_net_ros.vision.video import open_video
 

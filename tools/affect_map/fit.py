@@ -8,7 +8,6 @@ import numpy as np
 
 from ast_net_ros.model.config import EMOTIONS
 from ast_net_ros.training.data.affect_map import (
-    PUBLISHED_COORDINATES,
     STRENGTH_SLOPES,
     TEMPERATURE,
     AffectMap,
@@ -19,6 +18,25 @@ from ast_net_ros.training.data.affect_map import (
 _HAPPINESS = EMOTIONS.index("happiness")
 _COUNT = len(EMOTIONS)
 _SWEEPS, _TOLERANCE = 100, 1e-5
+
+PUBLISHED_COORDINATES = np.array(
+    [
+        [0.00, -0.30],  # neutral
+        [0.81, 0.51],  # happiness
+        [0.40, 0.67],  # surprise
+        [-0.63, -0.25],  # sadness
+        [-0.51, 0.59],  # anger
+        [-0.60, 0.35],  # disgust
+        [-0.64, 0.60],  # fear
+        [-0.55, 0.00],  # contempt
+    ]
+)
+"""Valence and arousal of each emotion before any fit, in the order of EMOTIONS.
+
+Russell and Mehrabian 1977 for the words, with three departures. Neutral: arousal -0.30 instead of 0, since raters of
+faces find the neutral face the least aroused of all. Sadness: -0.25 instead of -0.27. Contempt: this project's choice
+(Labs et al. 2015 measured 0.01 for its arousal).
+"""
 
 BOUNDS = np.array(
     [

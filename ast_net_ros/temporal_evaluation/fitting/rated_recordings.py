@@ -31,7 +31,7 @@ from ast_net_ros.model.network import ASTNet
 from ast_net_ros.rating_files import DataError, LabelRows
 from ast_net_ros.ratings import check_rated_recording, is_ratings, read_rating_info
 from ast_net_ros.temporal_evaluation.fitting.tracked_face import rated_chips
-from ast_net_ros.training.data.features import cached_face_sequence, encoder_key, sequence_remarks
+from ast_net_ros.training.data.features import cached_face_sequence, sequence_remarks
 from ast_net_ros.training.data.recordings import Recording, source_identity, step_clips
 from ast_net_ros.training.fitting.rated_faces import RatedFace
 
@@ -119,7 +119,7 @@ def _open(
     identity = (*source_identity(files), options.topic or "", str(options.image_rotation), face_id)
     chips = partial(rated_chips, path, options.topic, options.image_rotation, first_ns, face_id, net.config.chip_side)
     recording = Recording(name, "train", person, chips, identity, stamps, values, aligned=True, remarks=rows.remarks)
-    sequence = cached_face_sequence(recording, net.cnn, net.config, options.cache, encoder_key(net.cnn, net.config))
+    sequence = cached_face_sequence(recording, net.cnn, net.config, options.cache)
     clips = step_clips(recording, sequence, net.config.step_seconds)
     if not clips:
         raise DataError("no face is seen while it is rated")
@@ -128,7 +128,7 @@ def _open(
         log(remark)
     if not (np.nanmax(values, axis=0) - np.nanmin(values, axis=0)).any():
         raise DataError("its ratings never change: nothing can be learned from them")
-    opened = partial(cached_face_sequence, recording, None, net.config, options.cache, encoder_key(None, net.config))
+    opened = partial(cached_face_sequence, recording, None, net.config, options.cache)
     digest = hashlib.sha256(rows.times.astype("<f8").tobytes() + rows.values.astype("<f8").tobytes()).hexdigest()
     return RatedRecording(name, sha256, source, digest, RatedFace(recording, sequence, opened))
 

@@ -9,29 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ast_net_ros.model.network import EMOTIONS
+from ast_net_ros.model.config import EMOTIONS
 
 _HAPPINESS = EMOTIONS.index("happiness")
-_COUNT = len(EMOTIONS)
-
-PUBLISHED_COORDINATES = np.array(
-    [
-        [0.00, -0.30],  # neutral
-        [0.81, 0.51],  # happiness
-        [0.40, 0.67],  # surprise
-        [-0.63, -0.25],  # sadness
-        [-0.51, 0.59],  # anger
-        [-0.60, 0.35],  # disgust
-        [-0.64, 0.60],  # fear
-        [-0.55, 0.00],  # contempt
-    ]
-)
-"""Valence and arousal of each emotion before any fit, in the order of EMOTIONS.
-
-Russell and Mehrabian 1977 for the words, with three departures. Neutral: arousal -0.30 instead of 0, since raters of
-faces find the neutral face the least aroused of all. Sadness: -0.25 instead of -0.27. Contempt: this project's choice
-(Labs et al. 2015 measured 0.01 for its arousal).
-"""
 
 TEMPERATURE = 1.5
 """Of the softmax before the map: a slight expression keeps its share, and a strong one saturates later."""
@@ -68,7 +48,7 @@ FITTED_MAP = AffectMap(
             [-0.050, 0.000, 0.700, 0.650, 0.370, 0.500, -0.755, -0.426],  # neutral, happiness, surprise, sadness
             [-0.800, 0.150, -0.655, 0.214, -0.667, 0.400, -0.574, -0.070],  # anger, disgust, fear, contempt
         ]
-    ).reshape(_COUNT, 2),
+    ).reshape(8, 2),
     STRENGTH_SLOPES,
     strength_mean=6.10,
     strength_deviation=1.43,

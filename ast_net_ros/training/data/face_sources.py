@@ -24,14 +24,12 @@ from ast_net_ros.model.config import EMOTIONS
 from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.data.array_cache import cached_arrays
 from ast_net_ros.training.data.faces import Faces, cached_chips, cut_chips, load_faces
-from ast_net_ros.training.data.recordings import images_in, read_image
+from ast_net_ros.training.data.recordings import SPLITS, images_in, read_image
 from ast_net_ros.vision.alignment import CHIP_SIDE
 
-PARTS = ("train", "valid", "test")
 _FER_USAGE = {"train": "Training", "valid": "PublicTest", "test": "PrivateTest"}
 _FER_SIDE = 48
-_FER_ROWS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
-_VOTES = 10  # for an image with a single label: as many as FER+ has raters
+_FER_COLUMNS = (*EMOTIONS, "unknown", "NF")
 _SPELLINGS = {
     "neutral": "neutral neutrality calm",
     "happiness": "happiness happy joy joyful smile smiling",
@@ -44,7 +42,7 @@ _SPELLINGS = {
 }
 _CLASS_OF = {spelling: EMOTIONS.index(emotion) for emotion, all_of in _SPELLINGS.items() for spelling in all_of.split()}
 _CLASSES_FILE = "classes.json"
-_NAMED = 5
+_NAMED = 5  # undecodable images that are named one by one
 
 
 def open_faces(
@@ -52,15 +50,16 @@ def open_faces(
 ) -> Faces:
     """Read the labelled faces at `path`.
 
-    `part` is one of PARTS, for sources that have parts; the chips are kept in the folder `cache`.
+    `part` is one of SPLITS, for sources that have parts; the chips are kept in the folder `cache`.
     """
     path = Path(path)
-    if part not in PARTS:
-        raise DataError(f"part '{part}': expected one of {', '.join(PARTS)}")
+    if part not in SPLITS:
+        raise DataError(f"part '{part}': expected one of {', '.join(SPLITS)}")
     if path.suffix.lower() == ".npz":
         return load_faces(path, cache / f"{path.stem}.chips.npz" if cache else None)
-    if path.suffix.lower() == ".csv" or (path / "fer2013.csv").is_file():
-        return read_fer2013(path if path.suffix.lower() == ".csv" else path / "fer2013.csv", part, cache)
+    table = path if path.suffix.lower() == ".csv" else path / "fer2013.csv"
+    if table == path or table.is_file():
+        return read_fer2013(table, part, cache)
     if path.is_dir():
         return read_class_folders(path, part, cache, log)
     raise DataError(f"{path}: expected an .npz archive, fer2013.csv, or a folder with a folder for each class")
@@ -86,10 +85,10 @@ def read_fer2013(path: Path, part: str, cache: Path | None = None) -> Faces:
                     raise DataError(f"{beside}, line {number}: does not belong to the same line of {path.name}")
                 if pixels["Usage"] == _FER_USAGE[part]:
                     images.append(_pixels(pixels["pixels"], path, number))
-                    votes.append([int(vote[column]) for column in _FER_ROWS])
-    except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
+                    votes.append([int(vote[column]) for column in _FER_COLUMNS])
+    except DataError:
+        raise
+    except (OSError, csv.Error, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} or {beside.name}: not tables of FER2013 and FER+ ({error!r})") from error
     if not images:
         raise DataError(f"{path}: no row with Usage '{_FER_USAGE[part]}'")
@@ -131,8 +130,7 @@ def read_class_folders(
     emotions = arrays["emotions"]
     if not len(emotions):
         raise DataError(f"{folder}: none of its {len(labelled)} images can be decoded")
-    votes = np.zeros((len(emotions), 10), np.uint8)
-    votes[np.arange(len(emotions)), emotions] = _VOTES
+    votes = 10 * np.eye(len(_FER_COLUMNS), dtype=np.uint8)[emotions]  # as many as FER+ has raters
     return Faces(arrays["images"], votes, np.zeros(len(emotions), bool), arrays["chips"], arrays["found"])
 
 
@@ -201,5 +199,5 @@ def _read_images(labelled: list[tuple[Path, int]]) -> dict[str, np.ndarray]:
             yield image
 
     cut = cut_chips(decoded())
-    stacked = np.stack(images) if images else cut["chips"]
+    stacked = np.array(images, np.uint8).reshape(-1, CHIP_SIDE, CHIP_SIDE)
     return {**cut, "images": stacked, "emotions": np.array(emotions, int), "broken": np.array(broken, str)}

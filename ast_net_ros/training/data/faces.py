@@ -15,14 +15,12 @@ from zipfile import BadZipFile
 import numpy as np
 from tqdm import tqdm
 
+from ast_net_ros.model.config import EMOTIONS
 from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.data.array_cache import cached_arrays
 from ast_net_ros.vision.alignment import CHIP_SIDE
 from ast_net_ros.vision.detection import make_detector
 from ast_net_ros.vision.face_crops import crop_chip
-
-EMOTION_COUNT = 8
-"""Emotions among the ten FER+ vote columns; the last two are "unknown" and "not a face"."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class Faces:
     """N faces with the raters' votes."""
 
     images: np.ndarray  # N x 48 x 48 uint8, as in the archive
-    votes: np.ndarray  # N x 10 uint8
+    votes: np.ndarray  # N x 10 uint8, for each of EMOTIONS, "unknown" and "not a face"
     duplicate: np.ndarray  # N bool, whether the image is identical to one of the training part
     chips: np.ndarray  # N x CHIP_SIDE x CHIP_SIDE uint8; where no face was found, the image itself
     found: np.ndarray  # N bool, whether the detector found the face
@@ -48,7 +46,8 @@ def load_faces(path: Path, cache: Path | None = None) -> Faces:
             if missing:
                 raise DataError(f"{path}: no array {sorted(missing)}; it has {archive.files}")
             images, votes = archive["images"], archive["votes"]
-            duplicate = archive["duplicate_of_train"] if "duplicate_of_train" in archive.files else None
+            known = "duplicate_of_train" in archive.files
+            duplicate = archive["duplicate_of_train"] if known else np.zeros(images.shape[:1], bool)
     except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise DataError(f"{path}: not a readable .npz archive ({error})") from error
     if images.ndim != 3 or images.dtype != np.uint8:
@@ -56,11 +55,11 @@ def load_faces(path: Path, cache: Path | None = None) -> Faces:
     if votes.shape != (len(images), 10):
         raise DataError(f"{path}: 'votes' is {votes.shape}; expected {(len(images), 10)}")
     chips, found = cached_chips(images, cache)
-    return Faces(images, votes, np.zeros(len(images), bool) if duplicate is None else duplicate, chips, found)
+    return Faces(images, votes, duplicate, chips, found)
 
 
 def cached_chips(images: np.ndarray, cache: Path | None) -> tuple[np.ndarray, np.ndarray]:
-    """As `cut_chips`, taken from the file `cache` if it holds the chips of these images."""
+    """Return what `cut_chips` cuts, from the file `cache` if it holds the chips of these images."""
     arrays = cached_arrays(cache, f"{zlib.crc32(images.tobytes()):08x}", lambda: cut_chips(images))
     return arrays["chips"], arrays["found"]
 
@@ -75,7 +74,7 @@ def cut_chips(images: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
 
 def vote_distribution(votes: np.ndarray) -> np.ndarray:
     """Turn N x 10 votes into N x 8 targets (all zero where none is left) without single votes (Barsoum et al. 2016)."""
-    kept = np.where(votes > 1, votes, 0)[:, :EMOTION_COUNT].astype(np.float32)
+    kept = np.where(votes > 1, votes, 0)[:, : len(EMOTIONS)].astype(np.float32)
     return kept / np.maximum(kept.sum(axis=1, keepdims=True), 1e-9)
 
 
@@ -91,5 +90,5 @@ def majority_emotion(votes: np.ndarray) -> np.ndarray:
     kept = np.where(votes > 1, votes, 0).astype(int)
     best, top = kept.argmax(axis=1), kept.max(axis=1)
     unique = (kept == top[:, None]).sum(axis=1) == 1
-    usable = (best < EMOTION_COUNT) & unique & (2 * top > kept.sum(axis=1))
+    usable = (best < len(EMOTIONS)) & unique & (2 * top > kept.sum(axis=1))
     return np.where(usable, best, -1)

@@ -2,7 +2,7 @@
 
 In: a :class:`Recording` and a CNN. Out: a :class:`FaceSequence`: attribute features of the largest face of each frame,
 detected, aligned and encoded as in the running node. The cache is keyed by the CNN's weights and the recording's files.
-Where the CNN is to be trained along, the chips are kept instead.
+Without a CNN the chips are kept instead, to fine-tune it on them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ast_net_ros.model.network import DiscreteEmotionCNN
 from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.checkpoint import state_digest
 from ast_net_ros.training.data.array_cache import cached_arrays
-from ast_net_ros.training.data.recordings import FaceSequence, InputKind, Recording, RecordingSet, StepClip, step_clips
+from ast_net_ros.training.data.recordings import SPLITS, FaceSequence, Recording, RecordingSet, StepClip, step_clips
 from ast_net_ros.vision.alignment import align_face
 from ast_net_ros.vision.detection import Detector, largest_detection, make_detector
 from ast_net_ros.vision.face_crops import crop_chip
@@ -41,23 +41,19 @@ def encode_recordings(
     label_delay: float = 0.0,
     log: Callable[[str], None] = lambda _: None,
 ) -> dict[str, list[StepClip]]:
-    """Encode every recording, or read it from the cache, and split it into clips of model steps.
+    """Encode every recording, or read it from the cache, and split it into clips of model steps, returned by split.
 
-    Without a CNN the chips are kept; what is not used is logged with the reason.
-
-    Returns:
-        Clips by split.
+    What is not used is logged with the reason.
 
     Raises:
         DataError: No recording has a face with labels.
     """
-    clips: dict[str, list[StepClip]] = {"train": [], "valid": [], "test": []}
+    clips: dict[str, list[StepClip]] = {split: [] for split in SPLITS}
     for reason in opened.left_out:
         log(f"left out: {reason}")
-    key = encoder_key(cnn, network)
     for recording in tqdm(opened.recordings, "recordings", unit="recording"):
         try:
-            sequence = cached_face_sequence(recording, cnn, network, cache, key)
+            sequence = cached_face_sequence(recording, cnn, network, cache)
         except VideoError as error:
             log(f"left out: {recording.name}: {error}")
             continue
@@ -85,28 +81,25 @@ def sequence_remarks(recording: Recording, sequence: FaceSequence, clips: Sequen
         )
 
 
-def encoder_key(cnn: DiscreteEmotionCNN | None, network: NetworkConfig) -> str:
-    """Identify how frames become inputs; changes with the CNN's weights, the chip's side and this module's format."""
-    return f"{_FORMAT} {network.chip_side} {state_digest(cnn) if cnn else 'chips'}"
-
-
 def cached_face_sequence(
-    recording: Recording, cnn: DiscreteEmotionCNN | None, network: NetworkConfig, cache: Path, key: str
+    recording: Recording, cnn: DiscreteEmotionCNN | None, network: NetworkConfig, cache: Path
 ) -> FaceSequence:
-    """As `encode_recording`, kept in the folder `cache` under the recording and `key`, the `encoder_key` of `cnn`."""
-    about = json.dumps([key, recording.source, recording.cropped])
+    """As `encode_recording`, kept in the folder `cache` until the recording, the CNN's weights or chip_side change."""
+    encoder = f"{_FORMAT} {network.chip_side} {state_digest(cnn) if cnn else 'chips'}"
+    about = json.dumps([encoder, recording.source, recording.cropped])
     name = re.sub(r"[^A-Za-z0-9_.-]+", "_", recording.name)[:60]
     path = cache / f"{name}-{hashlib.sha256(about.encode()).hexdigest()[:16]}.npz"
 
     def make() -> dict[str, np.ndarray]:
-        new = encode_recording(recording, cnn, network)
-        about_frames = {"frames": np.array(new.frames), "undecodable": np.array(new.undecodable, str)}
-        return {"stamps": new.stamps, "inputs": new.inputs, **about_frames}
+        sequence = encode_recording(recording, cnn, network)
+        return vars(sequence) | {
+            "frames": np.array(sequence.frames),
+            "undecodable": np.array(sequence.undecodable, str),
+        }
 
     stored = cached_arrays(path, about, make)
-    kind = InputKind.FEATURES if cnn else InputKind.CHIPS
     undecodable = tuple(stored["undecodable"].tolist())
-    return FaceSequence(stored["stamps"], stored["inputs"], kind, int(stored["frames"]), undecodable)
+    return FaceSequence(stored["stamps"], stored["inputs"], int(stored["frames"]), undecodable)
 
 
 @torch.inference_mode()
@@ -115,12 +108,11 @@ def encode_recording(recording: Recording, cnn: DiscreteEmotionCNN | None, netwo
 
     Frames that cannot be decoded or show no face are skipped and counted.
     """
-    detector = make_detector()
+    detector, frames = make_detector(), 0
     stamps: list[float] = []
-    parts: list[np.ndarray] = []
-    chips: list[np.ndarray] = []
     broken: list[str] = []
-    frames = 0
+    chips: list[np.ndarray] = []
+    parts: list[np.ndarray] = []
     for stamp, name, frame in tqdm(recording.frames(), recording.name, unit="frame", leave=False):
         frames += 1
         if frame is None:
@@ -138,8 +130,7 @@ def encode_recording(recording: Recording, cnn: DiscreteEmotionCNN | None, netwo
     if len(broken) > _NAMED:
         broken = [*broken[:_NAMED], f"{len(broken) - _NAMED} more"]
     inputs = np.concatenate(parts) if parts else np.zeros((0, network.attributes), np.float32)
-    kind = InputKind.FEATURES if cnn else InputKind.CHIPS
-    return FaceSequence(np.array(stamps, np.float64), inputs, kind, frames, tuple(broken))
+    return FaceSequence(np.array(stamps, np.float64), inputs, frames, tuple(broken))
 
 
 def _chip(frame: np.ndarray, cropped: bool, detector: Detector, side: int) -> np.ndarray | None:

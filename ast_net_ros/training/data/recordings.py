@@ -9,34 +9,23 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from ast_net_ros.rating_files import DataError
+from ast_net_ros.settings import PipelineSettings
 from ast_net_ros.vision.video import open_video
 
 SPLITS = ("train", "valid", "test")
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".webm", ".wmv")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-TRACK_TIMEOUT = 1.0
-"""Seconds without a face after which the node drops its state; a clip ends there too."""
-
 _STAMP_TOLERANCE = 1e-4  # s, as in model/recurrent_state.py
-_VALID_SHARE = 0.2  # of the people of a data set without official splits
 
 FrameSource = tuple[Callable[[], "Frames"], tuple[str, ...]]
 Frames = Iterator[tuple[float, str, np.ndarray | None]]
 """(stamp in seconds, name, H x W x 3 uint8 BGR or None where the frame cannot be decoded), stamps rising."""
-
-
-class InputKind(Enum):
-    """What is kept of each frame: features (F) of a frozen CNN, or the chip (S x S) for a CNN that is trained along."""
-
-    FEATURES = "features"
-    CHIPS = "chips"
 
 
 @dataclass(frozen=True)
@@ -93,8 +82,7 @@ class FaceSequence:
     """The face of one recording, in the frames where it was found."""
 
     stamps: np.ndarray  # K seconds, rising
-    inputs: np.ndarray  # K x F float32 features, or K x S x S uint8 chips, as `kind` says
-    kind: InputKind = InputKind.FEATURES
+    inputs: np.ndarray  # K x F float32 features of a frozen CNN, or K x S x S uint8 chips for one that is trained too
     frames: int = 0  # with or without a face
     undecodable: tuple[str, ...] = ()  # names of frames; a few, then a count
 
@@ -106,9 +94,8 @@ class StepClip:
     recording: str
     person: str
     start: float  # stamp of the first frame, in seconds
-    inputs: np.ndarray  # T x F float32 features, or T x S x S uint8 chips, as `kind` says
+    inputs: np.ndarray  # T x F float32 features, or T x S x S uint8 chips
     labels: np.ndarray  # T x 2 (valence, arousal), NaN where there is none
-    kind: InputKind = InputKind.FEATURES
 
 
 def read_image(path: Path) -> np.ndarray | None:
@@ -118,7 +105,7 @@ def read_image(path: Path) -> np.ndarray | None:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The image files of a folder, sorted by name."""
+    """List the image files of a folder by name."""
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
@@ -137,44 +124,43 @@ def image_frames(paths: Sequence[Path], stamps: Sequence[float]) -> FrameSource:
     """Make `Recording.frames` and `.source` of image files taken at `stamps` (seconds)."""
 
     def frames() -> Frames:
-        for path, stamp in zip(paths, stamps):
-            yield stamp, path.name, read_image(path)
+        return ((stamp, path.name, read_image(path)) for path, stamp in zip(paths, stamps))
 
     return frames, source_identity(paths)
 
 
 def source_identity(paths: Sequence[Path]) -> tuple[str, ...]:
-    """What changes when one of the files does: place, number, checksum of the sizes and newest change."""
+    """Identify files by what changes with any of them: place, number, checksum of the sizes and newest change."""
     states = [path.stat() for path in paths]
     sizes = zlib.crc32(repr([(path.name, state.st_size) for path, state in zip(paths, states)]).encode())
-    newest = max((state.st_mtime_ns for state in states), default=0)
-    place = str(paths[0].resolve() if len(paths) == 1 else paths[0].resolve().parent) if paths else ""
-    return (place, str(len(paths)), f"{sizes:08x}", str(newest))
+    newest = max(state.st_mtime_ns for state in states)
+    place = paths[0].resolve() if len(paths) == 1 else paths[0].resolve().parent
+    return (str(place), str(len(paths)), f"{sizes:08x}", str(newest))
 
 
 def split_by_person(person: str) -> str:
-    """Assign a person to 'train' or 'valid' by name, for data sets without official splits."""
-    return "valid" if zlib.crc32(person.encode()) % 1000 < _VALID_SHARE * 1000 else "train"
+    """Assign a person to 'train' or, one in five, to 'valid' by name, for data sets without official splits."""
+    return "valid" if zlib.crc32(person.encode()) % 1000 < 200 else "train"
 
 
 def step_clips(
     recording: Recording, sequence: FaceSequence, step_seconds: float, label_delay: float = 0.0
 ) -> tuple[StepClip, ...]:
-    """Split a recording where the node would have lost the face, and resample each part with labels to model steps.
+    """Split a recording where the node would have dropped the face's state, and resample each part to model steps.
 
     label_delay: seconds by which raters lag: the label of time t is the one given at t + label_delay.
     """
     if len(sequence.stamps) == 0:
         return ()
-    resample = features_by_step if sequence.kind is InputKind.FEATURES else chips_by_step
-    borders = np.flatnonzero(np.diff(sequence.stamps) > TRACK_TIMEOUT) + 1
+    resample = features_by_step if sequence.inputs.ndim == 2 else chips_by_step
+    borders = np.flatnonzero(np.diff(sequence.stamps) > PipelineSettings.track_timeout) + 1
     clips = []
     for stamps, inputs in zip(np.split(sequence.stamps, borders), np.split(sequence.inputs, borders)):
         by_step = resample(stamps, inputs, step_seconds)
         ends = stamps[0] + step_seconds * np.arange(1, len(by_step) + 1)
         labels = labels_at(ends + label_delay, recording.label_stamps, recording.labels)
         if np.isfinite(labels).any():
-            clips.append(StepClip(recording.name, recording.person, float(stamps[0]), by_step, labels, sequence.kind))
+            clips.append(StepClip(recording.name, recording.person, float(stamps[0]), by_step, labels))
     return tuple(clips)
 
 
@@ -183,27 +169,23 @@ def features_by_step(stamps: np.ndarray, features: np.ndarray, step_seconds: flo
 
     This is how model/recurrent_state.py advances the state of a face.
     """
-    step, first, counts = _steps_of(stamps, step_seconds)
+    first, counts, latest = _steps_of(stamps, step_seconds)
     means = np.add.reduceat(features.astype(np.float64), first, axis=0) / counts[:, None]
-    return means[_filled(step, first)].astype(np.float32)
+    return means[latest].astype(np.float32)
 
 
 def chips_by_step(stamps: np.ndarray, chips: np.ndarray, step_seconds: float) -> np.ndarray:
     """As `features_by_step` for K x S x S chips: the middle chip of each model step, T x S x S."""
-    step, first, counts = _steps_of(stamps, step_seconds)
-    return chips[(first + counts // 2)[_filled(step, first)]]
+    first, counts, latest = _steps_of(stamps, step_seconds)
+    return chips[(first + counts // 2)[latest]]
 
 
 def _steps_of(stamps: np.ndarray, step_seconds: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The model step of each stamp; of each step that has any, the first one's index and how many there are."""
+    """Group stamps by model step: first index and size of each group, and for every step the latest group up to it."""
     step = np.floor((stamps - stamps[0] + _STAMP_TOLERANCE) / step_seconds).astype(int)
     first = np.flatnonzero(np.diff(step, prepend=-1))
-    return step, first, np.diff(np.append(first, len(step)))
-
-
-def _filled(step: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """For every model step the latest one with a face, as an index into `first`."""
-    return np.searchsorted(step[first], np.arange(step[-1] + 1), side="right") - 1
+    latest = np.searchsorted(step[first], np.arange(step[-1] + 1), side="right") - 1
+    return first, np.diff(first, append=len(step)), latest
 
 
 def labels_at(times: np.ndarray, label_stamps: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -6,36 +6,34 @@ Every sampler takes its randomness from the generator it is given, so that a res
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.augmentation import augment
-from ast_net_ros.training.data.recordings import InputKind, StepClip
+from ast_net_ros.training.data.recordings import StepClip
 
 AUGMENTATION_STRENGTH = 0.4
 """Of the augmentation, for how much the chip of a tracked face changes from one frame to the next."""
 
 
-@dataclass(frozen=True)
-class ClipBatch:
+class ClipBatch(NamedTuple):
     """N labelled clips of T model steps, as both Siamese branches see them."""
 
-    inputs: Tensor  # N x T x F features or N x T x S x S chips, as `kind` says
+    inputs: Tensor  # N x T x F features or N x T x S x S chips
     labels: Tensor  # N x T x 2 (valence, arousal), NaN where there is none
-    kind: InputKind = InputKind.FEATURES
     second_view: Tensor | None = None  # the same moments under an augmentation of their own, for the second branch
 
     def views(self) -> tuple[Tensor, Tensor]:
-        """The inputs of the first and of the second branch."""
+        """Return the inputs of the first and of the second branch."""
         return self.inputs, self.inputs if self.second_view is None else self.second_view
 
     def to(self, device: torch.device) -> ClipBatch:
-        """This batch on `device`."""
+        """Return this batch on `device`."""
         second = None if self.second_view is None else self.second_view.to(device)
-        return replace(self, inputs=self.inputs.to(device), labels=self.labels.to(device), second_view=second)
+        return ClipBatch(self.inputs.to(device), self.labels.to(device), second)
 
 
 ClipSampler = Callable[[int, int, torch.Generator], ClipBatch]
@@ -55,7 +53,7 @@ def recorded_clip_sampler(clips: Sequence[StepClip]) -> ClipSampler:
         chosen = torch.multinomial(weights, count, replacement=True, generator=generator).tolist()
         places = torch.rand(count, generator=generator).tolist()
         inputs, labels = zip(*(_piece(clips[clip], place, steps) for clip, place in zip(chosen, places)))
-        return ClipBatch(torch.stack(inputs), torch.stack(labels), clips[0].kind)
+        return ClipBatch(torch.stack(inputs), torch.stack(labels))
 
     return sample
 
@@ -80,13 +78,15 @@ def independent_augmentation(sampler: ClipSampler) -> ClipSampler:
         first, second = (
             augment(chips, generator, AUGMENTATION_STRENGTH).squeeze(1).unflatten(0, (count, steps)) for _ in range(2)
         )
-        return replace(batch, inputs=first, second_view=second)
+        return ClipBatch(first, batch.labels, second)
 
     return sample
 
 
 def delayed_labels(sampler: ClipSampler, delays: Sequence[int]) -> ClipSampler:
     """Delay the labels of each clip by one of `delays` (model steps, at least 0), as raters do who react late."""
+    if not any(delays):
+        return sampler
     longest, choices = max(delays), torch.tensor(delays)
 
     def sample(count: int, steps: int, generator: torch.Generator) -> ClipBatch:
@@ -94,18 +94,13 @@ def delayed_labels(sampler: ClipSampler, delays: Sequence[int]) -> ClipSampler:
         delay = choices[torch.randint(len(choices), (count, 1), generator=generator)]
         places = (torch.arange(steps) + longest - delay).unsqueeze(-1).expand(count, steps, 2)
         second = None if batch.second_view is None else batch.second_view[:, longest:]
-        return replace(
-            batch, inputs=batch.inputs[:, longest:], labels=batch.labels.gather(1, places), second_view=second
-        )
+        return ClipBatch(batch.inputs[:, longest:], batch.labels.gather(1, places), second)
 
     return sample
 
 
 def mixture(sources: Sequence[tuple[ClipSampler, float]]) -> ClipSampler:
-    """Combine samplers of one kind of input, each with its weight: its expected share of a batch.
-
-    Where any of them gives a second view, the others' clips are the same in both.
-    """
+    """Combine samplers of one kind of input, each with its weight: its expected share of a batch."""
     if len(sources) == 1:
         return sources[0][0]
     weights = torch.tensor([weight for _, weight in sources])
@@ -114,10 +109,8 @@ def mixture(sources: Sequence[tuple[ClipSampler, float]]) -> ClipSampler:
         chosen = torch.multinomial(weights, count, replacement=True, generator=generator)
         numbers = chosen.bincount(minlength=len(sources)).tolist()
         parts = [source(number, steps, generator) for (source, _), number in zip(sources, numbers) if number]
-        views = [torch.cat(view) for view in zip(*(part.views() for part in parts))]
-        two = any(part.second_view is not None for part in parts)
-        labels = torch.cat([part.labels for part in parts])
-        return ClipBatch(views[0], labels, parts[0].kind, views[1] if two else None)
+        first, second = (torch.cat(view) for view in zip(*(part.views() for part in parts)))
+        return ClipBatch(first, torch.cat([part.labels for part in parts]), second)
 
     return sample
 

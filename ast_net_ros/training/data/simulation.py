@@ -27,12 +27,10 @@ from ast_net_ros.label_statistics import LabelStatistics, Pair
 from ast_net_ros.model.network import DiscreteEmotionCNN
 from ast_net_ros.training.augmentation import augment
 from ast_net_ros.training.checkpoint import state_digest
-from ast_net_ros.training.data.affect_map import FITTED_MAP, AffectMap, soften
+from ast_net_ros.training.data.affect_map import FITTED_MAP, soften
 from ast_net_ros.training.data.array_cache import cached_arrays
 from ast_net_ros.training.data.faces import Faces, vote_distribution
 from ast_net_ros.training.data.samplers import AUGMENTATION_STRENGTH, ClipBatch
-
-_MOST_STILL = 0.95  # of steps; beyond, movement would be a few jumps
 
 VOTE_SHARE = 0.5
 """Weight of the raters' votes in a face's target; the rest is what the CNN sees, which grades each expression."""
@@ -92,7 +90,7 @@ def measured_simulation(statistics: LabelStatistics, step_seconds: float) -> Sim
     return Simulation(
         step_seconds=step_seconds,
         mean_spread=statistics.mean_spread,
-        still_share=min(statistics.still_share, _MOST_STILL),
+        still_share=min(statistics.still_share, 0.95),  # beyond, movement would be a few jumps
         stretch_seconds=min(Simulation.stretch_seconds, float(correlation.median()) / 4),  # as in the defaults
         event_rate=0.0,
         measured=tuple(zip(statistics.correlation_seconds, statistics.spread)),
@@ -110,16 +108,13 @@ class SimulatedRecordings:
 
     def sample(self, count: int, steps: int, generator: torch.Generator) -> ClipBatch:
         """Sample `count` recordings of `steps` model steps (a `ClipSampler`)."""
-        (inputs,), labels = self._sample(1, count, steps, generator)
-        return ClipBatch(inputs, labels)
+        return self._sample(1, count, steps, generator)
 
     def sample_two_views(self, count: int, steps: int, generator: torch.Generator) -> ClipBatch:
         """As `sample`, with a second view: the same faces under jitter, light and blur of its own."""
-        (first, second), labels = self._sample(2, count, steps, generator)
-        return ClipBatch(first, labels, second_view=second)
+        return self._sample(2, count, steps, generator)
 
-    def _sample(self, views: int, count: int, steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Features (views x count x steps x F) and labels (count x steps x 2)."""
+    def _sample(self, views: int, count: int, steps: int, generator: torch.Generator) -> ClipBatch:
         wanted, keyframes = self._with_events(self.trajectories(count, steps, generator), generator)
         faces, weight = self._faces_along(wanted, keyframes, generator)
         weight = weight.unsqueeze(-1)
@@ -131,7 +126,8 @@ class SimulatedRecordings:
         labels = torch.lerp(self.targets[faces[0]], self.targets[faces[1]], weight)
         # Identity and misses belong to the person and the moment: they are the same in every view.
         features = self._with_identity(torch.stack(parts, dim=-2), residual.unsqueeze(-2), generator)
-        return self.miss(features.flatten(-2), generator).unflatten(-1, (views, -1)).movedim(-2, 0), labels
+        first, *second = self.miss(features.flatten(-2), generator).unflatten(-1, (views, -1)).unbind(dim=-2)
+        return ClipBatch(first, labels, *second)
 
     def trajectories(self, count: int, steps: int, generator: torch.Generator) -> Tensor:
         """Sample positions in the valence-arousal plane: count x steps x 2 in [-1, 1]."""
@@ -262,7 +258,6 @@ def simulate_recordings(
     seed: int,
     simulation: Simulation | None = None,
     cache: Path | None = None,
-    affect_map: AffectMap = FITTED_MAP,
     vote_share: float = VOTE_SHARE,
 ) -> SimulatedRecordings:
     """Encode faces with votes that the detector found, without duplicates, and make simulated recordings of them.
@@ -274,24 +269,22 @@ def simulate_recordings(
         seed: Of the augmentation.
         simulation: Statistics of the recordings.
         cache: Folder in which the features are kept.
-        affect_map: Gives each face its valence and arousal.
         vote_share: Of the raters' votes in the targets. 1 for metrics and calibration, which must not rest on what the
             CNN itself sees.
     """
     votes = vote_distribution(faces.votes)
     chosen = np.flatnonzero((votes.sum(axis=1) > 0) & faces.found & ~faces.duplicate)
-    features = _cached_features(cnn, faces.chips[chosen], versions, seed, cache)
-    targets = face_targets(cnn, features, votes[chosen], affect_map, vote_share)
-    return SimulatedRecordings(features, targets, simulation)
+    chips = faces.chips[chosen]
+    key = hashlib.sha256(f"{versions} {seed} {state_digest(cnn)}".encode() + chips.tobytes()).hexdigest()
+    path = cache / f"faces-{key[:16]}.npz" if cache else None
+    made = cached_arrays(path, key, lambda: {"features": augmented_features(cnn, chips, versions, seed).numpy()})
+    features = torch.from_numpy(made["features"])
+    return SimulatedRecordings(features, face_targets(cnn, features, votes[chosen], vote_share), simulation)
 
 
 @torch.inference_mode()
 def face_targets(
-    cnn: DiscreteEmotionCNN,
-    features: Tensor,
-    votes: np.ndarray,
-    affect_map: AffectMap = FITTED_MAP,
-    vote_share: float = VOTE_SHARE,
+    cnn: DiscreteEmotionCNN, features: Tensor, votes: np.ndarray, vote_share: float = VOTE_SHARE
 ) -> Tensor:
     """Give each face its valence and arousal, from the raters' votes and from what the CNN sees in it.
 
@@ -300,17 +293,8 @@ def face_targets(
     cnn.eval()
     head = next(cnn.emotions.parameters())
     logits = cnn.emotions(features.mean(dim=1).to(head.device)).cpu().numpy()
-    weights = vote_share * votes + (1 - vote_share) * soften(logits, affect_map.temperature)
-    return torch.from_numpy(affect_map.of_weights(weights, logits)).float()
-
-
-def _cached_features(
-    cnn: DiscreteEmotionCNN, chips: np.ndarray, versions: int, seed: int, cache: Path | None
-) -> Tensor:
-    key = hashlib.sha256(f"{versions} {seed} {state_digest(cnn)}".encode() + chips.tobytes()).hexdigest()
-    path = cache / f"faces-{key[:16]}.npz" if cache else None
-    made = cached_arrays(path, key, lambda: {"features": augmented_features(cnn, chips, versions, seed).numpy()})
-    return torch.from_numpy(made["features"])
+    weights = vote_share * votes + (1 - vote_share) * soften(logits, FITTED_MAP.temperature)
+    return torch.from_numpy(FITTED_MAP.of_weights(weights, logits)).float()
 
 
 @torch.inference_mode()

@@ -29,8 +29,8 @@ SMILE_INTENSITY = 0.6
 """How far a closed-mouth smile lies from neutral to happiness (project's choice; raters put a morph half to three
 quarters of the way from neutral to a broad smile at valence 0.38 to 0.52)."""
 
-_STAGES = 9  # images from neutral to smiling, both included
 WARP_SIDE = 4 * CHIP_SIDE
+_STAGES = 9  # images from neutral to smiling, both included
 
 
 class SmileRecordings:
@@ -38,14 +38,12 @@ class SmileRecordings:
 
     def __init__(self, features: Tensor, simulation: Simulation | None = None):
         self.features = features
-        neutral, happy = (
-            torch.from_numpy(FITTED_MAP.coordinates[EMOTIONS.index(e)]).float() for e in ("neutral", "happiness")
-        )
+        places = [EMOTIONS.index("neutral"), EMOTIONS.index("happiness")]
+        neutral, happy = torch.from_numpy(FITTED_MAP.coordinates[places]).float()
         self._ends = torch.stack([neutral, torch.lerp(neutral, happy, SMILE_INTENSITY)])
         # Trajectories, misses and held versions are those of the other simulated recordings.
-        self._simulated = SimulatedRecordings(
-            features.flatten(0, 1), torch.zeros(features.shape[0] * features.shape[1], 2), simulation
-        )
+        faces = features.flatten(0, 1)
+        self._simulated = SimulatedRecordings(faces, torch.zeros(len(faces), 2), simulation)
 
     def sample(self, count: int, steps: int, generator: torch.Generator) -> ClipBatch:
         """Sample `count` recordings of `steps` model steps (a `ClipSampler`)."""
@@ -66,7 +64,7 @@ class SmileRecordings:
 def smile_recordings(
     cnn: DiscreteEmotionCNN, folder: Path, split: str, versions: int, seed: int, simulation: Simulation | None = None
 ) -> SmileRecordings:
-    """Make smile recordings of the people of one split ("train" or "valid"), who are assigned by name.
+    """Make smile recordings of the people whom `split_by_person` assigns to `split`.
 
     Raises:
         DataError: No pair of this split shows a face in both images, or an image is missing.
@@ -112,19 +110,15 @@ def warp_between(first: np.ndarray, second: np.ndarray, stages: int) -> np.ndarr
     """Make `stages` chips (x CHIP_SIDE x CHIP_SIDE uint8) from one aligned face (S x S grey uint8) to the other."""
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     forth, back = flow.calc(first, second, None), flow.calc(second, first, None)
-    y, x = np.mgrid[: first.shape[0], : first.shape[1]].astype(np.float32)
     chips = []
     for amount in np.linspace(0, 1, stages):
-        # Where a pixel in between comes from: approximately against the flow, as the movements are small.
-        from_first = _remap(first, x - amount * forth[..., 0], y - amount * forth[..., 1])
-        from_second = _remap(second, x - (1 - amount) * back[..., 0], y - (1 - amount) * back[..., 1])
-        mixed = (1 - amount) * from_first + amount * from_second
+        mixed = (1 - amount) * _moved(first, amount * forth) + amount * _moved(second, (1 - amount) * back)
         chips.append(cv2.resize(mixed.round().astype(np.uint8), (CHIP_SIDE, CHIP_SIDE), interpolation=cv2.INTER_AREA))
     return np.stack(chips)
 
 
-def _remap(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    remapped = cv2.remap(
-        image, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return remapped.astype(np.float32)
+def _moved(image: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """Move an image along H x W x 2 pixels; where each pixel comes from is approximate, as the movements are small."""
+    y, x = np.mgrid[: image.shape[0], : image.shape[1]]
+    origin = (np.dstack([x, y]) - flow).astype(np.float32)
+    return cv2.remap(image, origin, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)

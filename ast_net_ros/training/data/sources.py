@@ -5,10 +5,9 @@ In: data sets, archives of faces, folders of smile pairs. Out: samplers of clips
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from ast_net_ros.label_statistics import read_label_statistics
 from ast_net_ros.model.config import NetworkConfig
@@ -17,7 +16,7 @@ from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.data.datasets import open_recordings
 from ast_net_ros.training.data.face_sources import open_faces
 from ast_net_ros.training.data.features import encode_recordings
-from ast_net_ros.training.data.recordings import StepClip
+from ast_net_ros.training.data.recordings import SPLITS, StepClip
 from ast_net_ros.training.data.samplers import (
     ClipSampler,
     delayed_labels,
@@ -51,19 +50,14 @@ class Sources:
     chips: bool = False  # real recordings give chips in place of features, for a CNN that is trained along
 
 
-class Samplers(NamedTuple):
-    """Clips to train on, and clips of other people; None where nobody was held out."""
-
-    train: ClipSampler
-    valid: ClipSampler | None
-
-
 def open_samplers(
     sources: Sources, cnn: DiscreteEmotionCNN, network: NetworkConfig, output: Path, log: Log = lambda _: None
-) -> Samplers:
+) -> tuple[ClipSampler, ClipSampler | None]:
     """Read all sources; chips of archives are cached in `output`, and what is found or left out is logged.
 
-    Held out are real recordings, or simulated ones where there are none.
+    Returns:
+        Clips to train on, and clips of people held out: of real recordings, or of simulated ones where there are none;
+        None where nobody was held out.
 
     Raises:
         DataError: The sources do not fit each other, or nothing is left.
@@ -73,12 +67,14 @@ def open_samplers(
     train: list[tuple[ClipSampler, float]] = []
     valid: list[ClipSampler] = []
     if sources.data:
-        clips = recorded_clips(sources, cnn, network, log)
+        encoder = None if sources.chips else cnn
+        clips = recorded_clips(sources.data, encoder, network, sources.cache, sources.label_delay, log)
         if not clips["train"]:
             raise DataError("no recording to train on: none of the usable ones has the split 'train'")
         recorded = recorded_clip_sampler(clips["train"])
-        twice = sources.chips and sources.independent_augmentation
-        train.append((independent_augmentation(recorded) if twice else recorded, 1.0))
+        if sources.chips and sources.independent_augmentation:
+            recorded = independent_augmentation(recorded)
+        train.append((recorded, 1.0))
         if clips["valid"]:
             valid.append(recorded_clip_sampler(clips["valid"]))
     if sources.train and sources.valid:
@@ -86,19 +82,19 @@ def open_samplers(
         faces = open_faces(sources.train, "train", output, log)
         simulated = simulate_recordings(cnn, faces, sources.versions, seed, simulation, sources.cache)
         sample = simulated.sample_two_views if sources.independent_augmentation else simulated.sample
-        train.append((_delayed(sample, delays), 1.0))
+        train.append((delayed_labels(sample, delays), 1.0))
         faces = open_faces(sources.valid, "valid", output, log)
         held_out = simulate_recordings(cnn, faces, 2, seed + 1, simulation, sources.cache, vote_share=1.0)
-        valid.append(_delayed(held_out.sample, delays))
+        valid.append(delayed_labels(held_out.sample, delays))
         if sources.smile_pairs:
             smiles = smile_recordings(cnn, sources.smile_pairs, "train", sources.versions, seed, simulation)
             log(f"smiles of {len(smiles.features)} people")
-            train.append((_delayed(smiles.sample, delays), SMILE_PAIRS_WEIGHT))
-    return Samplers(mixture(train), valid[0] if valid else None)
+            train.append((delayed_labels(smiles.sample, delays), SMILE_PAIRS_WEIGHT))
+    return mixture(train), valid[0] if valid else None
 
 
 def _simulation(sources: Sources, step_seconds: float, log: Log) -> tuple[Simulation, tuple[int, ...]]:
-    """Return how simulated recordings move and the delays of their labels in model steps, which are none by default."""
+    """Return how simulated recordings move, and the delays of their labels in model steps: by default none."""
     if sources.label_statistics is None:
         return Simulation(step_seconds=step_seconds), ()
     statistics = read_label_statistics(sources.label_statistics)
@@ -106,11 +102,7 @@ def _simulation(sources: Sources, step_seconds: float, log: Log) -> tuple[Simula
     delays = tuple(round(lag / step_seconds) for lag in left)
     delayed = f"labels {min(left):.1f} to {max(left):.1f} s late" if left else "no reaction lags in the file"
     log(f"simulation: as {statistics.recordings} recordings of {statistics.raters} raters move; {delayed}")
-    return measured_simulation(statistics, step_seconds), delays if any(delays) else ()
-
-
-def _delayed(sampler: ClipSampler, delays: tuple[int, ...]) -> ClipSampler:
-    return delayed_labels(sampler, delays) if delays else sampler
+    return measured_simulation(statistics, step_seconds), delays
 
 
 def _check(sources: Sources) -> None:
@@ -127,15 +119,18 @@ def _check(sources: Sources) -> None:
 
 
 def recorded_clips(
-    sources: Sources, cnn: DiscreteEmotionCNN, network: NetworkConfig, log: Log = lambda _: None
+    data: Sequence[str],
+    cnn: DiscreteEmotionCNN | None,
+    network: NetworkConfig,
+    cache: Path,
+    label_delay: float,
+    log: Log = lambda _: None,
 ) -> dict[str, list[StepClip]]:
-    """Read the real recordings of all data sets: clips in model steps, by split."""
-    clips: dict[str, list[StepClip]] = {"train": [], "valid": [], "test": []}
-    encoder = None if sources.chips else cnn
-    for name_and_path in sources.data:
+    """Read the real recordings of data sets ("NAME:PATH"): clips in model steps by split, of chips without a CNN."""
+    clips: dict[str, list[StepClip]] = {split: [] for split in SPLITS}
+    for name_and_path in data:
         opened = open_recordings(name_and_path)
-        encoded = encode_recordings(opened, encoder, network, sources.cache, sources.label_delay, log)
-        for split, found in encoded.items():
+        for split, found in encode_recordings(opened, cnn, network, cache, label_delay, log).items():
             clips[split] += found
     for split, found in clips.items():
         if found:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from affect_map.fit import BOUNDS, cross_validated, fit_affect_map
-
-from ast_net_ros.training.data.affect_map import PUBLISHED_COORDINATES
+from affect_map.fit import BOUNDS, PUBLISHED_COORDINATES, cross_validated, fit_affect_map
 
 
 def rated_faces(count=400, seed=0):

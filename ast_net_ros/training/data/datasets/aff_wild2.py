@@ -23,8 +23,6 @@ from ast_net_ros.rating_files import DataError, bounded_labels
 from ast_net_ros.training.data.recordings import VIDEO_SUFFIXES, Recording, RecordingSet, image_frames, images_in
 from ast_net_ros.vision.video import VideoError, open_video
 
-ASSUMED_RATE = 30.0
-_LEFT_OUT = -5.0
 _SETS = {"Train_Set": "train", "Training_Set": "train", "Validation_Set": "valid"}
 
 
@@ -56,7 +54,7 @@ def _recording(path: Path, crop: Path | None, videos: dict[str, Path]) -> Record
     if not images:
         raise DataError(f"{crop}: contains no frame such as 00001.jpg")
     values = _read_annotation(path)
-    values[(values == _LEFT_OUT).any(axis=1)] = np.nan
+    values[(values == -5).any(axis=1)] = np.nan
     labels, remarks = bounded_labels(values, path.name)
     rate, assumed = _frame_rate(path.stem, videos)
     beyond = sum(int(image.stem) > len(labels) for image in images)
@@ -88,10 +86,10 @@ def _read_annotation(path: Path) -> np.ndarray:
 def _frame_rate(name: str, videos: dict[str, Path]) -> tuple[float, tuple[str, ...]]:
     """The rate of NAME's video in frames per second, and a remark where it had to be assumed."""
     path = videos.get(name) or videos.get(re.sub(r"_(left|right)$", "", name))
-    if path:
-        try:
-            with open_video(path) as video:
-                return video.fps, ()
-        except VideoError as error:
-            return ASSUMED_RATE, (f"{name}: {ASSUMED_RATE:g} frames per second assumed ({error})",)
-    return ASSUMED_RATE, (f"{name}: {ASSUMED_RATE:g} frames per second assumed, as its video is missing",)
+    if path is None:
+        return 30.0, (f"{name}: 30 frames per second assumed, as its video is missing",)
+    try:
+        with open_video(path) as video:
+            return video.fps, ()
+    except VideoError as error:
+        return 30.0, (f"{name}: 30 frames per second assumed ({error})",)

@@ -15,7 +15,7 @@ split: train, valid or test. Out: a RecordingSet.
 from __future__ import annotations
 
 import csv
-import math
+import os
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +25,6 @@ from ast_net_ros.rating_files import DataError, bounded_labels
 from ast_net_ros.ratings import check_rated_recording, file_sha256, is_ratings, read_rating_info
 from ast_net_ros.training.data.recordings import Recording, RecordingSet, image_frames, images_in, video_frames
 
-_LOWEST_RATE, _HIGHEST_RATE = 0.001, 100_000.0  # images per second; beyond them stamps are meaningless
 _COLUMNS = {"frames", "labels", "split", "person"}
 _SPLIT_NAMES = {"dev": "valid", "devel": "valid", "val": "valid", "validation": "valid", "tests": "test"}
 
@@ -53,7 +52,7 @@ def _recording(manifest: Path, line: int, row: dict[str, str]) -> Recording:
 
 def _parse(manifest: Path, row: dict[str, str]) -> Recording:
     frames, labels = (manifest.parent / row[column] for column in ("frames", "labels"))
-    if not _is_there(frames):
+    if not os.path.exists(frames):  # noqa: PTH110 -- Path.exists raises where a name is too long for a file
         raise DataError(f"frames '{row['frames']}': no such file or folder beside {manifest.name}")
     name = row.get("name") or Path(row["frames"]).stem
     stamps, values, remarks = read_labels(labels)
@@ -72,23 +71,14 @@ def _parse(manifest: Path, row: dict[str, str]) -> Recording:
     return Recording(name, split, person, opened, source, stamps, values, remarks=remarks)
 
 
-def _is_there(path: Path) -> bool:
-    """Whether the file or folder exists; a name that no file can have (such as one that is too long) does not."""
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
-
-
 def _rate(row: dict[str, str]) -> float:
+    text = row.get("rate", "")
     try:
-        rate = float(row.get("rate") or "nan")
+        rate = float(text)
     except ValueError:
-        rate = math.nan
-    if not _LOWEST_RATE <= rate <= _HIGHEST_RATE:
-        raise DataError(
-            f"frames '{row['frames']}' is a folder, and its rate is '{row.get('rate', '')}'; give images per second"
-        )
+        rate = 0.0
+    if not 0.001 <= rate <= 100_000:  # beyond them stamps are meaningless
+        raise DataError(f"frames '{row['frames']}' is a folder, and its rate is '{text}'; give images per second")
     return rate
 
 
@@ -98,7 +88,7 @@ def read_labels(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     Raises:
         DataError: The file is missing or not such a table, or its values are of another scale.
     """
-    if not _is_there(path) or not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 -- as above
         raise DataError(f"labels '{path}': no such file")
     rows = _read_table(path, {"time", "valence", "arousal"})
     if not rows:
@@ -119,17 +109,11 @@ def _read_table(path: Path, required: set[str]) -> list[tuple[int, dict[str, str
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, restval="", skipinitialspace=True)
-            columns = {(name or "").strip().lower() for name in reader.fieldnames or ()}
-            if not required <= columns:
-                raise DataError(
-                    f"{path}: lacks the columns {', '.join(sorted(required - columns))}; it has {sorted(columns)}"
-                )
-            return [
-                (
-                    reader.line_num,
-                    {(k or "").strip().lower(): (v or "").strip() for k, v in row.items() if k is not None},
-                )
-                for row in reader
-            ]
+            reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
+            missing = required - set(reader.fieldnames)
+            if missing:
+                columns = sorted(set(reader.fieldnames))
+                raise DataError(f"{path}: lacks the columns {', '.join(sorted(missing))}; it has {columns}")
+            return [(reader.line_num, {k: v.strip() for k, v in row.items() if k is not None}) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not a readable CSV file ({error})") from error
