@@ -82,7 +82,7 @@ def train_attributes(
         teachers: CNNs to distil; their probabilities are averaged.
 
     Returns:
-        The best majority accuracy on `valid`, in [0, 1].
+        The majority accuracy of the best epoch on `valid`, in [0, 1].
 
     Raises:
         DataError: `output` holds a run with other settings.
@@ -102,7 +102,8 @@ def train_attributes(
     optimizer = _optimizer(model, training)
     checkpoint = Checkpoint(output / "last.safetensors", settings, {"model": model, "averaged": averaged}, optimizer)
     progress = checkpoint.load()
-    first_epoch, best = int(progress.get("epoch", 0)), progress.get("best", 0.0)
+    first_epoch = int(progress.get("epoch", 0))
+    best, best_accuracy = progress.get("best", math.inf), progress.get("best_accuracy", 0.0)
 
     images = torch.from_numpy(np.stack([train.chips, train.images])).unsqueeze(2)  # aligned, unaligned
     votes = torch.from_numpy(vote_distribution(train.votes))
@@ -138,14 +139,14 @@ def train_attributes(
             schedule.step()
             averaged.update_parameters(model)
             total += float(loss.detach())
-        accuracy = majority_accuracy(averaged, valid, device)
-        if accuracy > best:
-            best = accuracy
+        error, accuracy = held_out_metrics(averaged, valid, device)
+        if error < best:
+            best, best_accuracy = error, accuracy
             save_cnn(averaged.module, network, output / "cnn.safetensors")
-        checkpoint.save(epoch=epoch + 1, best=best)
-        row = {"epoch": epoch + 1, "train_loss": total / steps, "valid_accuracy": accuracy}
+        checkpoint.save(epoch=epoch + 1, best=best, best_accuracy=best_accuracy)
+        row = {"epoch": epoch + 1, "train_loss": total / steps, "valid_loss": error, "valid_accuracy": accuracy}
         log_row(output / "epochs.csv", row | {"seconds": time.perf_counter() - started})
-    return best
+    return best_accuracy
 
 
 def _optimizer(model: nn.Module, training: AttributeTraining) -> torch.optim.Optimizer:
@@ -172,12 +173,18 @@ def _moving_average(decay: float) -> Callable[[_Tensors, _Tensors, Tensor | int]
     return update
 
 
-def majority_accuracy(model: nn.Module, faces: Faces, device: str = "cpu") -> float:
-    """FER+ majority accuracy (Barsoum et al. 2016) on the chips of `faces`, without duplicates of training images."""
+def held_out_metrics(model: nn.Module, faces: Faces, device: str = "cpu") -> tuple[float, float]:
+    """Measure a CNN on the chips of `faces` that have a majority emotion and are no duplicates of training images.
+
+    Returns:
+        Cross-entropy against the votes, by which epochs are compared as it varies less from chance than accuracy does,
+        and FER+ majority accuracy in [0, 1] (Barsoum et al. 2016).
+    """
     truth = majority_emotion(faces.votes)
     chosen = (truth >= 0) & ~faces.duplicate
-    predicted = _predict_logits(model, faces.chips[chosen], device).argmax(dim=1).numpy()
-    return float((predicted == truth[chosen]).mean())
+    logits = _predict_logits(model, faces.chips[chosen], device)
+    error = vote_cross_entropy(logits, torch.from_numpy(vote_distribution(faces.votes[chosen])))
+    return float(error), float((logits.argmax(dim=1).numpy() == truth[chosen]).mean())
 
 
 @torch.inference_mode()

@@ -25,7 +25,7 @@ from ast_net_ros.training.commands import evaluate_attributes_command
 from ast_net_ros.training.data.faces import Faces
 from ast_net_ros.training.data.samplers import rarity_weights, weighted_order
 from ast_net_ros.training.smile_metrics import smile_pair_metrics, still_affect
-from ast_net_ros.training.stage1 import AttributeTraining, majority_accuracy, train_attributes
+from ast_net_ros.training.stage1 import AttributeTraining, held_out_metrics, train_attributes
 from ast_net_ros.vision.video import open_video
 
 SMALL = NetworkConfig(chip_side=48, widths=(8, 8), depths=(1, 1), attributes=8, hidden=4, layers=2)
@@ -56,7 +56,7 @@ def test_training_learns_an_easy_task(run):
     assert best > 0.9
     network, cnn = load_cnn(output / "cnn.safetensors")
     assert network == SMALL
-    assert majority_accuracy(cnn, _striped_faces(64, 1)) == pytest.approx(best)
+    assert held_out_metrics(cnn, _striped_faces(64, 1))[1] == pytest.approx(best)
     assert len((output / "epochs.csv").read_text().splitlines()) == 4
 
 
@@ -70,15 +70,25 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeypatch):
         epochs.append(1)
         if len(epochs) == 2:
             raise KeyboardInterrupt
-        return majority_accuracy(*arguments)
+        return held_out_metrics(*arguments)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(stage1, "majority_accuracy", ends_in_the_second_epoch)
+        patch.setattr(stage1, "held_out_metrics", ends_in_the_second_epoch)
         train_attributes(train, valid, tmp_path / "cut", training, SMALL)
     assert train_attributes(train, valid, tmp_path / "cut", training, SMALL) == best
     whole, resumed = (load_file(tmp_path / run / "last.safetensors") for run in ("whole", "cut"))
     for name, value in whole.items():
         torch.testing.assert_close(resumed[name], value, atol=0, rtol=0)
+
+
+def test_the_epoch_of_lowest_cross_entropy_is_kept(tmp_path, monkeypatch):
+    metrics = iter([(0.9, 0.5), (0.4, 0.7), (0.6, 0.8)])
+    monkeypatch.setattr(stage1, "held_out_metrics", lambda *_: next(metrics))
+    training = AttributeTraining(epochs=3, batch=16)
+    assert train_attributes(_striped_faces(32, 0), _striped_faces(8, 1), tmp_path, training, SMALL) == 0.7
+    kept, last = load_cnn(tmp_path / "cnn.safetensors")[1], load_file(tmp_path / "last.safetensors")
+    assert not torch.equal(kept.stem.weight, last["averaged/module.stem.weight"])
+    assert (tmp_path / "epochs.csv").read_text().splitlines()[2].split(",")[2:4] == ["0.40000", "0.70000"]
 
 
 def test_a_run_with_other_settings_is_not_resumed(run):
