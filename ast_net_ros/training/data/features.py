@@ -22,7 +22,15 @@ from ast_net_ros.model.network import DiscreteEmotionCNN
 from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.checkpoint import state_digest
 from ast_net_ros.training.data.array_cache import cached_arrays
-from ast_net_ros.training.data.recordings import SPLITS, FaceSequence, Recording, RecordingSet, StepClip, step_clips
+from ast_net_ros.training.data.recordings import (
+    SPLITS,
+    FaceSequence,
+    InputKind,
+    Recording,
+    RecordingSet,
+    StepClip,
+    step_clips,
+)
 from ast_net_ros.vision.alignment import align_face
 from ast_net_ros.vision.detection import Detector, largest_detection, make_detector
 from ast_net_ros.vision.face_crops import crop_chip
@@ -92,14 +100,16 @@ def cached_face_sequence(
 
     def make() -> dict[str, np.ndarray]:
         sequence = encode_recording(recording, cnn, network)
-        return vars(sequence) | {
+        return {
+            "stamps": sequence.stamps,
+            "inputs": sequence.inputs,
             "frames": np.array(sequence.frames),
             "undecodable": np.array(sequence.undecodable, str),
         }
 
     stored = cached_arrays(path, about, make)
     undecodable = tuple(stored["undecodable"].tolist())
-    return FaceSequence(stored["stamps"], stored["inputs"], int(stored["frames"]), undecodable)
+    return FaceSequence(stored["stamps"], stored["inputs"], int(stored["frames"]), undecodable, _kind(cnn))
 
 
 @torch.inference_mode()
@@ -130,7 +140,11 @@ def encode_recording(recording: Recording, cnn: DiscreteEmotionCNN | None, netwo
     if len(broken) > _NAMED:
         broken = [*broken[:_NAMED], f"{len(broken) - _NAMED} more"]
     inputs = np.concatenate(parts) if parts else np.zeros((0, network.attributes), np.float32)
-    return FaceSequence(np.array(stamps, np.float64), inputs, frames, tuple(broken))
+    return FaceSequence(np.array(stamps, np.float64), inputs, frames, tuple(broken), _kind(cnn))
+
+
+def _kind(cnn: DiscreteEmotionCNN | None) -> InputKind:
+    return InputKind.FEATURES if cnn else InputKind.CHIPS
 
 
 def _chip(frame: np.ndarray, cropped: bool, detector: Detector, side: int) -> np.ndarray | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 import cv2
@@ -26,6 +27,13 @@ _STAMP_TOLERANCE = 1e-4  # s, as in model/recurrent_state.py
 FrameSource = tuple[Callable[[], "Frames"], tuple[str, ...]]
 Frames = Iterator[tuple[float, str, np.ndarray | None]]
 """(stamp in seconds, name, H x W x 3 uint8 BGR or None where the frame cannot be decoded), stamps rising."""
+
+
+class InputKind(Enum):
+    """What is kept of each frame: features (F) of a frozen CNN, or the chip (S x S) for a CNN that is trained too."""
+
+    FEATURES = "features"
+    CHIPS = "chips"
 
 
 @dataclass(frozen=True)
@@ -82,9 +90,10 @@ class FaceSequence:
     """The face of one recording, in the frames where it was found."""
 
     stamps: np.ndarray  # K seconds, rising
-    inputs: np.ndarray  # K x F float32 features of a frozen CNN, or K x S x S uint8 chips for one that is trained too
+    inputs: np.ndarray  # K x F float32 features, or K x S x S uint8 chips, as `kind` says
     frames: int = 0  # with or without a face
     undecodable: tuple[str, ...] = ()  # names of frames; a few, then a count
+    kind: InputKind = InputKind.FEATURES
 
 
 @dataclass(frozen=True)
@@ -94,8 +103,9 @@ class StepClip:
     recording: str
     person: str
     start: float  # stamp of the first frame, in seconds
-    inputs: np.ndarray  # T x F float32 features, or T x S x S uint8 chips
+    inputs: np.ndarray  # T x F float32 features, or T x S x S uint8 chips, as `kind` says
     labels: np.ndarray  # T x 2 (valence, arousal), NaN where there is none
+    kind: InputKind = InputKind.FEATURES
 
 
 def read_image(path: Path) -> np.ndarray | None:
@@ -152,7 +162,7 @@ def step_clips(
     """
     if len(sequence.stamps) == 0:
         return ()
-    resample = features_by_step if sequence.inputs.ndim == 2 else chips_by_step
+    resample = features_by_step if sequence.kind is InputKind.FEATURES else chips_by_step
     borders = np.flatnonzero(np.diff(sequence.stamps) > PipelineSettings.track_timeout) + 1
     clips = []
     for stamps, inputs in zip(np.split(sequence.stamps, borders), np.split(sequence.inputs, borders)):
@@ -160,7 +170,7 @@ def step_clips(
         ends = stamps[0] + step_seconds * np.arange(1, len(by_step) + 1)
         labels = labels_at(ends + label_delay, recording.label_stamps, recording.labels)
         if np.isfinite(labels).any():
-            clips.append(StepClip(recording.name, recording.person, float(stamps[0]), by_step, labels))
+            clips.append(StepClip(recording.name, recording.person, float(stamps[0]), by_step, labels, sequence.kind))
     return tuple(clips)
 
 
