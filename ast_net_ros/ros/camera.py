@@ -138,7 +138,7 @@ class Camera:
 
 
 def image_qos(reliability: str, depth: int) -> QoSProfile:
-    """Return the QoS profile of an image subscription; `reliability` is "best_effort" or "reliable"."""
+    """Return the QoS profile of an image topic; `reliability` is "best_effort" or "reliable"."""
     policy = QoSReliabilityPolicy.get_from_short_key(reliability)
     return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=policy)
 

@@ -8,15 +8,14 @@ from typing import Any
 
 import numpy as np
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, QoSReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
+from ast_net_ros.ros.camera import image_qos
 from ast_net_ros.ros.frames.geometry import Calibration
 
 _COEFFICIENTS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}  # model -> numbers of D
-_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 
 
 class CalibrationError(ValueError):
@@ -91,7 +90,7 @@ class Calibrations:
 
     def add(self, image_topic: str) -> None:
         """Subscribe to the calibration beside an image topic (its fully resolved name)."""
-        topic = camera_info_topic(image_topic)
+        topic, qos = camera_info_topic(image_topic), image_qos("best_effort", depth=1)
 
         def keep(message: Any) -> None:
             camera = self._cameras.get(image_topic)
@@ -99,7 +98,7 @@ class Calibrations:
             if camera is not None and camera.info != message:
                 camera.info = message
 
-        self._cameras[image_topic] = _Camera(self._node.create_subscription(CameraInfo, topic, keep, _QOS))
+        self._cameras[image_topic] = _Camera(self._node.create_subscription(CameraInfo, topic, keep, qos))
 
     def clear(self) -> None:
         """Unsubscribe from all cameras."""

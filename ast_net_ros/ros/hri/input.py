@@ -133,10 +133,8 @@ class HriInput:
 
     def _is_valid(self, face_id: str) -> bool:
         """Return whether an id can be part of a topic name; log each that cannot once."""
-        try:
-            if "/" in face_id:
-                raise InvalidTopicNameException(face_id, "an id is one part of a name", 0)
-            validate_full_topic_name(f"{FACES}/{face_id}/{CROPS[0]}")
+        try:  # with a slash an id would be several parts of a name, so it is made as invalid as other characters
+            validate_full_topic_name(f"{FACES}/{face_id.replace('/', '-')}/{CROPS[0]}")
         except InvalidTopicNameException:
             if face_id not in self._rejected and len(self._rejected) < _MAX_REJECTED_IDS:
                 self._rejected.add(face_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import queue
 import threading
 import time
@@ -118,9 +117,7 @@ class ImageReader:
                 start = self._read_loop(loop, start)
         except BaseException as caught:
             error = caught
-        self._put(error)
-        if error is not None:
-            self._put(None)
+        self._put(error)  # ends the iteration
         self._filled.set()
 
     def _read_loop(self, loop: int, start: float) -> float:
@@ -155,7 +152,7 @@ class ImageReader:
 
 
 def play(
-    reader: ImageReader, publish: Callable[[Image], None], rate: float, stop: StopSignal, watch: Callable[[int], None]
+    reader: ImageReader, publish: Callable[[Image], None], rate: float, stop: StopSignal
 ) -> Iterator[tuple[PlaybackImage, SentImage]]:
     """Publish every image when it is due and yield it; end early when `stop` is set.
 
@@ -164,11 +161,9 @@ def play(
         publish: Publishes a message.
         rate: Speed; 2 plays twice as fast, with the same stamps.
         stop: Ends the playback.
-        watch: Called before each image with the number of images sent.
     """
     start = time.monotonic()
-    for count, image in zip(itertools.count(), reader):
-        watch(count)
+    for image in reader:
         due = start + image.due / rate
         if stop.wait(max(0.0, due - time.monotonic())):
             return

@@ -139,18 +139,14 @@ def _play(
     Raises ProcessError if the node ends meanwhile, KeyboardInterrupt on a signal.
     """
     recorded_ns, images, last_progress = [], [], 0.0
-
-    def watch(count: int) -> None:
-        nonlocal last_progress
-        node.check("during the recording")
-        if time.monotonic() - last_progress > _PROGRESS_PERIOD:
-            last_progress = time.monotonic()
-            print(json.dumps({"sent": count}), flush=True)
-
-    for image, sent in play(reader, publisher.publish, rate, stop, watch):
+    for image, sent in play(reader, publisher.publish, rate, stop):
         images.append(sent)
         if image.loop == 0:
             recorded_ns.append(image.recorded_ns)
+        node.check("during the recording")
+        if time.monotonic() - last_progress > _PROGRESS_PERIOD:
+            last_progress = time.monotonic()
+            print(json.dumps({"sent": len(images)}), flush=True)
     _check_interrupted(stop)
     return recorded_ns, images
 

@@ -25,11 +25,11 @@ import numpy as np
 import rclpy
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import HistoryPolicy, QoSProfile, QoSReliabilityPolicy
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from ast_net_ros.ros.camera import image_qos
 from ast_net_ros.ros.conversions import NANOSECONDS, compressed_message, image_message, time_message
 from ast_net_ros.ros.replay.source import ReplaySource, ReplaySourceError, open_source
 from ast_net_ros.ros.runtime.launching import positive_number
@@ -92,8 +92,7 @@ def _replay(
     node: Node, source: ReplaySource, options: argparse.Namespace, stamps: Any, stop: StopSignal
 ) -> ReplaySummary:
     """Publish until the recording ends, the number of frames is reached, or `stop` is set."""
-    reliability = QoSReliabilityPolicy.BEST_EFFORT if options.best_effort else QoSReliabilityPolicy.RELIABLE
-    qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=reliability)
+    qos = image_qos("best_effort" if options.best_effort else "reliable", depth=5)
     publisher = node.create_publisher(CompressedImage if options.compressed else Image, options.topic, qos)
     summary = ReplaySummary(source.name, publisher.topic_name)
     node.get_logger().info(f"playing {source.name} on {summary.topic}")
