@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -22,14 +23,7 @@ from ast_net_ros.training.options import FILE, FILE_OR_FOLDER, FOLDER, SHOW_DEFA
 @cache_option
 @click.option("--seed", type=int, default=2, help="Seed of the simulation.")
 def evaluate_temporal_command(
-    weights: Path | None,
-    faces: Path | None,
-    data: tuple[str, ...],
-    split: str,
-    label_delay: float,
-    output: Path,
-    cache: Path | None,
-    seed: int,
+    weights: Path | None, faces: Path | None, data: tuple[str, ...], split: str, output: Path, **given: Any
 ) -> None:
     """Measure accuracy, smoothness, convergence time, confidence and rate independence on held-out people."""
     from ast_net_ros.atomic_files import atomic_write
@@ -37,12 +31,7 @@ def evaluate_temporal_command(
     from ast_net_ros.model.inference import DEFAULT_WEIGHTS
     from ast_net_ros.model.network import load_weights
     from ast_net_ros.rating_files import DataError
-    from ast_net_ros.temporal_evaluation.held_out import (
-        evaluate_simulated,
-        plot_confidence,
-        predictor,
-        recorded_metrics,
-    )
+    from ast_net_ros.temporal_evaluation import temporal_metrics
     from ast_net_ros.training.data.face_sources import open_faces
     from ast_net_ros.training.data.simulation import Simulation, simulate_recordings
     from ast_net_ros.training.data.sources import recorded_clips
@@ -50,40 +39,41 @@ def evaluate_temporal_command(
     if not faces and not data:
         raise DataError("nothing to evaluate on: give --faces, --data NAME:PATH or both")
     net, info = load_weights(weights or DEFAULT_WEIGHTS)
-    step = net.config.step_seconds
+    predict, step = temporal_metrics.predictor(net.temporal), net.config.step_seconds
     output.mkdir(parents=True, exist_ok=True)
-    cache = cache or output / "features"
-    metrics: dict = {"weights_sha256": info.sha256}
+    cache = given["cache"] or output / "features"
+    measured: dict[str, dict] = {}
     if faces:
         labelled = open_faces(faces, split, output, click.echo)
         simulation = Simulation(step_seconds=step)
-        recordings = simulate_recordings(net.cnn, labelled, 2, seed, simulation, cache, vote_share=1.0)
-        metrics["simulated"] = evaluate_simulated(net.temporal, load_model(weights, "cpu"), recordings, output)
+        recordings = simulate_recordings(net.cnn, labelled, 2, given["seed"], simulation, cache, vote_share=1.0)
+        rates = temporal_metrics.rate_independence(load_model(weights, "cpu"), recordings)
+        measured["simulated"] = temporal_metrics.simulated_metrics(predict, recordings.sample, step, 200, 300)
+        measured["simulated"]["rate_independence"] = rates
     if data:
-        clips = recorded_clips(data, net.cnn, net.config, cache, label_delay, click.echo)[split]
+        clips = recorded_clips(data, net.cnn, net.config, cache, given["label_delay"], click.echo)[split]
         if not clips:
             raise DataError(f"no usable recording has the split '{split}'")
-        metrics["recorded"] = {"split": split, **recorded_metrics(predictor(net.temporal), clips, step)}
-        if not faces:
-            plot_confidence(metrics["recorded"]["confidence"], output / "confidence.png")
-    atomic_write(output / "temporal_metrics.json", json.dumps(metrics, indent=2) + "\n")
-    for name in ("simulated", "recorded"):
-        if name in metrics:
-            _print(name, metrics[name])
+        measured["recorded"] = {"split": split, **temporal_metrics.recorded_metrics(predict, clips, step)}
+    temporal_metrics.plot_confidence(next(iter(measured.values()))["confidence"], output / "confidence.png")
+    content = {"weights_sha256": info.sha256, **measured}
+    atomic_write(output / "temporal_metrics.json", json.dumps(content, indent=2) + "\n")
+    for name, metrics in measured.items():
+        _print(name, metrics)
     click.echo(f"written: {output / 'temporal_metrics.json'}")
 
 
 def _print(name: str, metrics: dict) -> None:
+    def number(value: float | None) -> str:
+        return "none" if value is None else f"{value:.3f}"
+
     for dimension in ("valence", "arousal"):
-        f = metrics["accuracy"][dimension]
         for which in ("concatenated", "mean_of_recordings"):
-            values = ", ".join(
-                f"{measure} {'none' if f[which][measure] is None else format(f[which][measure], '.3f')}"
-                for measure in ("ccc", "r", "rmse", "sagr")
-            )
+            found = metrics["accuracy"][dimension][which]
+            values = ", ".join(f"{measure} {number(found[measure])}" for measure in ("ccc", "r", "rmse", "sagr"))
             click.echo(f"{name} {dimension}, {which.replace('_', ' ')}: {values}")
     rank = metrics["confidence"]["rank_correlation"]
-    click.echo(f"{name}: rank correlation of confidence and error {'none' if rank is None else format(rank, '.3f')}")
+    click.echo(f"{name}: rank correlation of confidence and error {number(rank)}")
     if "convergence_time" in metrics:
         click.echo(f"{name}: a cold state converges after {metrics['convergence_time']['median']} s (median)")
         rates = metrics["rate_independence"]

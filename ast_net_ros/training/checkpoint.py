@@ -23,8 +23,10 @@ from ast_net_ros.model.network import DiscreteEmotionCNN
 from ast_net_ros.model.weights import parse_config
 from ast_net_ros.rating_files import DataError
 
+_READ_ERRORS = (SafetensorError, OSError, KeyError, TypeError, AttributeError, ValueError, RuntimeError)
+
 Settings = Mapping[str, Mapping[str, Any]]
-"""What two runs must share to be one: section -> name -> JSON value."""
+"""What a run must share with the one it resumes: section -> name -> JSON value."""
 
 
 class Checkpoint:
@@ -52,8 +54,7 @@ class Checkpoint:
             return {}
         check_settings(self.path, self.settings)
         try:
-            with safe_open(self.path, framework="pt") as stored:
-                progress = json.loads(stored.metadata()["progress"])
+            progress = json.loads(_metadata(self.path)["progress"])
             tensors = load_file(self.path)
             for module_name, module in self.modules.items():
                 module.load_state_dict(_below(tensors, module_name))
@@ -62,8 +63,8 @@ class Checkpoint:
                 index, _, key = name.partition("/")
                 state.setdefault(int(index), {})[key] = value
             self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": state})
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise DataError(_damaged(self.path, error)) from error
+        except _READ_ERRORS as error:
+            raise _damaged(self.path, error) from error
         return progress
 
 
@@ -72,10 +73,9 @@ def check_settings(path: Path, settings: Settings) -> None:
     if not path.is_file():
         return
     try:
-        with safe_open(path, framework="pt") as stored:
-            before = _flat(json.loads((stored.metadata() or {})["settings"]))
-    except (SafetensorError, OSError, KeyError, TypeError, AttributeError, ValueError) as error:
-        raise DataError(_damaged(path, error)) from error
+        before = _flat(json.loads(_metadata(path)["settings"]))
+    except _READ_ERRORS as error:
+        raise _damaged(path, error) from error
     now = _flat(json.loads(json.dumps(settings)))
     changed = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
     if changed:
@@ -99,13 +99,17 @@ def save_cnn(cnn: nn.Module, network: NetworkConfig, path: Path) -> None:
 def load_cnn(path: Path) -> tuple[NetworkConfig, DiscreteEmotionCNN]:
     """Read the sizes and the CNN (on the CPU, in evaluation mode) of a `cnn.safetensors`."""
     try:
-        with safe_open(path, framework="pt") as stored:
-            network = parse_config((stored.metadata() or {}).get("network", ""))
+        network = parse_config(_metadata(path).get("network", ""))
         cnn = DiscreteEmotionCNN(network)
         cnn.load_state_dict(load_file(path))
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+    except _READ_ERRORS as error:
         raise DataError(f"{path}: not a cnn.safetensors of `ast_net train-attributes` ({error})") from error
     return network, cnn.eval()
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    with safe_open(path, framework="pt") as stored:
+        return stored.metadata() or {}
 
 
 def _save(tensors: Mapping[str, Tensor], path: Path, about: dict[str, str]) -> None:
@@ -121,5 +125,5 @@ def _flat(settings: Settings) -> dict[str, Any]:
     return {f"{section}.{name}": value for section, values in settings.items() for name, value in values.items()}
 
 
-def _damaged(path: Path, error: Exception) -> str:
-    return f"{path}: not the checkpoint of a run ({error}); delete it to start again"
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path}: not the checkpoint of a run ({error}); delete it to start again")

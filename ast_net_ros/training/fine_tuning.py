@@ -22,7 +22,6 @@ from ast_net_ros.training.engine import Engine
 from ast_net_ros.training.stage2 import TemporalTraining, train_siamese
 
 _CHUNK = 512  # chips whose activations are held at once; those of the others are computed again for the gradient
-_REFIT_CLIPS, _REFIT_STEPS = 64, 30
 
 
 class FineTunedNetwork(nn.Module):
@@ -46,20 +45,10 @@ class FineTunedNetwork(nn.Module):
 
     def forward(self, chips: Tensor, state: LSTMState | None = None) -> tuple[AffectOutput, LSTMState]:
         """Estimate affect and sigma (N x T x 2) from chips (N x T x S x S); also returns the state after them."""
+        encode = partial(checkpoint, self.cnn, use_reentrant=False) if torch.is_grad_enabled() else self.cnn
         parts = chips.flatten(0, 1).unsqueeze(1).split(_CHUNK)
-        attributes = torch.cat([self._attributes(part) for part in parts])
+        attributes = torch.cat([encode(part)[0] for part in parts])
         return self.temporal(attributes.unflatten(0, chips.shape[:2]), state)
-
-    def _attributes(self, chips: Tensor) -> Tensor:
-        if torch.is_grad_enabled():
-            kept: Tensor = checkpoint(lambda part: self.cnn(part)[0], chips, use_reentrant=False)
-            return kept
-        return self.cnn(chips)[0]
-
-    def parameter_groups(self, learning_rate: float, cnn_share: float) -> list[dict]:
-        """Make the optimizer's groups: the LSTM at `learning_rate`, the CNN at `cnn_share` of it."""
-        trained = [p for p in self.cnn.parameters() if p.requires_grad]
-        return [{"params": list(self.temporal.parameters())}, {"params": trained, "lr": learning_rate * cnn_share}]
 
 
 def fine_tune(
@@ -77,12 +66,14 @@ def fine_tune(
     The samplers give chips. The LSTM starts as a copy of `temporal` where one is given.
     """
 
-    def groups(model: FineTunedNetwork, learning_rate: float) -> list[dict]:
-        return model.parameter_groups(learning_rate, training.cnn_share)
+    def groups(model: FineTunedNetwork) -> list[dict]:
+        tuned = [p for p in model.cnn.parameters() if p.requires_grad]
+        rate = training.learning_rate * training.cnn_share
+        return [{"params": list(model.temporal.parameters())}, {"params": tuned, "lr": rate}]
 
     make = partial(FineTunedNetwork, cnn, temporal=temporal)
     trained = train_siamese(make, sampler, network, training, output, valid, engine, state_digest(cnn), groups)
-    batch = sampler(_REFIT_CLIPS, _REFIT_STEPS, torch.Generator().manual_seed(training.seed))
+    batch = sampler(64, 30, torch.Generator().manual_seed(training.seed))
     refit_emotions(cnn, trained.cnn, batch.inputs.flatten(0, 1).to(next(cnn.parameters()).device))
     return trained
 

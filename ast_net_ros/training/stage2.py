@@ -34,7 +34,7 @@ STATE_FILE = "temporal_state.safetensors"
 
 @dataclass(frozen=True)
 class TemporalTraining:
-    """Settings of stage 2. The learning rate rises during the first tenth, then falls along a cosine.
+    """Settings of stage 2. The learning rate rises over the first tenth, then falls along a cosine.
 
     Raises:
         DataError: The clips cannot overlap, or branch_noise is to be put on chips.
@@ -54,7 +54,6 @@ class TemporalTraining:
     check_every: int = 100  # iterations between two rows of the log, and two states to resume from
 
     def __post_init__(self) -> None:
-        """Check that the settings fit each other."""
         if self.largest_shift < 1:
             raise DataError(f"largest_shift is {self.largest_shift}: it must be at least 1 model step")
         if self.largest_shift + self.settle_steps >= self.clip_steps:
@@ -78,7 +77,7 @@ def train_siamese(
     valid: ClipSampler | None = None,
     engine: Engine | None = None,
     cnn_digest: str | None = None,
-    parameter_groups: Callable[[Trained, float], list[dict]] | None = None,
+    parameter_groups: Callable[[Trained], list[dict]] | None = None,
 ) -> Trained:
     """Train a model that is called like a StackedLSTM, or resume the run in `output`.
 
@@ -94,7 +93,7 @@ def train_siamese(
         valid: Clips of other people, for the log.
         engine: The processes that train; this one alone by default.
         cnn_digest: `checkpoint.state_digest` of the CNN that the clips' features come from.
-        parameter_groups: Makes the optimizer's groups of model and learning rate, if they are not trained alike.
+        parameter_groups: Makes the optimizer's groups of the model's parameters, if they are not trained alike.
 
     Raises:
         DataError: `output` holds a run with other settings or on another CNN.
@@ -102,7 +101,7 @@ def train_siamese(
     training, engine = training or TemporalTraining(), engine or Engine()
     torch.manual_seed(training.seed)
     model = make_model(network).to(engine.device)
-    groups = parameter_groups(model, training.learning_rate) if parameter_groups else model.parameters()
+    groups = parameter_groups(model) if parameter_groups else model.parameters()
     optimizer = torch.optim.AdamW(groups, training.learning_rate, weight_decay=training.weight_decay)
     settings = _settings(network, training, engine, cnn_digest)
     checkpoint = Checkpoint(output / STATE_FILE, settings, {"model": model}, optimizer) if output else None
@@ -121,10 +120,13 @@ def train_siamese(
         schedule.step()
         losses.append(torch.stack(loss).detach().cpu())
         done = iteration + 1
-        if output and checkpoint and (done % training.check_every == 0 or done == training.iterations):
+        if checkpoint and (done % training.check_every == 0 or done == training.iterations):
             if engine.rank == 0:
-                mean = dict(zip(SiameseLoss._fields, torch.stack(losses).mean(dim=0).tolist()))
-                _log(output / "temporal.csv", done, mean, model, valid, time.perf_counter() - started)
+                row = dict(zip(("loss", "regression", "consistency"), torch.stack(losses).mean(dim=0).tolist()))
+                metrics = temporal_metrics(model.eval(), valid, count=64) if valid else {}
+                row |= {name: metrics.get(name, "") for name in ("ccc_valence", "ccc_arousal")}
+                seconds = time.perf_counter() - started
+                log_row(checkpoint.path.with_name("temporal.csv"), {"iteration": done, **row, "seconds": seconds})
                 checkpoint.save(iteration=done)
             losses.clear()
             engine.wait()
@@ -152,8 +154,12 @@ def _batch_loss(
 
 
 def _settings(network: NetworkConfig, training: TemporalTraining, engine: Engine, cnn_digest: str | None) -> Settings:
-    run: Settings = {"engine": {"processes": engine.processes}, "cnn": {"digest": cnn_digest}}
-    return {"training": asdict(training), "network": asdict(network), **run}
+    return {
+        "training": asdict(training),
+        "network": asdict(network),
+        "engine": {"processes": engine.processes},
+        "cnn": {"digest": cnn_digest},
+    }
 
 
 def check_run(
@@ -163,26 +169,14 @@ def check_run(
     check_settings(output / STATE_FILE, _settings(network, training, engine, cnn_digest))
 
 
-def _log(
-    path: Path, iteration: int, losses: dict[str, float], model: nn.Module, valid: ClipSampler | None, seconds: float
-) -> None:
-    metrics = temporal_metrics(model.eval(), valid, count=64) if valid else {}
-    row: dict[str, int | float | str] = {"iteration": iteration, "loss": losses["total"]}
-    row |= {name: losses[name] for name in ("regression", "consistency")}
-    row |= {name: metrics.get(name, "") for name in ("ccc_valence", "ccc_arousal")}
-    log_row(path, row | {"seconds": seconds})
-
-
 @torch.inference_mode()
-def temporal_metrics(
-    model: nn.Module, sampler: ClipSampler, seed: int = 0, count: int = 200, steps: int = 300
-) -> dict[str, float]:
+def temporal_metrics(model: nn.Module, sampler: ClipSampler, count: int = 200, steps: int = 300) -> dict[str, float]:
     """CCC, RMSE and calibration of sigma on `count` held-out clips of `steps` model steps, all of them put end to end.
 
     Moments without a label do not count. `within_one_sigma_` is a share, 0.683 for calibrated normal errors.
     """
     device = next(model.parameters()).device
-    batch = sampler(count, steps, torch.Generator().manual_seed(seed)).to(device)
+    batch = sampler(count, steps, torch.Generator().manual_seed(0)).to(device)
     output, _ = model(batch.inputs)
     labelled = torch.isfinite(batch.labels).all(dim=-1)
     affect, sigma, labels = output.affect[labelled], output.sigma[labelled], batch.labels[labelled]

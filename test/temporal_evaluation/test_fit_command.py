@@ -26,9 +26,9 @@ from ast_net_ros.temporal_evaluation.fitting.rated_recordings import (
     ReadingOptions,
     open_rated_recordings,
     person_of,
+    rated_chips,
     with_gaps,
 )
-from ast_net_ros.temporal_evaluation.fitting.tracked_face import rated_chips
 from ast_net_ros.training.fitting.rated_faces import outputs_of
 from ast_net_ros.vision.video import open_video
 

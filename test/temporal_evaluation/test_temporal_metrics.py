@@ -6,11 +6,11 @@ import torch
 
 from ast_net_ros.model.inference import build_model
 from ast_net_ros.model.network import AffectOutput, ASTNet, NetworkConfig, weights_of
-from ast_net_ros.temporal_evaluation.held_out import plot_confidence
 from ast_net_ros.temporal_evaluation.temporal_metrics import (
     accuracy_metrics,
     confidence_metrics,
     convergence_metrics,
+    plot_confidence,
     rate_metrics,
 )
 

@@ -21,8 +21,7 @@ from torch.nn import functional
 
 from ast_net_ros.model.config import SMALLEST_SIGMA, AffectOutput, NetworkConfig
 from ast_net_ros.model.network import StackedLSTM
-from ast_net_ros.temporal_evaluation.held_out import predictor, simulated_metrics
-from ast_net_ros.temporal_evaluation.temporal_metrics import Predict
+from ast_net_ros.temporal_evaluation.temporal_metrics import Predict, predictor, simulated_metrics
 from ast_net_ros.training.data.samplers import ClipSampler
 from ast_net_ros.training.stage2 import TemporalTraining, train_siamese
 

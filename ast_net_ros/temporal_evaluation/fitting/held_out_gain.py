@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import stdtrit
 
 from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS, accuracy
 from ast_net_ros.evaluation.metrics.intervals import Resampling, interval_of_mean
@@ -56,11 +57,10 @@ class Gain:
         return self.mean >= LEAST_GAIN and self.interval[0] > 0 and self.ccc_interval[0] > 0
 
 
-def folds_of(people: Sequence[str], largest_number: int) -> Iterator[tuple[str, ...]]:
-    """Yield the people of each fold: one person at a time, or groups where that would be more than `largest_number`."""
+def folds_of(people: Sequence[str], largest_number: int) -> list[tuple[str, ...]]:
+    """List the people of each fold: one person each, or groups where that would be more than `largest_number` folds."""
     number = min(len(people), largest_number)
-    for fold in range(number):
-        yield tuple(people[fold::number])
+    return [tuple(people[fold::number]) for fold in range(number)]
 
 
 def held_out(net: ASTNet, faces: Sequence[RatedFace], delay: float) -> dict[str, HeldOut]:
@@ -70,8 +70,7 @@ def held_out(net: ASTNet, faces: Sequence[RatedFace], delay: float) -> dict[str,
         for track in outputs_of(net, face):
             ratings = ratings_of(face, track.ends, delay)
             rated = np.isfinite(ratings).all(axis=1)
-            found = (track.affect[rated], track.sigma[rated], ratings[rated])
-            parts.setdefault(face.person, []).append(found)
+            parts.setdefault(face.person, []).append((track.affect[rated], track.sigma[rated], ratings[rated]))
     joined = {person: [np.concatenate(side) for side in zip(*found)] for person, found in parts.items()}
     return {person: HeldOut(*found) for person, found in joined.items() if len(found[0]) > 1}
 
@@ -79,9 +78,10 @@ def held_out(net: ASTNet, faces: Sequence[RatedFace], delay: float) -> dict[str,
 def gain_of(candidate: Mapping[str, HeldOut], before: Mapping[str, HeldOut]) -> Gain:
     """Compare two networks on the same people; those with constant ratings do not count."""
     now = {person: ccc for person, found in candidate.items() if (ccc := found.mean_ccc()) is not None}
-    gains = {person: ccc - (before[person].mean_ccc() or 0.0) for person, ccc in now.items()}
-    mean = float(np.mean(list(gains.values()))) if gains else 0.0
-    return Gain(mean, interval_over_people(list(gains.values())), gains, interval_over_people(list(now.values())))
+    by_person = {person: ccc - (before[person].mean_ccc() or 0.0) for person, ccc in now.items()}
+    gains = list(by_person.values())
+    mean = float(np.mean(gains)) if gains else 0.0
+    return Gain(mean, interval_over_people(gains), by_person, interval_over_people(list(now.values())))
 
 
 def interval_over_people(gains: Sequence[float]) -> tuple[float, float]:
@@ -93,15 +93,6 @@ def interval_over_people(gains: Sequence[float]) -> tuple[float, float]:
     bootstrap = interval_of_mean(list(gains), Resampling())
     if bootstrap is None:
         return -math.inf, math.inf
-    half = _t_quantile(len(gains) - 1) * float(np.std(gains, ddof=1)) / math.sqrt(len(gains))
-    mean = float(np.mean(gains))
+    mean, error = float(np.mean(gains)), float(np.std(gains, ddof=1)) / math.sqrt(len(gains))
+    half = float(stdtrit(len(gains) - 1, 0.975)) * error
     return min(bootstrap[0], mean - half), max(bootstrap[1], mean + half)
-
-
-def _t_quantile(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t; beyond the table by the expansion of Abramowitz and Stegun, 26.7.5."""
-    table = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-    if freedom <= len(table):
-        return table[freedom - 1]
-    z = 1.959964
-    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from ast_net_ros.bags.content_hash import recording_sha256
 from ast_net_ros.bags.names import recording_name, unique_names
@@ -28,12 +31,14 @@ from ast_net_ros.evaluation.labels.ground_truth import (
 )
 from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS
 from ast_net_ros.model.network import ASTNet
+from ast_net_ros.pipeline import AffectPipeline
 from ast_net_ros.rating_files import DataError, LabelRows
 from ast_net_ros.ratings import check_rated_recording, is_ratings, read_rating_info
-from ast_net_ros.temporal_evaluation.fitting.tracked_face import rated_chips
+from ast_net_ros.settings import PipelineSettings
 from ast_net_ros.training.data.features import cached_face_sequence, sequence_remarks
-from ast_net_ros.training.data.recordings import Recording, source_identity, step_clips
+from ast_net_ros.training.data.recordings import Frames, Recording, source_identity, step_clips
 from ast_net_ros.training.fitting.rated_faces import RatedFace
+from ast_net_ros.vision.alignment import align_face
 
 Log = Callable[[str], None]
 
@@ -123,7 +128,7 @@ def _open(
     clips = step_clips(recording, sequence, net.config.step_seconds)
     if not clips:
         raise DataError("no face is seen while it is rated")
-    remarks = [*recording.remarks, *rating_remarks(name, rows, options.labels.max_gap)]
+    remarks = (*recording.remarks, *rating_remarks(name, rows, options.labels.max_gap))
     for remark in (*remarks, *sequence_remarks(recording, sequence, clips)):
         log(remark)
     if not (np.nanmax(values, axis=0) - np.nanmin(values, axis=0)).any():
@@ -134,7 +139,7 @@ def _open(
 
 
 def _ratings(path: Path, name: str, sha256: str, options: ReadingOptions, alone: bool) -> tuple[str, LabelRows, int]:
-    """Return where the ratings come from, their rows in seconds from the first frame, and that frame's stamp."""
+    """Return where the ratings come from, their rows in seconds from the first frame, and that frame's stamp in ns."""
     one_file = _file_of_one_rater(path, name, sha256, options.labels)
     labels = replace(options.labels, labels=str(one_file)) if one_file else options.labels
     truth = ground_truth_of(path, name, labels, alone or one_file is not None)
@@ -172,6 +177,54 @@ def _file_of_one_rater(path: Path, name: str, sha256: str, labels: LabelOptions)
             "`ast_net agree`, or choose with --labels, such as 'ratings/{name}.anna.face_1.csv'"
         )
     return files[0] if files else None
+
+
+class _SeenFace(NamedTuple):
+    face_id: str
+    area: float  # of its box, square pixels
+    chip: np.ndarray  # S x S uint8
+
+
+def rated_chips(path: Path, topic: str | None, image_rotation: int, first_ns: int, face_id: str, side: int) -> Frames:
+    """Yield the chip of the rated face in each frame that shows it, in seconds from the first frame.
+
+    Where the recording never shows two faces at once, that is the only face, whatever its id: who is lost and found
+    again may have another one. Otherwise it is the face `face_id`, or the largest where the ratings do not name one.
+    Frames of a restarted camera, whose stamps jump back, are left out.
+
+    Raises:
+        DataError: Several faces are seen, and none has the id.
+    """
+    seen = _faces(path, topic, image_rotation, first_ns, side)
+    alone = all(len(faces) == 1 for _, _, faces in seen)
+    ids = {face.face_id for _, _, faces in seen for face in faces}
+    if face_id and not alone and face_id not in ids:
+        raise DataError(f"the rated face {face_id} is not seen; there are {', '.join(sorted(ids))}")
+    for stamp, name, faces in seen:
+        rated = [face for face in faces if alone or not face_id or face.face_id == face_id]
+        if rated:
+            yield stamp, name, max(rated, key=lambda face: face.area).chip
+
+
+def _faces(
+    path: Path, topic: str | None, image_rotation: int, first_ns: int, side: int
+) -> list[tuple[float, str, list[_SeenFace]]]:
+    """Track the faces of a recording: stamp, name and faces of each frame that shows any."""
+    pipeline = AffectPipeline(settings=PipelineSettings(image_rotation=image_rotation))
+    found, last = [], -math.inf
+    with open_recording(path, topic) as recording:
+        for frame in tqdm(recording.frames(), recording.name, recording.frame_count, unit="frame", leave=False):
+            stamp = (frame.stamp_ns - first_ns) / 1e9
+            if stamp <= last:
+                continue
+            last = stamp
+            faces = [
+                _SeenFace(f.face_id, f.box[2] * f.box[3], align_face(frame.image, np.array(f.landmarks), side))
+                for f in pipeline.process(frame.image, stamp)
+            ]
+            if faces:
+                found.append((stamp, f"frame {frame.index}", faces))
+    return found
 
 
 def with_gaps(times: np.ndarray, values: np.ndarray, max_gap: float) -> tuple[np.ndarray, np.ndarray]:

@@ -57,13 +57,12 @@ def metrics_of(
 
 def provenance_of(metrics: Mapping) -> str:
     """Return what the weights file states about its origin, as JSON: hashes and numbers, no names."""
-    about = {key: metrics[key] for key in ("parent_sha256", "label_delay", "stages")}
-    gain = metrics["gain"]
     return json.dumps(
-        about
-        | {
+        {
+            "parent_sha256": metrics["parent_sha256"],
+            "label_delay": metrics["label_delay"],
             "stages": [stage["name"] for stage in metrics["stages"] if stage["kept"]],
-            "gain": {"ccc": gain["ccc"], "interval": gain["interval"]},
+            "gain": {key: metrics["gain"][key] for key in ("ccc", "interval")},
             "people": len(metrics["people"]),
             "rated_minutes": round(sum(person["rated_minutes"] for person in metrics["people"].values()), 1),
             "data_sha256": [[one["sha256"], one["ratings_sha256"]] for one in metrics["recordings"]],

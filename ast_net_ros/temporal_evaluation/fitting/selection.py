@@ -24,8 +24,7 @@ from ast_net_ros.training.fitting.stages import Stage, default_stages
 
 LEAST_PEOPLE = 3
 """With fewer people no interval over people says anything."""
-DEFAULT_FOLDS = 10
-LONGEST_DELAY = 10.0
+
 Log = Callable[[str], None]
 
 
@@ -66,8 +65,8 @@ def fit_ratings(
     parent: ASTNet,
     stages: Sequence[Stage] | None = None,
     delay: float | None = None,
-    longest_delay: float = LONGEST_DELAY,
-    largest_folds: int = DEFAULT_FOLDS,
+    longest_delay: float = 10.0,
+    largest_folds: int = 10,
     log: Log = lambda _: None,
 ) -> FitOutcome:
     """Fit `parent` to the ratings of faces.
@@ -77,7 +76,7 @@ def fit_ratings(
         parent: The network to start from; not changed.
         stages: Tried in this order; all by default.
         delay: Seconds by which the ratings lag; None estimates it.
-        longest_delay: Largest delay tried.
+        longest_delay: Largest delay tried, in seconds.
         largest_folds: Largest number of groups of people that are held out in turn.
         log: Called with progress in words.
 
@@ -98,9 +97,9 @@ def fit_ratings(
         return estimate_rating_delay(chosen, [outputs[id(face)] for face in chosen], longest_delay)
 
     folds = []
-    for held in folds_of(people, largest_folds):
-        inside, others = ([f for f in faces if (f.person in held) == side] for side in (True, False))
-        folds.append(_Fold(inside, others, delay_of(others).seconds, parent))
+    for people_out in folds_of(people, largest_folds):
+        held, others = ([f for f in faces if (f.person in people_out) == side] for side in (True, False))
+        folds.append(_Fold(held, others, delay_of(others).seconds, parent))
     before = _joined(held_out(parent, fold.held, fold.delay) for fold in folds)
     whole = delay_of(faces)
     log(f"ratings lag by {whole.seconds:g} s")
@@ -112,13 +111,17 @@ def fit_ratings(
             outcomes.append(StageOutcome(stage.name, False, lacking))
             continue
         candidates = [stage.fit(f.net, f.others, f.delay) for f in tqdm(folds, f"{stage.name}: people held out")]
-        found = _joined(
-            held_out(candidate, _inputs_for(stage, fold.held, candidate), fold.delay)
-            for candidate, fold in zip(candidates, folds)
-        )
+        measured = []
+        for fold, candidate in zip(folds, candidates):
+            held = [encoded(face, candidate) for face in fold.held] if stage.trains_cnn else fold.held
+            measured.append(held_out(candidate, held, fold.delay))
+        found = _joined(measured)
         gain = gain_of(found, after)
-        outcomes.append(StageOutcome(stage.name, gain.claimed, _verdict(gain), gain))
-        log(f"{stage.name}: {outcomes[-1].reason}")
+        low, high = gain.interval
+        reason = f"CCC {gain.mean:+.3f} on held-out people (95 % interval {low:+.3f} to {high:+.3f})"
+        reason = f"{'kept' if gain.claimed else 'not kept'}: {reason}"
+        outcomes.append(StageOutcome(stage.name, gain.claimed, reason, gain))
+        log(f"{stage.name}: {reason}")
         if gain.claimed:
             net, after = stage.fit(net, faces, whole.seconds), found
             for fold, candidate in zip(folds, candidates):
@@ -136,27 +139,17 @@ def _joined(parts: Iterable[Mapping[str, HeldOut]]) -> dict[str, HeldOut]:
 def _lacking(stage: Stage, faces: Sequence[RatedFace], people: int, minutes: float) -> str:
     """Say why a stage cannot be tried; empty where it can."""
     if people < stage.least_people or minutes < stage.least_minutes:
-        return (
-            f"not tried: {people} people and {minutes:.1f} rated minutes, needs {stage.least_people} and "
-            f"{stage.least_minutes:g}"
-        )
+        needed = f"needs {stage.least_people} and {stage.least_minutes:g}"
+        return f"not tried: {people} people and {minutes:.1f} rated minutes, {needed}"
     return "not tried: the faces come without chips" if stage.trains_cnn and not all(f.chips for f in faces) else ""
-
-
-def _inputs_for(stage: Stage, faces: Sequence[RatedFace], net: ASTNet) -> list[RatedFace]:
-    return [encoded(face, net) for face in faces] if stage.trains_cnn else list(faces)
-
-
-def _verdict(gain: Gain) -> str:
-    low, high = gain.interval
-    number = f"CCC {gain.mean:+.3f} on held-out people (95 % interval {low:+.3f} to {high:+.3f})"
-    return f"{'kept' if gain.claimed else 'not kept'}: {number}"
 
 
 def _calibrated(net: ASTNet, after: Mapping[str, HeldOut]) -> ASTNet:
     """Return a copy of `net` whose stated confidence fits its errors on held-out people."""
-    joined = [np.concatenate([getattr(one, part) for one in after.values()]) for part in ("affect", "sigma", "ratings")]
-    affect, sigma, ratings = (torch.from_numpy(part) for part in joined)
+    affect, sigma, ratings = (
+        torch.from_numpy(np.concatenate([getattr(one, part) for one in after.values()]))
+        for part in ("affect", "sigma", "ratings")
+    )
     calibrated = copy.deepcopy(net)
     with torch.no_grad():
         calibrated.temporal.head.bias[2:] += sigma_shifts(affect - ratings, sigma).to(calibrated.temporal.head.bias)

@@ -5,7 +5,8 @@ In: a path, whose kind decides how it is read. Out: :class:`~ast_net_ros.trainin
     X.npz                         an archive with `images` and `votes`, see faces.py
     fer2013.csv, or its folder    the original table, with FER+'s fer2013new.csv beside it
     a folder                      a folder of images for each class (RAF-DB, AffectNet exports and the like); where it
-                                  has folders train, valid (or val) and test, the requested part is read
+                                  has folders train, valid (or val) and test, the requested part is read. Folders that
+                                  are named by numbers need a classes.json beside them: {"1": "surprise", ...}
 """
 
 from __future__ import annotations
@@ -48,9 +49,12 @@ _NAMED = 5  # undecodable images that are named one by one
 def open_faces(
     path: str | Path, part: str = "train", cache: Path | None = None, log: Callable[[str], None] = lambda _: None
 ) -> Faces:
-    """Read the labelled faces at `path`.
+    """Read the labelled faces at `path`; images that cannot be decoded are skipped and logged.
 
     `part` is one of SPLITS, for sources that have parts; the chips are kept in the folder `cache`.
+
+    Raises:
+        DataError: The source is missing, damaged, of another kind, or contains no usable face.
     """
     path = Path(path)
     if part not in SPLITS:
@@ -59,18 +63,13 @@ def open_faces(
         return load_faces(path, cache / f"{path.stem}.chips.npz" if cache else None)
     table = path if path.suffix.lower() == ".csv" else path / "fer2013.csv"
     if table == path or table.is_file():
-        return read_fer2013(table, part, cache)
+        return _read_fer2013(table, part, cache)
     if path.is_dir():
-        return read_class_folders(path, part, cache, log)
+        return _read_class_folders(path, part, cache, log)
     raise DataError(f"{path}: expected an .npz archive, fer2013.csv, or a folder with a folder for each class")
 
 
-def read_fer2013(path: Path, part: str, cache: Path | None = None) -> Faces:
-    """Read one part of the original FER2013 table, with the FER+ votes of the fer2013new.csv beside it, row by row.
-
-    Raises:
-        DataError: A table is missing or damaged, or they do not belong together.
-    """
+def _read_fer2013(path: Path, part: str, cache: Path | None) -> Faces:
     beside = path.with_name("fer2013new.csv")
     for file in (path, beside):
         if not file.is_file():
@@ -104,17 +103,7 @@ def _pixels(text: str, path: Path, line: int) -> np.ndarray:
     return np.array(values, int).astype(np.uint8).reshape(_FER_SIDE, _FER_SIDE)
 
 
-def read_class_folders(
-    folder: Path, part: str, cache: Path | None = None, log: Callable[[str], None] = lambda _: None
-) -> Faces:
-    """Read images of faces from a folder per class; each image counts as ten votes for its class.
-
-    Where the folders are named by numbers, a classes.json beside them must give the emotions: {"1": "surprise", ...}.
-    Images that cannot be decoded are skipped and logged.
-
-    Raises:
-        DataError: A folder stands for no known class, or no image can be decoded.
-    """
+def _read_class_folders(folder: Path, part: str, cache: Path | None, log: Callable[[str], None]) -> Faces:
     folder = _part_folder(folder, part)
     labelled = [(path, emotion) for sub, emotion in _class_folders(folder) for path in images_in(sub)]
     if not labelled:

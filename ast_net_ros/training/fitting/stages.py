@@ -6,8 +6,7 @@ Every stage starts from the network of the stage before it, returns a copy and t
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -28,9 +27,6 @@ LSTM_TRAINING = TemporalTraining(
 CNN_TRAINING = TemporalTraining(
     iterations=60, batch=4, clip_steps=40, largest_shift=10, learning_rate=3e-4, weight_decay=0.0, cnn_share=0.2
 )
-CNN_PEOPLE, CNN_MINUTES = 10, 60.0
-"""What the CNN needs at least: with fewer people it learns who they are, and it is the slowest stage."""
-
 Fit = Callable[[ASTNet, Sequence[RatedFace], float], ASTNet]
 """(network to start from, faces to fit, delay of their ratings in seconds) -> a fitted copy."""
 
@@ -50,11 +46,8 @@ def default_stages(engine: Engine | None = None, seed: int = 1) -> tuple[Stage, 
     """Return the stages in the order in which they are tried."""
     lstm = partial(fit_lstm, training=replace(LSTM_TRAINING, seed=seed), engine=engine)
     cnn = partial(fit_cnn, training=replace(CNN_TRAINING, seed=seed), engine=engine)
-    return (
-        Stage("map", fit_map),
-        Stage("lstm", lstm),
-        Stage("cnn", cnn, CNN_PEOPLE, CNN_MINUTES, trains_cnn=True),
-    )
+    # With fewer people the CNN learns who they are, and it is the slowest stage.
+    return Stage("map", fit_map), Stage("lstm", lstm), Stage("cnn", cnn, 10, 60.0, trains_cnn=True)
 
 
 def fit_map(net: ASTNet, faces: Sequence[RatedFace], delay: float) -> ASTNet:
@@ -67,41 +60,23 @@ def fit_map(net: ASTNet, faces: Sequence[RatedFace], delay: float) -> ASTNet:
 
 
 def fit_lstm(
-    net: ASTNet,
-    faces: Sequence[RatedFace],
-    delay: float,
-    training: TemporalTraining = LSTM_TRAINING,
-    engine: Engine | None = None,
+    net: ASTNet, faces: Sequence[RatedFace], delay: float, training: TemporalTraining, engine: Engine | None = None
 ) -> ASTNet:
-    """Train the LSTM on with the losses of stage 2, on features that are there already."""
+    """Train the LSTM further with the losses of stage 2, on the features that the faces come with."""
     sampler = recorded_clip_sampler(clips_of(faces, net.config.step_seconds, delay))
-    trained = copy.deepcopy(net)
-    with _one_thread():
-        trained.temporal = train_siamese(
-            lambda _: copy.deepcopy(net.temporal), sampler, net.config, training, engine=engine
-        )
+    trained, threads = copy.deepcopy(net), torch.get_num_threads()
+    torch.set_num_threads(1)  # the LSTM is so small that more threads mostly wait for each other
+    try:
+        trained.temporal = train_siamese(lambda _: trained.temporal, sampler, net.config, training, engine=engine)
+    finally:
+        torch.set_num_threads(threads)
     return trained.eval()
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Limit torch to one thread: the LSTM is so small that more of them mostly wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 def fit_cnn(
-    net: ASTNet,
-    faces: Sequence[RatedFace],
-    delay: float,
-    training: TemporalTraining = CNN_TRAINING,
-    engine: Engine | None = None,
+    net: ASTNet, faces: Sequence[RatedFace], delay: float, training: TemporalTraining, engine: Engine | None = None
 ) -> ASTNet:
-    """Train CNN and LSTM on as one; the emotions stay those of before (see `fine_tuning.refit_emotions`)."""
+    """Train CNN and LSTM further as one; the emotions stay those of before (see `fine_tuning.refit_emotions`)."""
     sampler = recorded_clip_sampler(chip_clips_of(faces, net.config.step_seconds, delay))
     tuned = fine_tune(net.cnn, sampler, net.config, training, engine=engine, temporal=net.temporal)
     trained = copy.deepcopy(net)

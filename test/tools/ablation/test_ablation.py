@@ -14,7 +14,7 @@ from ablation.ablation import (
 )
 from ablation.plot import plot_ablation
 from ast_net_ros.model.config import AffectOutput, NetworkConfig
-from ast_net_ros.temporal_evaluation.held_out import predictor, recorded_metrics
+from ast_net_ros.temporal_evaluation.temporal_metrics import predictor, recorded_metrics
 from ast_net_ros.training.data.recordings import StepClip
 from ast_net_ros.training.data.samplers import ClipBatch
 from ast_net_ros.training.stage2 import TemporalTraining
