@@ -25,7 +25,7 @@ def calibrate_sigma(
 
     In each dimension the mean stated probability of an error below CONFIDENCE_RADIUS becomes the share of such errors.
     (Maximum likelihood would be dominated by the few large errors, of which there are more than a normal distribution
-    has.) The people must be neither those trained on, nor on real data those on whom the confidence is measured.
+    has.) The people must not be those trained on, nor, with real data, those on which the confidence is measured.
 
     Args:
         temporal: Changed in place.

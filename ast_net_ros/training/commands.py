@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 _DATA = "avec2012:FOLDER, afew-va:FOLDER, aff-wild2:FOLDER or manifest:FILE.csv"
 _SHARE, _NUMBER = click.FloatRange(0, 1), click.IntRange(0)
 _FACES = ".npz with FER+ votes, fer2013.csv with fer2013new.csv beside it, or a folder per class"
-_PART = "Of data that has parts: fer2013.csv, or a folder with train, valid and test."
-_FINE_TUNE = "Train the CNN along, at this share of the learning rate (with --data only); 0 keeps it frozen."
+_PART = "Part to evaluate, of data that has parts: fer2013.csv, or a folder with train, valid and test."
+_FINE_TUNE = "Also train the CNN, at this share of the learning rate (with --data only); 0 keeps it frozen."
 _SMILE_PAIRS = "Folder of NAME_neutral.jpg and NAME_smiling.jpg"
 
 _command = partial(click.command, cls=RenamedOptionsCommand, context_settings=SHOW_DEFAULTS)
@@ -59,12 +59,14 @@ def _sizes(option: str, text: str) -> tuple[int, ...]:
 @click.option("--depths", default="1,2,2,2", help="Residual blocks of each stage.")
 @click.option("--init-from", type=FILE, help="Weights to start from: cnn.safetensors or ast_net.safetensors.")
 @click.option("--teacher", "teacher_paths", type=FILE, multiple=True, help="Weights to distil; several are averaged.")
-@click.option("--teacher-share", type=click.FloatRange(0, 1), default=0.5, help="Of the teachers in the targets.")
-@click.option("--mixup-share", type=click.FloatRange(0, 1), default=0.0, help="Of the batches that mixup blends.")
+@click.option(
+    "--teacher-share", type=click.FloatRange(0, 1), default=0.5, help="Weight of the teachers in the targets."
+)
+@click.option("--mixup-share", type=click.FloatRange(0, 1), default=0.0, help="Share of the batches that mixup blends.")
 @click.option(
     "--final-strength", type=_SHARE, default=0.4, help="Strength of the augmentation at the end; it starts at 1."
 )
-@click.option("--rare-exponent", type=_SHARE, default=0.25, help="Show faces of rare emotions more often; 0: alike.")
+@click.option("--rare-exponent", type=_SHARE, default=0.25, help="Show rare emotions more often; 0: all faces alike.")
 @click.option(
     "--precision",
     type=click.Choice(["float32", "bfloat16"]),
@@ -81,10 +83,9 @@ def train_attributes_command(train_path: Path, valid_path: Path, output: Path, d
     from ast_net_ros.training.transfer.warm_start import init_from_checkpoint, load_any_cnn
 
     network = NetworkConfig(widths=_sizes("--widths", given["widths"]), depths=_sizes("--depths", given["depths"]))
-    if len(network.widths) != len(network.depths):
-        raise click.BadParameter(
-            f"--widths has {len(network.widths)} stages and --depths {len(network.depths)}; they must be as many"
-        )
+    stages, depths = len(network.widths), len(network.depths)
+    if stages != depths:
+        raise click.BadParameter(f"--widths has {stages} stages and --depths {depths}; both need the same number")
     initial_cnn = init_from_checkpoint(given["init_from"], network) if given["init_from"] else None
     teachers = [load_any_cnn(path)[1] for path in given["teacher_paths"]]
     train, valid = (

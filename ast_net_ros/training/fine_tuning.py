@@ -1,4 +1,4 @@
-"""Stage 2 with the CNN trained along: clips of chips in place of clips of features.
+"""Stage 2 that also fine-tunes the CNN: on clips of chips in place of clips of features.
 
 In: a sampler of chips and a CNN to start from. Out: the CNN and the stacked LSTM, trained as one. Only real recordings
 can be used, as simulated ones are made of features.
@@ -61,7 +61,7 @@ def fine_tune(
     engine: Engine | None = None,
     temporal: StackedLSTM | None = None,
 ) -> FineTunedNetwork:
-    """As `stage2.train_temporal`, with a copy of `cnn` trained along at `training.cnn_share` of the learning rate.
+    """As `stage2.train_temporal`, and fine-tune a copy of `cnn` at `training.cnn_share` of the learning rate.
 
     The samplers give chips. The LSTM starts as a copy of `temporal` where one is given.
     """

@@ -18,8 +18,7 @@ Settings = TypeVar("Settings")
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE_OR_FOLDER = click.Path(exists=True, path_type=Path)
-SHOW_DEFAULTS = {"show_default": True}
-"""The context settings of all training commands."""
+SHOW_DEFAULTS = {"show_default": True}  # context settings of all training commands
 
 cnn_option = click.option(
     "--cnn", "cnn_path", type=FILE, required=True, help="cnn.safetensors of `ast_net train-attributes`."
@@ -31,9 +30,9 @@ training_device_option = click.option("--device", default="cpu", help="cpu, cuda
 
 
 def clip_options(command: Command) -> Command:
-    """Add the options for how long a Siamese training runs and on what clips: the first fields of TemporalTraining."""
+    """Add the options for the length and the clips of a Siamese training: the first fields of TemporalTraining."""
     for name, least, default, text in (
-        ("--largest-shift", 1, 50, "Between the starts of both clips, in model steps."),
+        ("--largest-shift", 1, 50, "Most model steps between the starts of both clips."),
         ("--clip-steps", 2, 150, "Model steps of a clip."),
         ("--batch", 1, 48, "Clips of each process."),
         ("--iterations", 1, 1500, "Optimizer steps."),

@@ -60,12 +60,12 @@ def smile_grading_metrics(model: AffectModel, folder: Path) -> dict:
         DataError: The folder contains no pair, or an image is missing.
     """
     detector = make_detector(threads=1)
-    courses, shown = [], []
+    curves, shown = [], []
     for name in people_in(folder):
         pair = aligned_pair(folder, name, detector, WARP_SIDE)
         if pair is not None:
             attributes, emotions = model.encode(warp_between(*pair, _MORPH_STEPS + 1))
-            courses.append(still_affect(model, attributes, _SHOWN_SECONDS)[:, 0])
+            curves.append(still_affect(model, attributes, _SHOWN_SECONDS)[:, 0])
             shown.append(_with_baseline(model, attributes[[0, -1]], emotions[[0, -1]]))
     plain, corrected = np.array(shown).transpose(1, 2, 0)  # neutral and smiling valence of each person
     baseline = {
@@ -75,16 +75,16 @@ def smile_grading_metrics(model: AffectModel, folder: Path) -> dict:
         "neutral_mean": _rounded(corrected[0].mean()),
         "smile_above_neutral": int((corrected[1] > corrected[0]).sum()),
     }
-    return {"people": len(courses), "graded": graded_metrics(np.array(courses)), "baseline": baseline}
+    return {"people": len(curves), "graded": graded_metrics(np.array(curves)), "baseline": baseline}
 
 
-def graded_metrics(courses: np.ndarray) -> dict:
+def graded_metrics(curves: np.ndarray) -> dict:
     """Summarise P x (steps + 1) valences of morphs from neutral to smiling."""
-    rises = np.diff(courses, axis=1)[:, 1:] > -_TOLERANCE
+    rises = np.diff(curves, axis=1)[:, 1:] > -_TOLERANCE
     return {
         "rising_share": _rounded(rises.all(axis=1).mean()),
         "rising_steps": _rounded(rises.mean()),
-        "mean_valence": courses.mean(axis=0).round(4).tolist(),
+        "mean_valence": curves.mean(axis=0).round(4).tolist(),
     }
 
 

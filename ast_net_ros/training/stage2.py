@@ -29,7 +29,7 @@ from ast_net_ros.training.training_log import log_row
 
 Trained = TypeVar("Trained", bound=nn.Module)
 
-STATE_FILE = "temporal_state.safetensors"
+_STATE_FILE = "temporal_state.safetensors"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class TemporalTraining:
     settle_steps: int = 5  # see `losses.consistency_loss`
     consistency: float = 1.0  # weight of the Siamese term; 0 trains without it
     branch_noise: float = 0.0  # relative, on the features of each branch, independent of the other's
-    cnn_share: float = 0.0  # of the learning rate, at which the CNN is trained along; 0 keeps it frozen
+    cnn_share: float = 0.0  # of the learning rate, at which the CNN is fine-tuned; 0 keeps it frozen
     learning_rate: float = 2e-3  # the peak
     weight_decay: float = 1e-4
     seed: int = 1
@@ -64,7 +64,7 @@ class TemporalTraining:
         if self.branch_noise and self.cnn_share:
             raise DataError(
                 f"branch_noise is {self.branch_noise} and cnn_share {self.cnn_share}: the noise is on features, but a "
-                "CNN that is trained along is given chips; use independent augmentation instead"
+                "CNN that is fine-tuned is given chips; use independent augmentation instead"
             )
 
 
@@ -104,7 +104,7 @@ def train_siamese(
     groups = parameter_groups(model) if parameter_groups else model.parameters()
     optimizer = torch.optim.AdamW(groups, training.learning_rate, weight_decay=training.weight_decay)
     settings = _settings(network, training, engine, cnn_digest)
-    checkpoint = Checkpoint(output / STATE_FILE, settings, {"model": model}, optimizer) if output else None
+    checkpoint = Checkpoint(output / _STATE_FILE, settings, {"model": model}, optimizer) if output else None
     first = int(checkpoint.load().get("iteration", 0)) if checkpoint else 0
     schedule = warmup_cosine(optimizer, training.iterations, max(1, training.iterations // 10), finished_steps=first)
     branch, stepper = engine.prepare(model, optimizer)
@@ -166,12 +166,12 @@ def check_run(
     output: Path, network: NetworkConfig, training: TemporalTraining, engine: Engine, cnn_digest: str | None = None
 ) -> None:
     """Raise what `train_siamese` would raise, before the data are read, which may take long."""
-    check_settings(output / STATE_FILE, _settings(network, training, engine, cnn_digest))
+    check_settings(output / _STATE_FILE, _settings(network, training, engine, cnn_digest))
 
 
 @torch.inference_mode()
 def temporal_metrics(model: nn.Module, sampler: ClipSampler, count: int = 200, steps: int = 300) -> dict[str, float]:
-    """CCC, RMSE and calibration of sigma on `count` held-out clips of `steps` model steps, all of them put end to end.
+    """Measure CCC, RMSE and the calibration of sigma on `count` held-out clips of `steps` model steps, concatenated.
 
     Moments without a label do not count. `within_one_sigma_` is a share, 0.683 for calibrated normal errors.
     """

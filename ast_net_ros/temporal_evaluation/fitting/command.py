@@ -19,7 +19,7 @@ _LABELS = (
     "each recording, ratings/ beside it, or a label topic in it]"
 )
 _ROTATION = "Degrees by which images must be turned clockwise so that faces stand upright."
-_PERSON = "Whom a recording shows: recording (each another person), folder (its name), or a pattern on its name."
+_PERSON = "Who is shown: recording (each a different person), folder (its name), or a regular expression on the name."
 
 
 @click.command("fit", context_settings=SHOW_DEFAULTS)
@@ -31,13 +31,13 @@ _PERSON = "Whom a recording shows: recording (each another person), folder (its 
 @click.option("--topic", metavar="NAME", help="The image topic.  [default: the bag's only one]")
 @click.option("--label-delay", type=click.FloatRange(0), help="Seconds by which ratings lag.  [default: estimated]")
 @click.option("--longest-delay", type=_POSITIVE, default=10.0, help="Largest delay tried, in seconds.")
-@click.option("--label-gap", "max_gap", type=_POSITIVE, default=1.0, help="Longest gap that is interpolated, seconds.")
+@click.option("--label-gap", "max_gap", type=_POSITIVE, default=1.0, help="Longest gap to interpolate, in seconds.")
 @click.option("--clock-offset", default=0.0, help="Seconds added to the ratings' times.")
 @click.option("--image-rotation", type=click.Choice(list(map(str, IMAGE_ROTATIONS))), default="0", help=_ROTATION)
 @click.option("--stages", default=",".join(STAGES), metavar="NAMES", help="What is fitted, each if it helps.")
-@click.option("--folds", type=click.IntRange(2), default=10, help="Most groups of people that are held out in turn.")
+@click.option("--folds", type=click.IntRange(2), default=10, help="Most groups of people to hold out in turn.")
 @cache_option
-@click.option("--seed", default=1, help="Of the training of LSTM and CNN.")
+@click.option("--seed", default=1, help="Seed for training LSTM and CNN.")
 @training_device_option
 def fit_command(recordings: tuple[str, ...], output: Path, stages: str, **given: Any) -> None:
     """Fit the network to ratings of your own recordings, and keep what helps on people held out.

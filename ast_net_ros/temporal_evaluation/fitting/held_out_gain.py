@@ -1,4 +1,4 @@
-"""The gain of one network over another on people whom it was not fitted to, with its interval over people."""
+"""The gain of one network over another on held-out people, with its interval over people."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def folds_of(people: Sequence[str], largest_number: int) -> list[tuple[str, ...]
 
 
 def held_out(net: ASTNet, faces: Sequence[RatedFace], delay: float) -> dict[str, HeldOut]:
-    """Run a network over the faces of people whom it was not fitted to; by person, without those never rated."""
+    """Run a network over the faces of held-out people; the results by person, without those never rated."""
     parts: dict[str, list[tuple[np.ndarray, ...]]] = {}
     for face in faces:
         for track in outputs_of(net, face):

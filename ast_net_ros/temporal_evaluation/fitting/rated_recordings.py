@@ -90,7 +90,7 @@ def open_rated_recordings(
 
 
 def person_of(path: Path, name: str, rule: str) -> str:
-    """Name the person whom a recording shows, by `ReadingOptions.person`.
+    """Name the person that a recording shows, by `ReadingOptions.person`.
 
     A regular expression gives what its first group matches in the recording's name, or all that it matches.
     """

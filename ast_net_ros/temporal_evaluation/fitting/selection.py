@@ -1,4 +1,4 @@
-"""Fit stage by stage, and keep a stage only if people whom it was not fitted to gain from it.
+"""Fit stage by stage, and keep a stage only if people held out from it gain from it.
 
 In: rated faces and the network to start from. Out: the fitted network, or none, and what every stage did. Each fold
 holds people out of everything: of the delay of the ratings, and of all stages before.
@@ -87,7 +87,7 @@ def fit_ratings(
     if len(people) < LEAST_PEOPLE:
         raise DataError(
             f"ratings of {len(people)} people ({', '.join(people) or 'none'}): at least {LEAST_PEOPLE} are needed to "
-            "say whether a fit helps on people whom it has not seen; rate more, or name people with --person"
+            "say whether a fit helps on people it has not seen; rate more, or name people with --person"
         )
     outputs = {id(face): list(outputs_of(parent, face)) for face in faces}
 

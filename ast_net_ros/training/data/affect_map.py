@@ -14,7 +14,7 @@ from ast_net_ros.model.config import EMOTIONS
 _HAPPINESS = EMOTIONS.index("happiness")
 
 TEMPERATURE = 1.5
-"""Of the softmax before the map: a slight expression keeps its share, and a strong one saturates later."""
+"""Temperature of the softmax before the map: slight expressions keep their share, and strong ones saturate later."""
 
 STRENGTH_SLOPES = (0.10, 0.08)
 """Rise of valence and arousal per standard deviation of the strength of a smile (project's choice; the ratings have

@@ -1,4 +1,4 @@
-"""A labelled recording: frames with stamps, labels with stamps, whom it shows and which split it belongs to.
+"""A labelled recording: frames with stamps, labels with stamps, the person it shows and the split it belongs to.
 
 In: video files or folders of images. Out: :class:`Recording`, into which every data set is read, and clips of model
 steps made from it: features averaged within a step, the label at its end, as in the running node.

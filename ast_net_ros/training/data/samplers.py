@@ -16,7 +16,7 @@ from ast_net_ros.training.augmentation import augment
 from ast_net_ros.training.data.recordings import StepClip
 
 AUGMENTATION_STRENGTH = 0.4
-"""Of the augmentation, for how much the chip of a tracked face changes from one frame to the next."""
+"""Strength of `augment` that matches how much the chip of a tracked face changes from one frame to the next."""
 
 
 class ClipBatch(NamedTuple):
@@ -116,7 +116,7 @@ def mixture(sources: Sequence[tuple[ClipSampler, float]]) -> ClipSampler:
 
 
 def rarity_weights(targets: Tensor, exponent: float) -> Tensor:
-    """How often each face is to be sampled: the mean of (largest share / own share) ** exponent over its emotions.
+    """Weight each face for sampling: the mean of (largest share / own share) ** exponent over its emotions.
 
     targets: N x 8 vote distributions, all zero (and so the weight) where a face carries no target. exponent: 0 samples
     all faces equally often, 1 all emotions.

@@ -73,8 +73,8 @@ class Simulation:
     event_rate: float = 0.04  # per second
     miss_rate: float = 0.05  # of the face, per second
     miss_seconds: float = 1.0  # at most
-    # Of the variation that valence and arousal do not explain, what stays with a person (measured on 51 people, each
-    # neutral and smiling: correlation 0.23), and for how long on average.
+    # Share of the variation unexplained by valence and arousal that stays with a person (measured on 51 people, each
+    # neutral and smiling: correlation 0.23), and its mean duration.
     identity_share: float = 0.25
     identity_seconds: float = 60.0
     held_share: float = 0.5  # of steps that show a slow change (light, blur, pose) instead of a fresh version (jitter)
@@ -266,11 +266,11 @@ def simulate_recordings(
         cnn: Encodes the faces.
         faces: Labelled faces.
         versions: Augmented versions of each face.
-        seed: Of the augmentation.
+        seed: Seed of the augmentation.
         simulation: Statistics of the recordings.
         cache: Folder in which the features are kept.
-        vote_share: Of the raters' votes in the targets. 1 for metrics and calibration, which must not rest on what the
-            CNN itself sees.
+        vote_share: Weight of the raters' votes in the targets. 1 for metrics and calibration, which must not depend on
+            what the CNN itself sees.
     """
     votes = vote_distribution(faces.votes)
     chosen = np.flatnonzero((votes.sum(axis=1) > 0) & faces.found & ~faces.duplicate)

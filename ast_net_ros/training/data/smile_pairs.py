@@ -64,7 +64,7 @@ class SmileRecordings:
 def smile_recordings(
     cnn: DiscreteEmotionCNN, folder: Path, split: str, versions: int, seed: int, simulation: Simulation | None = None
 ) -> SmileRecordings:
-    """Make smile recordings of the people whom `split_by_person` assigns to `split`.
+    """Make smile recordings of the people that `split_by_person` assigns to `split`.
 
     Raises:
         DataError: No pair of this split shows a face in both images, or an image is missing.

@@ -47,7 +47,7 @@ class Sources:
     seed: int = 1  # of their augmentation
     independent_augmentation: bool = False  # each branch sees jitter, light and blur of its own
     label_statistics: Path | None = None  # of real raters, for simulated recordings
-    chips: bool = False  # real recordings give chips in place of features, for a CNN that is trained along
+    chips: bool = False  # real recordings give chips in place of features, for a CNN that is fine-tuned
 
 
 def open_samplers(

@@ -29,7 +29,7 @@ class RatedFace:
 
     @property
     def person(self) -> str:
-        """Whom the recording shows."""
+        """The person that the recording shows."""
         return self.recording.person
 
 

@@ -18,7 +18,7 @@ from ast_net_ros.training.fitting.rated_faces import Outputs, RatedFace, ratings
 DELAY_STEP = 0.1
 """Step of the search, in seconds."""
 LEAST_SHARE = 0.5
-"""Of the moments that have a rating at the best delay in this respect; others are not considered."""
+"""Delays that leave fewer rated moments than this share of the most that any delay leaves are not considered."""
 
 
 class RatingDelay(NamedTuple):
@@ -26,7 +26,7 @@ class RatingDelay(NamedTuple):
 
     seconds: float
     explained: float  # share of the ratings' variance within recordings that the output explains, mean of dimensions
-    at_limit: bool  # whether it is the largest that was tried
+    at_limit: bool  # whether it is the largest one tried
 
 
 def estimate_rating_delay(

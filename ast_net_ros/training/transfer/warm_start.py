@@ -1,4 +1,4 @@
-"""Start a CNN from stored weights of the same sizes or other ones.
+"""Initialise a CNN from stored weights of the same or other sizes.
 
 In: a `cnn.safetensors` of `ast_net train-attributes` or a whole `ast_net.safetensors`, and the sizes wanted.
 Out: a CNN of those sizes with the stored weights wherever they fit; the rest is random. A narrower CNN starts with the
@@ -33,7 +33,7 @@ def load_any_cnn(path: Path) -> tuple[NetworkConfig, DiscreteEmotionCNN]:
 
 
 def init_from_checkpoint(path: Path, network: NetworkConfig) -> DiscreteEmotionCNN:
-    """Make a CNN of the sizes `network` with the stored stem, first blocks of each stage and heads, wherever they fit.
+    """Make a CNN with the sizes of `network` and the stored stem, first blocks of each stage and heads where they fit.
 
     Raises:
         DataError: The file is no weights file, or not even the stems have the same size.
