@@ -1,4 +1,4 @@
-"""Stage 2 with the CNN trained along: it learns, is resumed, and keeps its emotions."""
+"""Stage 2 that fine-tunes the CNN: it learns, is resumed, and keeps its emotions."""
 
 import numpy as np
 import pytest
