@@ -26,7 +26,7 @@ from ast_net_ros.temporal_evaluation.fitting.held_out_gain import (
 )
 from ast_net_ros.temporal_evaluation.fitting.selection import fit_ratings
 from ast_net_ros.training.checkpoint import state_digest
-from ast_net_ros.training.data.recordings import FaceSequence, InputKind, Recording
+from ast_net_ros.training.data.recordings import FaceSequence, InputKind, Recording, step_clips
 from ast_net_ros.training.fitting.output_map import OutputMap, with_output_map
 from ast_net_ros.training.fitting.rated_faces import RatedFace, encoded, outputs_of
 from ast_net_ros.training.fitting.stages import Stage, fit_cnn, fit_lstm, fit_map
@@ -127,6 +127,14 @@ def _grating(name: str, seed: int) -> RatedFace:
     ratings = np.stack([valence, -valence], axis=1)
     recording = Recording(name, "train", name, lambda: iter(()), (), stamps + 0.2, ratings)
     return RatedFace(recording, FaceSequence(stamps, np.zeros((40, 8), np.float32)), lambda: sequence)
+
+
+def test_encoded_chips_are_averaged_within_a_step_as_features_are():
+    small = ASTNet(NetworkConfig(widths=(8, 8), depths=(1, 1), attributes=8, hidden=8)).eval()
+    face = encoded(_grating("anna", 0), small)
+    (clip,) = step_clips(face.recording, face.sequence, 0.4)  # two frames in each
+    expected = face.sequence.inputs.reshape(-1, 2, 8).mean(axis=1)
+    np.testing.assert_allclose(clip.inputs, expected, atol=1e-6)
 
 
 def test_stages_without_enough_data_are_not_tried(people, net):
