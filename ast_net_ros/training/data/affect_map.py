@@ -45,13 +45,13 @@ class AffectMap:
 FITTED_MAP = AffectMap(
     np.array(
         [
-            [-0.050, 0.000, 0.700, 0.650, 0.370, 0.500, -0.755, -0.426],  # neutral, happiness, surprise, sadness
-            [-0.800, 0.150, -0.655, 0.214, -0.667, 0.400, -0.574, -0.070],  # anger, disgust, fear, contempt
+            [-0.050, 0.000, 0.700, 0.650, 0.362, 0.500, -0.771, -0.424],  # neutral, happiness, surprise, sadness
+            [-0.800, 0.150, -0.656, 0.200, -0.663, 0.400, -0.580, -0.086],  # anger, disgust, fear, contempt
         ]
     ).reshape(8, 2),
     STRENGTH_SLOPES,
-    strength_mean=6.10,
-    strength_deviation=1.43,
+    strength_mean=5.80,
+    strength_deviation=1.51,
 )
 """The map that the default weights were trained with."""
 
