@@ -42,6 +42,7 @@ class Camera:
         self.publishers = 0  # at the last check
         self.message_type = COMPRESSED_TYPE if topic.endswith("/compressed") else RAW_TYPE
         self.zero_stamp_warned = False
+        self.loss_warned_at: float | None = None  # monotonic time of the last warning about lost images
         self._last_warning = -WARNING_PERIOD
         self._sequence_number: int | None = None
         self._subscription: Subscription | None = None

@@ -110,8 +110,10 @@ class Cameras:
         issue = camera.find_issue(node, self._started_at, timeout, required, advice) or output_issue
         self._log_issue(camera, "" if self.paused else issue)
         status, loss = camera_status(node.get_name(), camera, tracks, self._values, advice)
-        if loss:
-            logger.warning(f"camera {camera.topic}: {loss}", throttle_duration_sec=LOSS_LOG_PERIOD)
+        now = time.monotonic()
+        if loss and (camera.loss_warned_at is None or now - camera.loss_warned_at >= LOSS_LOG_PERIOD):
+            camera.loss_warned_at = now
+            logger.warning(f"camera {camera.topic}: {loss}")
         return status
 
     def _log_issue(self, camera: Camera, issue: str) -> None:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from sensor_msgs.msg import Image
 
 from ast_net_ros.ros import diagnostics_keys as keys
+from ast_net_ros.ros.cameras import Cameras
+from ast_net_ros.ros.parameter_table import PARAMETERS
 from ast_net_ros.ros.runtime.transports import (
     BUILTIN_TRANSPORTS,
     FOR_IMAGES,
@@ -110,3 +119,55 @@ def test_large_images_arrive_or_their_loss_is_reported(
     assert lost <= 0.1 * FRAMES or warned
     if warned:
         assert str(packaged_profile()) in node.log, "the log names the fix"
+
+
+class _RecordingNode(Node):
+    """A node whose warnings are kept in place of being logged."""
+
+    def __init__(self, context: Context):
+        super().__init__("watching", context=context, start_parameter_services=False, enable_rosout=False)
+        self.warnings: list[str] = []
+
+    def get_logger(self) -> Any:
+        return SimpleNamespace(warning=self.warnings.append, info=lambda _: None)
+
+
+@pytest.fixture
+def recording_node() -> Iterator[_RecordingNode]:
+    context = Context()
+    rclpy.init(context=context)
+    node = _RecordingNode(context)
+    yield node
+    node.destroy_node()
+    rclpy.try_shutdown(context=context)
+
+
+def test_losses_of_each_camera_are_logged_on_their_own(recording_node: _RecordingNode, wait_until: Any) -> None:
+    node, topics = recording_node, ("/left", "/right")
+    received: list[str] = []
+    values = {spec.name: spec.default for spec in PARAMETERS}
+    cameras = Cameras(node, values, on_image=lambda camera, _: received.append(camera.topic))
+    executor = SingleThreadedExecutor(context=node.context)
+    executor.add_node(node)
+    publishers = [node.create_publisher(Image, topic, 50) for topic in topics]
+    for topic in topics:
+        cameras.add(topic)
+    wait_until(lambda: all(p.get_subscription_count() for p in publishers), "discovered")
+
+    def send(count: int) -> None:
+        """Publish images faster than a queue of one holds them."""
+        received.clear()
+        for publisher in publishers:
+            for _ in range(count):
+                publisher.publish(Image())
+        wait_until(lambda: executor.spin_once(timeout_sec=0.1) or set(received) == set(topics), "received")
+
+    send(1)
+    cameras.check({}, lambda _: "")
+    for _ in range(2):  # the second loss is within LOSS_LOG_PERIOD of the first
+        send(50)
+        cameras.check({}, lambda _: "")
+    cameras.clear()
+    executor.shutdown()
+    logged = [text.partition(": ")[0] for text in node.warnings if "lost before receipt" in text]
+    assert logged == ["camera /left", "camera /right"]
