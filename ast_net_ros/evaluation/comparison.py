@@ -14,8 +14,6 @@ from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS, MEASURES
 from ast_net_ros.evaluation.metrics.intervals import FEW_RECORDINGS, Resampling, interval_of_mean
 from ast_net_ros.evaluation.metrics.summary import difference_of
 
-LOWER_IS_BETTER = frozenset({"rmse", "mae"})
-
 
 def compare_results(results: Mapping, baseline: Mapping, resampling: Resampling | None = None) -> dict:
     """Compute paired differences for every mode; recordings are paired by mode and name, the others are listed.
@@ -46,15 +44,14 @@ def _remarks(results: Mapping, baseline: Mapping, own: Mapping, other: Mapping, 
     if here != there:
         remarks.append(f"warm-up of {here:g} s excluded here, {there:g} s in the baseline")
     for key in shared:
-        first, second = own[key], other[key]
+        (_, name), first, second = key, own[key], other[key]
         if first["topic"] != second["topic"]:
-            remarks.append(f"{key[1]}: topic '{first['topic']}' here, '{second['topic']}' in the baseline")
-        counts = [r["truth"]["scored"] for r in (first, second)]
-        if counts[0] != counts[1]:
-            remarks.append(f"{key[1]}: {counts[0]} scored frames here, {counts[1]} in the baseline")
-        for where, recording in (("here", first), ("in the baseline", second)):
-            if recording["partial"]:
-                remarks.append(f"{key[1]}: read only partially {where}")
+            remarks.append(f"{name}: topic '{first['topic']}' here, '{second['topic']}' in the baseline")
+        here, there = (r["truth"]["scored"] for r in (first, second))
+        if here != there:
+            remarks.append(f"{name}: {here} scored frames here, {there} in the baseline")
+        partial = (where for where, r in (("here", first), ("in the baseline", second)) if r["partial"])
+        remarks += [f"{name}: read only partially {where}" for where in partial]
     return remarks
 
 
@@ -65,34 +62,25 @@ def _mode_differences(pairs: list[tuple[Mapping, Mapping]], resampling: Resampli
     elif 1 < len(pairs) < FEW_RECORDINGS:
         metrics["remarks"].append(f"{len(pairs)} common recordings: confidence intervals from so few are rough")
     for dimension in DIMENSIONS:
+        accuracies = {own["name"]: [run[dimension]["accuracy"] or {} for run in (own, other)] for own, other in pairs}
         metrics[dimension] = {
             measure: _paired(
-                [(own["name"], _measure(own, dimension, measure), _measure(other, dimension, measure))
-                 for own, other in pairs],
-                measure in LOWER_IS_BETTER,
+                {n: difference_of(own.get(measure), other.get(measure)) for n, (own, other) in accuracies.items()},
+                -1 if measure in ("rmse", "mae") else 1,
                 resampling,
             )
             for measure in MEASURES
-        }  # fmt: skip
+        }
     return metrics
 
 
-def _measure(recording: Mapping, dimension: str, measure: str) -> float | None:
-    accuracy = recording[dimension]["accuracy"]
-    return None if accuracy is None else accuracy[measure]
-
-
-def _paired(
-    values: list[tuple[str, float | None, float | None]], lower_is_better: bool, resampling: Resampling
-) -> dict:
-    """Compare one measure: mean difference, interval, number of recordings in which this run is better, verdict.
+def _paired(differences: dict[str, float | None], sign: int, resampling: Resampling) -> dict:
+    """Summarise the differences of one measure by recording; `sign` is -1 where a lower value is better.
 
     The verdict is "better" or "worse" if the interval excludes zero, else "undecided".
     """
-    differences = {name: difference_of(here, there) for name, here, there in values}
     known = [value for value in differences.values() if value is not None]
     interval = interval_of_mean(known, resampling)
-    sign = -1 if lower_is_better else 1
     verdict = "undecided"
     if interval is not None and interval[0] * interval[1] > 0:
         verdict = "better" if sign * interval[0] > 0 else "worse"

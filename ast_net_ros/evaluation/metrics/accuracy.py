@@ -20,8 +20,6 @@ CONVERGENCE_TOLERANCE = 0.05
 MEASURES = ("r", "ccc", "rmse", "mae", "sagr")
 """The measures that `accuracy` computes."""
 
-_CALIBRATION_BINS = 10
-
 
 @dataclass(frozen=True)
 class Trajectory:
@@ -65,15 +63,17 @@ def accuracy(predicted: np.ndarray, truth: np.ndarray) -> dict:
         raise ValueError(f"{int((~np.isfinite(predicted)).sum())} predictions are not finite; exclude these frames")
     metrics: dict = {"count": len(truth), "excluded": int((~labelled).sum()), **dict.fromkeys(MEASURES), "remarks": []}
     if len(truth) == 0:
-        metrics["remarks"].append("no frame with a label")
-        return metrics
-    metrics["r"], metrics["ccc"], remarks = _correlations(predicted, truth)
-    metrics["remarks"].extend(remarks)
+        return metrics | {"remarks": ["no frame with a label"]}
+    r, ccc, remarks = _correlations(predicted, truth)
     error = predicted - truth
-    metrics["rmse"] = float(np.sqrt((error * error).mean()))
-    metrics["mae"] = float(np.abs(error).mean())
-    metrics["sagr"] = float((np.sign(predicted) == np.sign(truth)).mean())
-    return metrics
+    return metrics | {
+        "r": r,
+        "ccc": ccc,
+        "rmse": float(np.sqrt((error * error).mean())),
+        "mae": float(np.abs(error).mean()),
+        "sagr": float((np.sign(predicted) == np.sign(truth)).mean()),
+        "remarks": remarks,
+    }
 
 
 def _correlations(predicted: np.ndarray, truth: np.ndarray) -> tuple[float | None, float, list[str]]:
@@ -110,7 +110,7 @@ def convergence_time(cold: np.ndarray, warm: np.ndarray, step_seconds: float) ->
 
     Both are T x 2 at the same times, from one step after the cold start. None if it does not converge.
     """
-    apart = np.flatnonzero((np.abs(np.asarray(cold) - np.asarray(warm)) > CONVERGENCE_TOLERANCE).any(axis=1))
+    apart = np.flatnonzero((np.abs(cold - warm) > CONVERGENCE_TOLERANCE).any(axis=1))
     steps = int(apart[-1]) + 1 if len(apart) else 0
     return None if steps == len(cold) else steps * step_seconds
 
@@ -148,31 +148,25 @@ def mean_of_recordings(single: Sequence[dict]) -> dict:
 
 def _smoothness(trajectories: Sequence[Trajectory], index: int) -> dict:
     """Return the change per second of predictions and labels, and the ratio of the two."""
-    lengths = np.array([len(c.truth) for c in trajectories], np.float64)
-    if not lengths.sum():
+    lengths = [len(c.truth) for c in trajectories]
+    if not any(lengths):
         return {"change_per_second": None, "target_change_per_second": None, "ratio": None}
-    own, target = (
-        float(
-            np.average(
-                [change_per_second(getattr(c, side)[:, index], c.step_seconds) for c in trajectories], weights=lengths
-            )
-        )
-        for side in ("predicted", "truth")
-    )
+    changes = [
+        [change_per_second(values[:, index], c.step_seconds) for values in (c.predicted, c.truth)] for c in trajectories
+    ]
+    own, target = (float(np.average(side, weights=lengths)) for side in zip(*changes))
     return {"change_per_second": own, "target_change_per_second": target, "ratio": own / target if target else None}
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float | None:
     """Compute Spearman's rank correlation of N pairs, ties at their mean rank; None if either side is constant."""
-    if len(first) < 2:
-        return None
-    return _correlations(_mean_ranks(np.asarray(first)), _mean_ranks(np.asarray(second)))[0]
+    return _correlations(_mean_ranks(first), _mean_ranks(second))[0] if len(first) > 1 else None
 
 
 def _mean_ranks(values: np.ndarray) -> np.ndarray:
     _, place, count = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(count)
-    return (last - (count - 1) / 2)[place.reshape(-1)]
+    return (last - (count - 1) / 2)[place]
 
 
 def confidence_calibration(confidence: np.ndarray, error: np.ndarray) -> dict:
@@ -185,7 +179,8 @@ def confidence_calibration(confidence: np.ndarray, error: np.ndarray) -> dict:
         confidence and share over the bins. All but the count are empty for fewer frames than bins.
     """
     confidence, error = np.asarray(confidence, np.float64), np.abs(np.asarray(error, np.float64))
-    if len(confidence) < _CALIBRATION_BINS:
+    bin_count = 10
+    if len(confidence) < bin_count:
         return {"count": len(confidence), "rank_correlation": None, "calibration_error": None, "bins": []}
     largest = error.max(axis=1)
     bins = [
@@ -194,7 +189,7 @@ def confidence_calibration(confidence: np.ndarray, error: np.ndarray) -> dict:
             "within": float((largest[chosen] <= CONFIDENCE_RADIUS).mean()),
             "rmse": float(np.sqrt(np.square(error[chosen]).mean())),
         }
-        for chosen in np.array_split(np.argsort(confidence, kind="stable"), _CALIBRATION_BINS)
+        for chosen in np.array_split(np.argsort(confidence, kind="stable"), bin_count)
     ]
     return {
         "count": len(confidence),

@@ -17,8 +17,6 @@ from ast_net_ros.evaluation.metrics.accuracy import MEASURES
 FEW_RECORDINGS = 10
 """With fewer recordings than this, percentile intervals are known to be too narrow; a remark says so."""
 
-_BATCH = 256
-
 
 @dataclass(frozen=True)
 class Resampling:
@@ -53,7 +51,7 @@ def intervals_of_joined(pairs: Sequence[tuple[np.ndarray, np.ndarray]], resampli
     pairs = [pair for pair in pairs if len(pair[0])]
     if len(pairs) < 2:
         return dict.fromkeys(MEASURES)
-    joined = np.concatenate([np.stack(pair) for pair in pairs], axis=1)
+    joined = np.concatenate(pairs, axis=1)
     # Relative to the common means, where sums of squares keep their precision.
     centre = joined.mean(axis=1)
     sums = np.array([_sums(predicted, truth, *centre) for predicted, truth in pairs])
@@ -88,11 +86,8 @@ def _sums(predicted: np.ndarray, truth: np.ndarray, p_centre: float, t_centre: f
 def _resampled_counts(recordings: int, resampling: Resampling) -> np.ndarray:
     """Return how often each recording is in each resample: resamples x recordings."""
     generator = np.random.default_rng(resampling.seed)
-    parts = []
-    for start in range(0, resampling.resamples, _BATCH):
-        draws = min(_BATCH, resampling.resamples - start)
-        parts.append(generator.multinomial(recordings, np.full(recordings, 1 / recordings), size=draws))
-    return np.concatenate(parts).astype(np.float64)
+    shares = np.full(recordings, 1 / recordings)
+    return generator.multinomial(recordings, shares, size=resampling.resamples).astype(np.float64)
 
 
 def _percentiles(values: np.ndarray, resampling: Resampling) -> list[float] | None:
