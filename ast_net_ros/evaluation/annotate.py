@@ -25,10 +25,6 @@ from ast_net_ros.vision.image_decoding import ImageError, decode_image
 from ast_net_ros.vision.video import Video, VideoError, open_video
 
 ESTIMATES, PLOT, OVERLAY, STILL_OVERLAY = "estimates.csv", "plot.png", "overlay.webm", "overlay.png"
-_COMPLETE_SHARE = 0.9  # a container's own frame count can be slightly off
-
-DrawFaces = Callable[[np.ndarray, list[FaceAffect], float], None]
-"""Draws the faces of a frame with this stamp into its image and writes it."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +88,8 @@ def annotate(
     return Annotation(
         frames=frames,
         declared_frames=video.frame_count,
-        incomplete=exhausted and frames < _COMPLETE_SHARE * (video.frame_count or 0),
+        # A container's own frame count can be slightly off.
+        incomplete=exhausted and frames < 0.9 * (video.frame_count or 0),
         frames_with_face=len({row.frame for row in estimates}),
         face_ids=tuple(dict.fromkeys(row.face.face_id for row in estimates)),
         duration=duration,
@@ -124,16 +121,17 @@ def _estimate_frames(
         rows = stack.enter_context(EstimatesWriter(folder / ESTIMATES))
         draw = stack.enter_context(_overlay(folder, video)) if overlay else None
         bar = stack.enter_context(_progress_bar(video, seconds, show_progress))
-        with _until_interrupted(video.live):
-            for stamp, image in video:
-                if seconds is not None and stamp >= seconds:
-                    return frames, stamp, False
-                faces = pipeline.process(image, stamp, video.source)
-                rows.write(frames, stamp, faces)
-                if draw is not None:
-                    draw(image, faces, stamp)
-                frames += 1
-                bar.update()
+        if video.live:  # Ctrl-C ends the recording of a webcam; with a file it cancels the run
+            stack.enter_context(contextlib.suppress(KeyboardInterrupt))
+        for stamp, image in video:
+            if seconds is not None and stamp >= seconds:
+                return frames, stamp, False
+            faces = pipeline.process(image, stamp, video.source)
+            rows.write(frames, stamp, faces)
+            if draw is not None:
+                draw(image, faces, stamp)
+            frames += 1
+            bar.update()
     return frames, stamp, not video.live
 
 
@@ -146,17 +144,7 @@ def _progress_bar(video: Video | _StillImage, seconds: float | None, shown: bool
 
 
 @contextlib.contextmanager
-def _until_interrupted(live: bool) -> Iterator[None]:
-    """Let Ctrl-C end the recording of a webcam; with a file it cancels the run."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        if not live:
-            raise
-
-
-@contextlib.contextmanager
-def _overlay(folder: Path, video: Video | _StillImage) -> Iterator[DrawFaces]:
+def _overlay(folder: Path, video: Video | _StillImage) -> Iterator[Callable[..., None]]:
     """Yield a function that draws a frame's faces and adds the frame to the overlay."""
     plane = AffectPlane()
 

@@ -53,9 +53,8 @@ def annotate(
     VIDEO is a video file, a still image (JPEG or PNG), a folder of these, or the number of a webcam (0 is the first),
     which is read until Ctrl-C or --seconds. Exits with 1 if one of several cannot be read; the others are finished.
     """
-    sources = find_sources(videos)
+    sources = _find_sources(videos)
     names = unique_names([Path(source) for source in sources])
-
     from ast_net_ros.evaluation.annotate import annotate as annotate_video
     from ast_net_ros.vision.video import VideoError
 
@@ -78,22 +77,20 @@ def annotate(
         ctx.exit(1)
 
 
-def find_sources(arguments: Sequence[str]) -> list[str]:
+def _find_sources(arguments: Sequence[str]) -> list[str]:
     """Return the videos and still images that the arguments name; those in a folder by name, subfolders included."""
     found: list[str] = []
     for argument in arguments:
         path = Path(argument)
         if path.is_dir():
             files = [
-                str(file)
-                for file in sorted(path.rglob("*"))
-                if file.suffix.lower() in (*VIDEO_SUFFIXES, *STILL_SUFFIXES) and file.is_file()
+                f for f in path.rglob("*") if f.suffix.lower() in {*VIDEO_SUFFIXES, *STILL_SUFFIXES} and f.is_file()
             ]
             if not files:
                 raise click.ClickException(
                     f"folder {argument}: no video or image in it; for rosbag2 recordings use `ast_net evaluate`"
                 )
-            found += files
+            found += map(str, sorted(files))
         elif path.exists() or (argument.isdecimal() and len(argument) < 4):  # a webcam's number
             found.append(argument)
         else:

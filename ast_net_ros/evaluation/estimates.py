@@ -14,18 +14,11 @@ from pathlib import Path
 from ast_net_ros.face_affect import FaceAffect, HeadPose
 from ast_net_ros.model.config import EMOTIONS
 
-_BOX_COLUMNS = ("box_x", "box_y", "box_width", "box_height")
-_AFFECT_COLUMNS = ("valence", "arousal", "confidence", "state_age")
-_SIGMA_COLUMNS = ("valence_sigma", "arousal_sigma")
-_TRUST_COLUMNS = ("detection_score", "quality", "baseline")
-_HEAD_COLUMNS = (
-    *("head_roll", "head_pitch", "head_yaw", "head_roll_sigma", "head_pitch_sigma", "head_yaw_sigma"),
-    "engagement",
-)
 ESTIMATE_COLUMNS = (
-    *("frame", "time", "face_id"),
-    *(*_BOX_COLUMNS, *_AFFECT_COLUMNS, *EMOTIONS),
-    *(*_SIGMA_COLUMNS, *_TRUST_COLUMNS, *_HEAD_COLUMNS),
+    *("frame", "time", "face_id", "box_x", "box_y", "box_width", "box_height"),
+    *("valence", "arousal", "confidence", "state_age", *EMOTIONS),
+    *("valence_sigma", "arousal_sigma", "detection_score", "quality", "baseline"),
+    *("head_roll", "head_pitch", "head_yaw", "head_roll_sigma", "head_pitch_sigma", "head_yaw_sigma", "engagement"),
 )
 """The header. frame: from 0; time: seconds since the first frame; box: pixels; the rest as in FaceAffect."""
 
@@ -39,12 +32,12 @@ class EstimatesError(ValueError):
 
 @dataclass(frozen=True)
 class EstimateRow:
-    """One row of an estimates file.
+    """One row of an estimates file: a face in a frame.
 
     Attributes:
         frame: Number of the frame, from 0.
         time: Seconds since the first frame.
-        face: The face in this frame.
+        face: The face.
     """
 
     frame: int
@@ -54,17 +47,15 @@ class EstimateRow:
 
 def format_row(frame: int, time: float, face: FaceAffect) -> list[str]:
     """Format one row, in the order of ESTIMATE_COLUMNS."""
-    trust = (face.valence_sigma, face.arousal_sigma, face.detection_score, face.quality, face.baseline)
     pose = face.head_pose
-    head = (pose.roll, pose.pitch, pose.yaw, *pose.sigma) if pose else (0.0,) * 6
-    return [
-        str(frame),
-        f"{time:.6f}",
-        face.face_id,
-        *(f"{value:.2f}" for value in face.box),
-        *(f"{value:.6f}" for value in (face.valence, face.arousal, face.confidence, face.state_age)),
-        *(f"{value:.6f}" for value in (*face.emotions, *trust, *head, face.engagement)),
-    ]
+    numbers = (
+        *(face.valence, face.arousal, face.confidence, face.state_age, *face.emotions),
+        *(face.valence_sigma, face.arousal_sigma, face.detection_score, face.quality, face.baseline),
+        *((pose.roll, pose.pitch, pose.yaw, *pose.sigma) if pose else (0.0,) * 6),
+        face.engagement,
+    )
+    box = (f"{value:.2f}" for value in face.box)
+    return [str(frame), f"{time:.6f}", face.face_id, *box, *(f"{value:.6f}" for value in numbers)]
 
 
 class EstimatesWriter:
@@ -87,11 +78,7 @@ class EstimatesWriter:
 
 
 def read_estimates(path: Path) -> list[EstimateRow]:
-    """Read all rows of an estimates file in order.
-
-    Raises:
-        EstimatesError: The header differs, a field is missing or a value is not a finite number.
-    """
+    """Read all rows in order. EstimatesError: the header differs, a field is missing or a value is not finite."""
     return list(iterate_estimates(path))
 
 
@@ -127,7 +114,8 @@ def _parse_row(path: Path, line: int, row: Sequence[str], columns: int) -> Estim
     x, y, width, height, valence, arousal, confidence, state_age, *others = numbers
     emotions, later = tuple(others[: len(EMOTIONS)]), others[len(EMOTIONS) :]
     valence_sigma, arousal_sigma, score, quality, baseline, *head = (*later, *_UNKNOWN[len(later) :])
-    roll, pitch, yaw, *sigma, engagement = head
+    roll, pitch, yaw, s_roll, s_pitch, s_yaw, engagement = head
+    sigma = (s_roll, s_pitch, s_yaw)
     face = FaceAffect(
         *(row[2], (x, y, width, height), valence, arousal, confidence, emotions, state_age),
         valence_sigma=valence_sigma,
@@ -135,7 +123,7 @@ def _parse_row(path: Path, line: int, row: Sequence[str], columns: int) -> Estim
         detection_score=score,
         quality=quality,
         baseline=baseline,
-        head_pose=HeadPose(roll, pitch, yaw, (sigma[0], sigma[1], sigma[2])) if any(sigma) else None,
+        head_pose=HeadPose(roll, pitch, yaw, sigma) if any(sigma) else None,
         engagement=engagement,
     )
     return EstimateRow(frame, time, face)

@@ -6,7 +6,7 @@ import glob
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,25 +22,19 @@ WARM_UP_SECONDS = 2.0
 """What `--warm-up out` excludes of each face's beginning, where estimates rest on little evidence."""
 
 
-class _WarmUp(click.ParamType):
-    """`in`, `out`, or seconds."""
-
-    name = "warm-up"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        named = {"in": 0.0, "out": WARM_UP_SECONDS}
-        try:
-            seconds = named[value] if value in named else float(value)
-        except ValueError:
-            self.fail(f"'{value}' is neither in, out nor a number of seconds", param, ctx)
-        if not 0 <= seconds < 3600:
-            self.fail(f"{value} is not in the range from 0 to 3600 seconds", param, ctx)
-        return seconds
+def _warm_up(value: str) -> float:
+    """Convert `in`, `out` or a number of seconds."""
+    named = {"in": 0.0, "out": WARM_UP_SECONDS}
+    try:
+        seconds = named[value] if value in named else float(value)
+    except ValueError:
+        raise click.BadParameter(f"'{value}' is neither in, out nor a number of seconds") from None
+    if not 0 <= seconds < 3600:
+        raise click.BadParameter(f"{value} is not in the range from 0 to 3600 seconds")
+    return seconds
 
 
 _FILE = click.Path(path_type=Path)
-_POSITIVE = click.FloatRange(0, min_open=True)
-_TIMES = click.Choice(["auto", "relative", "epoch"])
 _OPTIONS: dict[tuple[str, ...], tuple[str, dict[str, Any]]] = {
     ("--output", "-o"): (
         "Folder for results.json, report.html and recordings/. The same command resumes an interrupted run.",
@@ -55,7 +49,7 @@ _OPTIONS: dict[tuple[str, ...], tuple[str, dict[str, Any]]] = {
     ("--label-time", "time"): (
         "Origin of the times of a CSV: the first frame (relative) or the clock of the stamps (epoch); auto: epoch from "
         "1e8.",
-        {"default": "auto", "type": _TIMES},
+        {"default": "auto", "type": click.Choice(["auto", "relative", "epoch"])},
     ),
     ("--match",): (
         "The face that the labels describe: largest (of each frame), id:NAME[,NAME...], or best (highest CCC).",
@@ -77,11 +71,11 @@ _OPTIONS: dict[tuple[str, ...], tuple[str, dict[str, Any]]] = {
     ),
     ("--label-gap", "max_gap"): (
         "Longest gap between labels that is interpolated.",
-        {"default": 1.0, "metavar": "S", "type": _POSITIVE},
+        {"default": 1.0, "metavar": "S", "type": click.FloatRange(0, min_open=True)},
     ),
     ("--warm-up",): (
         f"Exclude the first S seconds of each face from the metrics; out: {WARM_UP_SECONDS:g} s.",
-        {"default": "in", "type": _WarmUp(), "metavar": "in|out|S"},
+        {"default": "in", "type": _warm_up, "metavar": "in|out|S"},
     ),
     ("--workers",): ("Processes.  [default: one per CPU core]", {"metavar": "N", "type": click.IntRange(1, 512)}),
     ("--ray",): (
@@ -124,18 +118,20 @@ def evaluate(ctx: click.Context, bags: tuple[str, ...], **given: Any) -> None:
         raise click.UsageError("--rate and --loops are for --live")
     if given["ray"] and given["device"] == "auto":
         given["device"] = "cpu"  # Ray hides GPUs that a task does not request
-    check_paths(bags)
+    for bag in bags:  # before anything heavy is imported
+        if not Path(bag).exists() and not glob.glob(bag, recursive=True):  # noqa: PTH207
+            raise click.ClickException(f"recording {bag!r}: nothing there; name bags, folders of bags, globs or videos")
 
     from ast_net_ros.evaluation.labels.ground_truth import LabelOptions
     from ast_net_ros.evaluation.run import LiveRun, RunOptions
     from ast_net_ros.evaluation.run import evaluate as evaluate_recordings
 
     requested = given["labels"] is not None
-    label_options = {field.name: given.pop(field.name) for field in fields(LabelOptions)}
+    given["annotation_delay"] = given["annotation_delay"] or 0.0
     rate, loops = given.pop("rate"), given.pop("loops")
     options = RunOptions(
         settings=settings_from(given),
-        labels=LabelOptions(**label_options | {"annotation_delay": label_options["annotation_delay"] or 0.0}),
+        labels=LabelOptions(**{field.name: given.pop(field.name) for field in fields(LabelOptions)}),
         workers=given.pop("workers") or _cores(),
         live=LiveRun(rate, loops) if given.pop("live") else None,
         command=shlex.join([*ctx.command_path.split(), *sys.argv[2:]]) if ctx.parent else shlex.join(sys.argv),
@@ -150,15 +146,6 @@ def evaluate(ctx: click.Context, bags: tuple[str, ...], **given: Any) -> None:
         _echo_outcome(outcome, options.output)
     if outcome.failures or (requested and outcome.label_problems):
         ctx.exit(1)
-
-
-def check_paths(arguments: Sequence[str]) -> None:
-    """Raise click.ClickException if an argument names nothing, before anything heavy is imported."""
-    for argument in arguments:
-        if not Path(argument).exists() and not glob.glob(argument, recursive=True):  # noqa: PTH207
-            raise click.ClickException(
-                f"recording {argument!r}: nothing there; name bags, folders of bags, globs or videos"
-            )
 
 
 def _echo_outcome(outcome: EvaluationOutcome, output: Path) -> None:
@@ -178,8 +165,8 @@ def _echo_outcome(outcome: EvaluationOutcome, output: Path) -> None:
                 for dimension in ("valence", "arousal")
             )
             click.echo(f"{mode}: {values} (mean of {pooled['recordings_with_truth']} recordings with labels)")
-    for line in _comparison_lines(outcome.metrics.get("comparison") or {"modes": {}}):
-        click.echo(line)
+    if outcome.metrics["comparison"]:
+        _echo_comparison(outcome.metrics["comparison"])
     for recording in recordings:
         if recording["live"]:
             click.echo(_live_line(recording["name"], recording["live"]))
@@ -195,14 +182,14 @@ def _echo_outcome(outcome: EvaluationOutcome, output: Path) -> None:
     click.echo(f"results in {output}/results.json and {output}/report.html")
 
 
-def _comparison_lines(comparison: Mapping) -> Iterator[str]:
-    """Yield the gain of CCC over the baseline, of all recordings and of each."""
+def _echo_comparison(comparison: Mapping) -> None:
+    """Print the gain of CCC over the baseline, of all recordings and of each."""
     for mode, found in comparison["modes"].items():
         gains = {dimension: found[dimension]["ccc"] for dimension in ("valence", "arousal")}
-        whole = {dimension: (gain["difference"], gain["interval"]) for dimension, gain in gains.items()}
-        yield f"{mode}, gain of CCC over the baseline: {', '.join(_gain(d, *whole[d]) for d in whole)}"
+        whole = ", ".join(_gain(d, gain["difference"], gain["interval"]) for d, gain in gains.items())
+        click.echo(f"{mode}, gain of CCC over the baseline: {whole}")
         for name in gains["valence"]["recordings"]:
-            yield f"  {name}: {', '.join(_gain(d, gain['recordings'][name]) for d, gain in gains.items())}"
+            click.echo(f"  {name}: {', '.join(_gain(d, gain['recordings'][name]) for d, gain in gains.items())}")
 
 
 def _gain(dimension: str, value: float | None, interval: Sequence[float] | None = None) -> str:

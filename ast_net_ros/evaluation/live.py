@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import subprocess
@@ -16,10 +17,6 @@ from tqdm import tqdm
 
 from ast_net_ros.child_process import running
 from ast_net_ros.evaluation.recording_result import read_about
-
-MODULE = "ast_net_ros.ros.replay.live_recording"
-_END_TIMEOUT = 40.0  # s; the process gives the node 15 s, and its threads end in order
-_ERROR_LINES = 15
 
 
 class LiveError(ValueError):
@@ -45,14 +42,13 @@ def node_parameters(values: Mapping[str, bool | int | float | str | Sequence[str
 
 
 def record_live(
-    recording: Path, folder: Path, options: LiveOptions | None = None, frames: int | None = None, progress: bool = False
+    recording: Path, folder: Path, options: LiveOptions, frames: int | None = None, progress: bool = False
 ) -> dict:
     """Play a recording to a node and write the node's responses; the folder appears complete or not at all.
 
     On KeyboardInterrupt the node is ended first. `frames` is the number of frames, for the progress bar. Returns the
     content of recording.json. LiveError: ROS is missing, or the run failed.
     """
-    options = options or LiveOptions()
     check_ros()
     total = None if frames is None else frames * options.loops
     bar = tqdm(total=total, unit=" frames", desc=f"{recording.name} (live)", disable=None if progress else True)
@@ -60,7 +56,8 @@ def record_live(
     with tempfile.TemporaryDirectory() as empty_folder, tempfile.TemporaryDirectory() as log_folder, bar:
         log = Path(log_folder) / "log"
         with running(
-            _command(recording, folder, options), log, "live run", _END_TIMEOUT,
+            _command(recording, folder, options), log, "live run",
+            40.0,  # s; the process gives the node 15 s, and its threads end in order
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, cwd=empty_folder,
             start_new_session=True,  # Ctrl-C on the terminal arrives here, which passes it on once
         ) as child:  # fmt: skip
@@ -85,30 +82,22 @@ def check_ros() -> None:
 def _command(recording: Path, folder: Path, options: LiveOptions) -> list[str]:
     topic = [] if options.topic is None else ["--topic", options.topic]
     return [
-        sys.executable, "-m", MODULE, str(recording.resolve()), "--output", str(folder.resolve()), *topic,
+        sys.executable, "-m", "ast_net_ros.ros.replay.live_recording",
+        str(recording.resolve()), "--output", str(folder.resolve()), *topic,
         "--rate", repr(options.rate), "--loops", str(options.loops), "--name", options.name, "--key", options.key,
-        "--ros-args", *_with_absolute_files(options.node_arguments),
+        "--ros-args", *options.node_arguments,
     ]  # fmt: skip
-
-
-def _with_absolute_files(arguments: Sequence[str]) -> list[str]:
-    """Make file names absolute for a process that runs in another folder."""
-    before = ["", *arguments]
-    return [str(Path(a).resolve()) if b == "--params-file" else a for b, a in zip(before, arguments)]
 
 
 def _follow(lines: IO[str], bar: tqdm) -> None:
     """Update the bar until the process closes its output."""
     for line in lines:
-        try:
-            message = json.loads(line)
-        except ValueError:
-            continue
-        bar.update(max(0, message.get("sent", bar.n) - bar.n))
+        with contextlib.suppress(ValueError):
+            bar.update(max(0, json.loads(line).get("sent", bar.n) - bar.n))
 
 
 def _reason(log: Path, code: int) -> str:
     """Return the process's error message, or else the end of its log."""
     text = log.read_text(errors="replace").strip()
     _, found, message = ("\n" + text).partition("\nerror: ")  # a log with further errors may follow
-    return message if found else "\n".join(text.splitlines()[-_ERROR_LINES:]) or f"exited with code {code}"
+    return message if found else "\n".join(text.splitlines()[-15:]) or f"exited with code {code}"

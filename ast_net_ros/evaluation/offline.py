@@ -12,31 +12,34 @@ import importlib
 import importlib.util
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from importlib import metadata
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 
-from ast_net_ros.bags.recordings import open_recording
+from ast_net_ros.bags.recordings import RecordedFrame, open_recording
 from ast_net_ros.evaluation.options import EstimationSettings, pipeline_maker
-from ast_net_ros.evaluation.read_ahead import estimate_ahead
-from ast_net_ros.evaluation.recording_result import RecordingWriter
+from ast_net_ros.evaluation.recording_result import RecordingWriter, seconds_since
 from ast_net_ros.evaluation.workers import Progress, RecordingJob
+from ast_net_ros.face_affect import FaceAffect
 from ast_net_ros.model.weights import WeightsError
-from ast_net_ros.pipeline import AffectPipeline
+from ast_net_ros.pipeline import AffectPipeline, FoundFaces, Frame
 
 LIBRARIES = ("ast_net_ros", "numpy", "onnx", "onnxruntime", "opencv-python", "rosbags", "torch")
 """Libraries that decode or compute; their versions go into results and keys."""
 
-_PROGRESS_INTERVAL = 0.2  # s
+Item = TypeVar("Item")
 
 
-def evaluate_recording(job: RecordingJob, report: Progress | None = None) -> None:
+def evaluate_recording(job: RecordingJob, report: Progress = lambda _: None) -> None:
     """Write the results of one recording; its folder appears complete or not at all."""
     began = time.monotonic()
-    with one_thread(), open_recording(Path(job.path), job.topic) as recording, ExitStack() as stack:
+    with _one_thread(), open_recording(Path(job.path), job.topic) as recording, ExitStack() as stack:
         pipeline = _pipelines(job.settings)()
         _check_weights(job, pipeline)
         estimated = stack.enter_context(closing(estimate_ahead(pipeline, recording.frames(), job.name)))
@@ -47,11 +50,10 @@ def evaluate_recording(job: RecordingJob, report: Progress | None = None) -> Non
                     writer.about["frame_id"] = frame.frame_id
                 writer.add(frame.stamp_ns, faces)
                 unreported += 1
-                if report and time.monotonic() - reported_at > _PROGRESS_INTERVAL:
+                if time.monotonic() - reported_at > 0.2:
                     report(unreported)
                     reported_at, unreported = time.monotonic(), 0
-            if report:
-                report(unreported)
+            report(unreported)
             writer.about |= {
                 "partial": recording.partial,
                 "problems": list(recording.problems),
@@ -71,8 +73,46 @@ def _check_weights(job: RecordingJob, pipeline: AffectPipeline) -> None:
         )
 
 
+def estimate_ahead(
+    pipeline: AffectPipeline, frames: Iterator[RecordedFrame], source: str
+) -> Generator[tuple[RecordedFrame, list[FaceAffect]], None, None]:
+    """Yield each frame with its faces, as `pipeline.process` returns them; time counts from the first frame's stamp.
+
+    The next frames are read and decoded, and their faces found, in a second thread. The pipeline must not have seen
+    this source. Close the generator if the frames are not exhausted.
+    """
+    with closing(read_ahead(_find(pipeline, frames, source))) as found_ahead:
+        for frame, found in found_ahead:
+            yield frame, pipeline.estimate([found])[0]
+
+
+def _find(
+    pipeline: AffectPipeline, frames: Iterator[RecordedFrame], source: str
+) -> Iterator[tuple[RecordedFrame, FoundFaces]]:
+    first_ns = None
+    for frame in frames:
+        first_ns = frame.stamp_ns if first_ns is None else first_ns
+        yield frame, pipeline.find([Frame(frame.image, seconds_since(frame.stamp_ns, first_ns), source)])[0]
+
+
+def read_ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
+    """Yield `items`, which are produced in a thread of their own, up to a few ahead.
+
+    Exceptions of the thread are raised here. Closing the generator ends the thread.
+    """
+    with ThreadPoolExecutor(1, "read ahead") as pool:
+        waiting = deque(pool.submit(next, items, None) for _ in range(3))  # few: an 8K frame takes 100 MB
+        try:
+            while (item := waiting.popleft().result()) is not None:
+                waiting.append(pool.submit(next, items, None))
+                yield item
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
 @contextmanager
-def one_thread() -> Iterator[None]:
+def _one_thread() -> Iterator[None]:
     """Limit OpenCV to one thread; ONNX Runtime has its own setting, see `_pipelines`."""
     opencv_threads = cv2.getNumThreads()
     cv2.setNumThreads(1)

@@ -32,20 +32,14 @@ class EstimationSettings:
         return {**asdict(self.model), **asdict(self.pipeline)}
 
 
-class _Rotation(click.ParamType):
-    """One of IMAGE_ROTATIONS."""
-
-    name = "degrees"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the number."""
-        if str(value) not in map(str, IMAGE_ROTATIONS):
-            self.fail(f"{value} is not one of {', '.join(map(str, IMAGE_ROTATIONS))}.", param, ctx)
-        return int(value)
+def _rotation(degrees: str | int) -> int:
+    if str(degrees) not in map(str, IMAGE_ROTATIONS):
+        raise click.BadParameter(f"{degrees} is not one of {', '.join(map(str, IMAGE_ROTATIONS))}.")
+    return int(degrees)
 
 
 # name of the setting: (type, metavar, help)
-_OPTIONS: dict[str, tuple[click.ParamType, str | None, str]] = {
+_OPTIONS: dict[str, tuple[Any, str | None, str]] = {
     "weights": (click.Path(), "PATH", "Weights file (.safetensors).  [default: packaged]"),
     "device": (click.STRING, "NAME", "auto, cpu, cuda or cuda:N."),
     "precision": (
@@ -59,7 +53,7 @@ _OPTIONS: dict[str, tuple[click.ParamType, str | None, str]] = {
         "What computes the CNN; auto uses onnxruntime on a CPU.",
     ),
     "image_rotation": (
-        _Rotation(),
+        _rotation,
         "[0|90|180|270]",
         "Degrees by which frames must be turned clockwise so that faces stand upright.",
     ),
@@ -124,9 +118,9 @@ def estimation_options(command: Command) -> Command:
 
 def settings_from(options: dict[str, Any]) -> EstimationSettings:
     """Remove the values of `estimation_options` from a command's keyword arguments and return them as settings."""
-    model = {setting.name: options.pop(setting.name) for setting in fields(ModelSettings)}
-    pipeline = {setting.name: options.pop(setting.name) for setting in fields(PipelineSettings)}
-    return EstimationSettings(ModelSettings(**model), PipelineSettings(**pipeline))
+    model = ModelSettings(**{setting.name: options.pop(setting.name) for setting in fields(ModelSettings)})
+    pipeline = PipelineSettings(**{setting.name: options.pop(setting.name) for setting in fields(PipelineSettings)})
+    return EstimationSettings(model, pipeline)
 
 
 def pipeline_maker(settings: EstimationSettings, threads: int = 0) -> Callable[[], AffectPipeline]:

@@ -23,9 +23,6 @@ from ast_net_ros.vision.face_crops import crop_chip
 STILL_SECONDS = 3.0
 """How long each face is shown to the model."""
 
-_BATCH = 256
-_FEWEST = 3  # faces of a group
-
 
 @dataclass(frozen=True, eq=False)
 class RatedFaces:
@@ -74,19 +71,19 @@ def load_rated_faces(path: Path) -> RatedFaces:
     return RatedFaces(images, ratings, arrays.get("group"))
 
 
-def estimate_stills(model: AffectModel, images: np.ndarray, seconds: float = STILL_SECONDS) -> StillEstimates:
-    """Show each face (N x H x W uint8) to the model for some seconds and take its last estimate."""
+def estimate_stills(model: AffectModel, images: np.ndarray) -> StillEstimates:
+    """Show each face (N x H x W uint8) to the model for STILL_SECONDS and take its last estimate."""
     detector = make_detector()
-    cut = [crop_chip(detector, image, model.config.chip_side) for image in images]
+    chips, found = zip(*(crop_chip(detector, image, model.config.chip_side) for image in images))
     parts = []
-    for begin in range(0, len(cut), _BATCH):
-        attributes, _ = model.encode(np.stack([chip for chip, _ in cut[begin : begin + _BATCH]]))
+    for begin in range(0, len(chips), 256):
+        attributes, _ = model.encode(np.stack(chips[begin : begin + 256]))
         state = model.initial_state(len(attributes))
-        for _ in range(max(1, math.ceil(seconds / model.config.step_seconds))):
+        for _ in range(max(1, math.ceil(STILL_SECONDS / model.config.step_seconds))):
             output, state = model.step(attributes, state)
         parts.append(output)
     affect, sigma = (np.concatenate(arrays).astype(np.float64) for arrays in zip(*parts))
-    return StillEstimates(affect, sigma, np.array([found for _, found in cut], bool))
+    return StillEstimates(affect, sigma, np.array(found, bool))
 
 
 def rated_metrics(faces: RatedFaces, estimates: StillEstimates, resampling: Resampling) -> dict:
@@ -95,13 +92,13 @@ def rated_metrics(faces: RatedFaces, estimates: StillEstimates, resampling: Resa
     The result has for valence and arousal `MEASURES`, their bootstrap intervals and the share of errors within one
     sigma, and the correlation of valence with arousal, estimated and rated.
     """
-    everyone = np.ones(len(faces.images), bool)
-    metrics = _subset_metrics(faces, estimates, everyone, resampling)
+    metrics = _subset_metrics(faces, estimates, np.ones(len(faces.images), bool), resampling)
     if faces.groups is not None:
+        members = {str(group): faces.groups == group for group in np.unique(faces.groups)}
         metrics["groups"] = {
-            str(group): _subset_metrics(faces, estimates, faces.groups == group, resampling)
-            for group in np.unique(faces.groups)
-            if (faces.groups == group).sum() >= _FEWEST
+            group: _subset_metrics(faces, estimates, chosen, resampling)
+            for group, chosen in members.items()
+            if chosen.sum() >= 3
         }
     return metrics
 
@@ -112,10 +109,8 @@ def _subset_metrics(faces: RatedFaces, estimates: StillEstimates, chosen: np.nda
     for index, dimension in enumerate(DIMENSIONS):
         predicted, truth = affect[:, index], ratings[:, index]
         values = accuracy(predicted, truth)
-        intervals = intervals_of_joined(list(zip(predicted[:, None], truth[:, None])), resampling)
-        metrics[dimension] = {measure: values[measure] for measure in MEASURES}
-        metrics[dimension] |= {
-            "intervals": intervals,
+        metrics[dimension] = {measure: values[measure] for measure in MEASURES} | {
+            "intervals": intervals_of_joined(list(zip(predicted[:, None], truth[:, None])), resampling),
             "within_one_sigma": float((np.abs(predicted - truth) <= sigma[:, index]).mean()),
             "remarks": values["remarks"],
         }

@@ -11,7 +11,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +19,9 @@ from ast_net_ros.atomic_files import atomic_dir
 from ast_net_ros.child_process import chdir
 from ast_net_ros.evaluation.workers import ATTEMPTS, Failure, Progress, RecordingJob, Work, disk_full, failure_of
 
-LOCAL = "local"
-_CONNECT_TIMEOUT = 10.0  # s
-
 
 class RayError(ValueError):
     """Ray is missing or cannot be reached; the message names the reason and the fix."""
-
-
-@dataclass(frozen=True)
-class _TaskResult:
-    """The files of a recording's results folder, or why there are none."""
-
-    files: dict[str, bytes]
-    failure: Failure | None = None
 
 
 def run_on_ray(
@@ -66,22 +55,22 @@ def run_on_ray(
 def _check_reachable(address: str) -> None:
     """Raise RayError if nothing listens at the address, which Ray itself would try for minutes."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if address in (LOCAL, "auto"):
+    if address in ("local", "auto"):
         return
     if not (host and colon and port.isdecimal()):
         raise RayError(f"--ray '{address}': expected local, auto, HOST:PORT or ray://HOST:PORT")
     try:
-        socket.create_connection((host, int(port)), _CONNECT_TIMEOUT).close()
+        socket.create_connection((host, int(port)), timeout=10.0).close()
     except (OSError, OverflowError) as error:
         raise RayError(f"cannot reach a Ray cluster at '{address}': {error}; is `ray start --head` running?") from error
 
 
 def _connect(ray: Any, address: str, workers: int) -> None:
-    here = {"num_cpus": workers, "include_dashboard": False} if address == LOCAL else {}
+    local = address == "local"
     try:
-        ray.init(address=address, log_to_driver=False, **here)
+        ray.init(address, log_to_driver=False, **({"num_cpus": workers, "include_dashboard": False} if local else {}))
     except Exception as error:  # a timeout at startup is a bare Exception
-        what = "start Ray on this machine" if address == LOCAL else f"reach a Ray cluster at '{address}'"
+        what = "start Ray on this machine" if local else f"reach a Ray cluster at '{address}'"
         raise RayError(f"cannot {what}: {error}") from error
 
 
@@ -106,28 +95,28 @@ def _collect(ray: Any, task: Any, jobs: Sequence[RecordingJob], work: Work, repo
 
 def _receive(ray: Any, done: Any, job: RecordingJob, report: Progress) -> Failure | None:
     try:
-        result: _TaskResult = ray.get(done)
+        result = ray.get(done)
     except ray.exceptions.RayError as error:
         return Failure(f"its Ray worker failed ({str(error).strip().splitlines()[0]})")
-    if result.failure is not None:
+    if isinstance(result, Failure):
         # A full disk on another machine does not end the whole run.
-        return replace(result.failure, disk_full=False)
+        return replace(result, disk_full=False)
     try:
         with atomic_dir(Path(job.folder)) as folder:
-            for name, content in result.files.items():
+            for name, content in result.items():
                 (folder / name).write_bytes(content)
     except OSError as error:
         return failure_of(error)
-    report(max(0, result.files["frames.csv"].count(b"\n") - 1))
+    report(max(0, result["frames.csv"].count(b"\n") - 1))
     return None
 
 
-def _do_remotely(job: RecordingJob, work: Work) -> _TaskResult:
-    """Process one job on a machine of the cluster."""
+def _do_remotely(job: RecordingJob, work: Work) -> dict[str, bytes] | Failure:
+    """Process one job on a machine of the cluster; return the files of its results folder, or why there are none."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "result"
         try:
             work(replace(job, folder=str(folder)), lambda _: None)
         except Exception as error:
-            return _TaskResult({}, failure_of(error))
-        return _TaskResult({path.name: path.read_bytes() for path in folder.iterdir()})
+            return failure_of(error)
+        return {path.name: path.read_bytes() for path in folder.iterdir()}

@@ -69,6 +69,28 @@ class RecordingResult:
     about: dict
 
 
+class _Frames:
+    """Frames of a recording, collected one by one."""
+
+    def __init__(self) -> None:
+        self.stamps, self.counts, self.numbers = array("q"), array("q"), array("d")
+        self.face_ids: list[str] = []
+
+    def append(self, stamp_ns: int, count: int, face_id: str, numbers: Sequence[float]) -> None:
+        """Add a frame; `numbers` are those of FRAME_COLUMNS after the face."""
+        self.stamps.append(stamp_ns)
+        self.counts.append(count)
+        self.face_ids.append(face_id)
+        self.numbers.extend(numbers)
+
+    def result(self, about: dict) -> RecordingResult:
+        table = np.array(self.numbers, np.float64).reshape(-1, len(_AFFECT) + 2)
+        return RecordingResult(
+            about["name"], about["path"], about["topic"], about["mode"], np.array(self.stamps, np.int64),
+            self.face_ids, table[:, :2], table[:, 4:], table[:, 2], table[:, 3], np.array(self.counts, np.int64), about,
+        )  # fmt: skip
+
+
 class RecordingWriter:
     """Writes the results of a recording frame by frame; the folder appears when the block succeeds.
 
@@ -95,9 +117,7 @@ class RecordingWriter:
             "key": "",
         }
         self._output = atomic_dir(folder)
-        self._stamps, self._counts = array("q"), array("q")
-        self._face_ids: list[str] = []
-        self._affect = array("d")
+        self._frames = _Frames()
 
     def __enter__(self) -> RecordingWriter:
         self._folder = self._output.__enter__()
@@ -112,7 +132,10 @@ class RecordingWriter:
         try:
             self._estimates.__exit__(kind, error, trace)
             if kind is None:
-                write_recording(self._folder, self._result())
+                stamps = self._frames.stamps
+                first, last = (stamps[0], stamps[-1]) if stamps else (None, None)
+                about = self.about | {"frames": len(stamps), "first_stamp_ns": first, "last_stamp_ns": last}
+                write_recording(self._folder, self._frames.result(about))
         except BaseException as problem:
             self._output.__exit__(type(problem), problem, problem.__traceback__)
             raise
@@ -120,28 +143,13 @@ class RecordingWriter:
 
     def add(self, stamp_ns: int, faces: Sequence[FaceAffect] | None) -> None:
         """Add the next frame and its faces; None for a frame that a live node did not process."""
-        frame = len(self._stamps)
-        self._stamps.append(stamp_ns)
-        self._counts.append(NOT_PROCESSED if faces is None else len(faces))
+        stamps = self._frames.stamps
         if faces:
-            self._estimates.write(frame, seconds_since(stamp_ns, self._stamps[0]), faces)
+            self._estimates.write(len(stamps), seconds_since(stamp_ns, (stamps or [stamp_ns])[0]), faces)
         chosen = primary_face(faces or ())
-        self._face_ids.append(chosen.face_id if chosen else "")
-        self._affect.extend([getattr(chosen, field) if chosen else math.nan for field in _AFFECT])
-
-    def _result(self) -> RecordingResult:
-        affect = np.array(self._affect, np.float64).reshape(-1, len(_AFFECT))
-        about = self.about
-        about |= {
-            "frames": len(self._stamps),
-            "first_stamp_ns": self._stamps[0] if self._stamps else None,
-            "last_stamp_ns": self._stamps[-1] if self._stamps else None,
-        }
-        return RecordingResult(
-            about["name"], about["path"], about["topic"], about["mode"], np.array(self._stamps, np.int64),
-            self._face_ids, affect[:, :2], np.full((len(affect), 2), np.nan), affect[:, 2], affect[:, 3],
-            np.array(self._counts, np.int64), about,
-        )  # fmt: skip
+        affect = [getattr(chosen, field) for field in _AFFECT] if chosen else [math.nan] * len(_AFFECT)
+        count = NOT_PROCESSED if faces is None else len(faces)
+        self._frames.append(stamp_ns, count, chosen.face_id if chosen else "", [*affect, math.nan, math.nan])
 
 
 def seconds_since(stamp_ns: int, first_ns: int) -> float:
@@ -167,11 +175,7 @@ def replace_recording(folder: Path, result: RecordingResult) -> None:
 
 
 def read_recording(folder: Path) -> RecordingResult:
-    """Read the results of a recording.
-
-    Raises:
-        RecordingResultError: The folder is unfinished, damaged or not a results folder.
-    """
+    """Read the results of a recording. RecordingResultError: the folder is unfinished, damaged or something else."""
     if folder.name.endswith(PARTIAL_SUFFIX):
         raise RecordingResultError(f"results {folder}: unfinished; run `ast_net evaluate` again to complete them")
     about = read_about(folder)
@@ -179,8 +183,7 @@ def read_recording(folder: Path) -> RecordingResult:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = csv.reader(file)
-            header = tuple(next(rows, ()))
-            if header != FRAME_COLUMNS:
+            if tuple(next(rows, ())) != FRAME_COLUMNS:
                 raise RecordingResultError(f"results {path}: the header must be {','.join(FRAME_COLUMNS)}")
             return _read_frames(path, rows, about)
     except OSError as error:
@@ -216,23 +219,17 @@ def _frame_rows(result: RecordingResult) -> Iterator[list[str]]:
 
 
 def _read_frames(path: Path, rows: Iterator[list[str]], about: dict) -> RecordingResult:
-    stamps, counts, numbers = array("q"), array("q"), array("d")
-    face_ids: list[str] = []
+    frames = _Frames()
     for line, row in enumerate(rows, 2):
         try:
-            _, stamp, count, face_id, *values = row
-            if len(values) != len(FRAME_COLUMNS) - 4:
+            if len(row) != len(FRAME_COLUMNS):
                 raise ValueError(f"{len(row)} fields instead of {len(FRAME_COLUMNS)}")
-            stamps.append(int(stamp))
-            counts.append(int(count) if count else NOT_PROCESSED)
-            numbers.extend([float(value) if value else math.nan for value in values])
+            _, stamp, count, face_id, *values = row
+            numbers = [float(value) if value else math.nan for value in values]
+            frames.append(int(stamp), int(count) if count else NOT_PROCESSED, face_id, numbers)
         except (ValueError, OverflowError) as error:
             raise RecordingResultError(f"results {path}, line {line}: {error}; is the file complete?") from error
-        face_ids.append(face_id)
-    if len(stamps) != about["frames"]:
-        raise RecordingResultError(f"results {path}: {len(stamps)} frames, but recording.json states {about['frames']}")
-    table = np.array(numbers, np.float64).reshape(-1, len(FRAME_COLUMNS) - 4)
-    return RecordingResult(
-        about["name"], about["path"], about["topic"], about["mode"], np.array(stamps, np.int64), face_ids,
-        table[:, :2], table[:, 4:], table[:, 2], table[:, 3], np.array(counts, np.int64), about,
-    )  # fmt: skip
+    found = len(frames.stamps)
+    if found != about["frames"]:
+        raise RecordingResultError(f"results {path}: {found} frames, but recording.json states {about['frames']}")
+    return frames.result(about)

@@ -14,6 +14,7 @@ again and written at the end: they always describe what lies beside them.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fnmatch
 import functools
@@ -123,7 +124,7 @@ def evaluate(arguments: Sequence[str], options: RunOptions) -> EvaluationOutcome
     try:
         options.output.mkdir(parents=True, exist_ok=True)
         jobs = [_job(path, name, options, model) for path, name in zip(paths, names)]
-        kept, failures = _estimate(jobs, options)
+        kept, failures = _process(jobs, "offline", functools.partial(_estimate, options=options))
         done = _without(failures, jobs)
         delay = None
         if development:
@@ -132,7 +133,7 @@ def evaluate(arguments: Sequence[str], options: RunOptions) -> EvaluationOutcome
             delay = delay_of(known, options.labels, options.longest_delay)
             options = replace(options, labels=replace(options.labels, annotation_delay=delay["seconds"]))
         live_jobs = [_live_job(job, options, model) for job in done] if options.live else []
-        live_kept, live_failures = _play(live_jobs, options)
+        live_kept, live_failures = _process(live_jobs, "live", functools.partial(_play, options=options))
         failures += live_failures
         results = [
             label_recording(Path(job.folder), truths[job.name], options.labels, label_problems.get(job.name))
@@ -170,6 +171,7 @@ def _checked(options: RunOptions) -> dict | None:
 
 
 def _development(names: Sequence[str], options: RunOptions) -> set[str]:
+    """Return the names of the recordings whose labels give the annotation delay."""
     chosen = {name for name in names for pattern in options.development if fnmatch.fnmatchcase(name, pattern)}
     if options.development and not chosen:
         raise EvaluationError(
@@ -228,11 +230,9 @@ def _begin(jobs: Sequence[RecordingJob], options: RunOptions) -> int | None:
     """
     counts = []
     for job in jobs:
-        try:
-            with open_recording(Path(job.path), job.topic) as recording:
-                counts.append(recording.frame_count)
-        except (RecordingError, OSError):
-            continue  # reported by the worker that processes it
+        # An error is reported by the worker that processes the recording.
+        with contextlib.suppress(RecordingError, OSError), open_recording(Path(job.path), job.topic) as recording:
+            counts.append(recording.frame_count)
     if counts:
         for name in (RESULTS, REPORT):
             (options.output / name).unlink(missing_ok=True)
@@ -240,38 +240,39 @@ def _begin(jobs: Sequence[RecordingJob], options: RunOptions) -> int | None:
     return sum(known) if len(known) == len(counts) else None
 
 
-def _estimate(jobs: Sequence[RecordingJob], options: RunOptions) -> tuple[int, list[FailedRecording]]:
-    """Process all jobs offline; return the number of kept results and the failures."""
+def _process(
+    jobs: Sequence[RecordingJob], mode: str, work: Callable[[list[RecordingJob]], list[str | None]]
+) -> tuple[int, list[FailedRecording]]:
+    """Do the work for all jobs that are not finished; return the number of kept results and the failures."""
     waiting = [job for job in jobs if not _is_finished(job)]
-    if not waiting:
-        return len(jobs), []
-    with tqdm(
-        total=_begin(waiting, options), unit=" frames", desc="evaluate", disable=True if options.quiet else None
-    ) as bar:
-        outcomes = _cleaned(waiting, lambda: _distribute(waiting, options, bar.update))
-    return len(jobs) - len(waiting), _failures(waiting, outcomes, "offline")
+    try:
+        reasons = work(waiting) if waiting else []
+    finally:
+        for job in waiting:  # unfinished results of killed workers
+            shutil.rmtree(job.folder + PARTIAL_SUFFIX, ignore_errors=True)
+    failed = [(job, reason) for job, reason in zip(waiting, reasons) if reason is not None]
+    return len(jobs) - len(waiting), [FailedRecording(job.name, job.path, mode, reason) for job, reason in failed]
 
 
-def _distribute(jobs: list[RecordingJob], options: RunOptions, report: Progress) -> list[str | None]:
-    if options.ray:
-        from ast_net_ros.evaluation.ray_workers import run_on_ray
+def _estimate(jobs: list[RecordingJob], options: RunOptions) -> list[str | None]:
+    hidden = True if options.quiet else None
+    with tqdm(total=_begin(jobs, options), unit=" frames", desc="evaluate", disable=hidden) as bar:
+        if options.ray:
+            from ast_net_ros.evaluation.ray_workers import run_on_ray
 
-        def log(text: str) -> None:
-            if not options.quiet:
-                tqdm.write(text, file=sys.stderr)
+            def log(text: str) -> None:
+                if not options.quiet:
+                    tqdm.write(text, file=sys.stderr)
 
-        return run_on_ray(jobs, evaluate_recording, report, options.ray, options.workers, log)
-    if min(options.workers, len(jobs)) == 1:
-        return run_here(jobs, evaluate_recording, report)
-    return run_in_processes(jobs, evaluate_recording, report, options.workers)
+            return run_on_ray(jobs, evaluate_recording, bar.update, options.ray, options.workers, log)
+        if min(options.workers, len(jobs)) == 1:
+            return run_here(jobs, evaluate_recording, bar.update)
+        return run_in_processes(jobs, evaluate_recording, bar.update, options.workers)
 
 
-def _play(jobs: Sequence[RecordingJob], options: RunOptions) -> tuple[int, list[FailedRecording]]:
-    """Play all jobs to a node, one after the other so that they do not slow each other down; see `_estimate`."""
-    waiting = [job for job in jobs if not _is_finished(job)]
-    work = functools.partial(_play_one, options=options)
-    outcomes = _cleaned(waiting, lambda: run_here(waiting, work, lambda _: None))
-    return len(jobs) - len(waiting), _failures(waiting, outcomes, "live")
+def _play(jobs: list[RecordingJob], options: RunOptions) -> list[str | None]:
+    """Play the jobs to a node, one after the other so that they do not slow each other down."""
+    return run_here(jobs, functools.partial(_play_one, options=options), lambda _: None)
 
 
 def _play_one(job: RecordingJob, _: Progress, options: RunOptions) -> None:
@@ -283,21 +284,6 @@ def _play_one(job: RecordingJob, _: Progress, options: RunOptions) -> None:
     live = LiveOptions(job.topic, options.live.rate, options.live.loops, parameters, job.name, job.key)
     frames = _begin([job], options)
     record_live(Path(job.path), Path(job.folder), live, frames, progress=not options.quiet)
-
-
-def _cleaned(jobs: Sequence[RecordingJob], work: Callable[[], list[str | None]]) -> list[str | None]:
-    """Do the work, and remove unfinished results of killed workers however it ends."""
-    try:
-        return work()
-    finally:
-        for job in jobs:
-            shutil.rmtree(job.folder + PARTIAL_SUFFIX, ignore_errors=True)
-
-
-def _failures(jobs: Sequence[RecordingJob], outcomes: Sequence[str | None], mode: str) -> list[FailedRecording]:
-    return [
-        FailedRecording(job.name, job.path, mode, reason) for job, reason in zip(jobs, outcomes) if reason is not None
-    ]
 
 
 def _without(failures: Sequence[FailedRecording], jobs: Sequence[RecordingJob]) -> list[RecordingJob]:

@@ -13,9 +13,8 @@ import signal
 import tempfile
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from typing import Any
 
 from ast_net_ros.child_process import chdir
@@ -82,20 +81,17 @@ def run_here(jobs: Sequence[RecordingJob], work: Work, report: Progress) -> list
     """Process the jobs one after the other in this process; otherwise as `run_in_processes`."""
     outcomes: list[str | None] = []
     for job in jobs:
-        reason = None
         for _ in range(ATTEMPTS):
-            progress = _AttemptProgress(report)
+            progress, reason = _AttemptProgress(report), None
             try:
                 work(job, progress)
+                break
             except Exception as error:
                 failure = failure_of(error)
                 if failure.disk_full:
                     raise disk_full(failure.reason, job) from error
                 reason = failure.reason
                 progress.revert()
-            else:
-                reason = None
-                break
         outcomes.append(reason)
     return outcomes
 
@@ -108,34 +104,43 @@ def run_in_processes(jobs: Sequence[RecordingJob], work: Work, report: Progress,
     """
     outcomes: list[str | None] = [None] * len(jobs)
     waiting = deque((index, 1) for index in range(len(jobs)))
-    busy: list[_Worker] = []
-    empty_folder = tempfile.TemporaryDirectory()
-    try:
-        for _ in range(min(workers, len(jobs))):
-            busy.append(_Worker(work, report, *waiting.popleft(), jobs, empty_folder.name))
-        while busy:
-            ready = wait([worker.connection for worker in busy])
-            for worker in [worker for worker in busy if worker.connection in ready]:
-                ended, failure = worker.receive()
-                if not ended:
-                    continue
-                if failure is not None:
-                    worker.progress.revert()
-                    if failure.disk_full:
-                        raise disk_full(failure.reason, jobs[worker.index])
-                    if worker.attempt < ATTEMPTS:
-                        waiting.append((worker.index, worker.attempt + 1))
+    busy: dict[Any, _Worker] = {}
+    with tempfile.TemporaryDirectory() as empty_folder:
+
+        def start_next(worker: _Worker | None = None) -> None:
+            if worker is None or not worker.process.is_alive():
+                worker = _Worker(work, empty_folder)
+            index, attempt = waiting.popleft()
+            worker.begin(index, attempt, jobs[index], report)
+            busy[worker.connection] = worker
+
+        try:
+            for _ in range(min(workers, len(jobs))):
+                start_next()
+            while busy:
+                for connection in wait(list(busy)):
+                    worker = busy[connection]
+                    message = worker.receive()
+                    if isinstance(message, int):
+                        worker.progress(message)
+                        continue
+                    if message is not None:
+                        worker.progress.revert()
+                        if message.disk_full:
+                            raise disk_full(message.reason, jobs[worker.index])
+                        if worker.attempt < ATTEMPTS:
+                            waiting.append((worker.index, worker.attempt + 1))
+                        else:
+                            outcomes[worker.index] = message.reason
+                    del busy[connection]
+                    if waiting:
+                        start_next(worker)
                     else:
-                        outcomes[worker.index] = failure.reason
-                busy.remove(worker)
-                if waiting:
-                    busy.append(worker.next(*waiting.popleft()))
-                else:
-                    worker.end()
-    finally:
-        for worker in busy:
-            worker.end(terminate=True)
-        empty_folder.cleanup()
+                        worker.end()
+        finally:
+            for worker in busy.values():
+                worker.process.terminate()
+                worker.end()
     return outcomes
 
 
@@ -152,62 +157,33 @@ class _AttemptProgress:
 
     def revert(self) -> None:
         self.report(-self.frames)
-        self.frames = 0
 
 
-@dataclass
 class _Worker:
     """A worker process and its current job."""
 
-    work: Work
-    report: Progress
-    index: int
-    attempt: int
-    jobs: Sequence[RecordingJob]
-    working_directory: str
-    progress: _AttemptProgress = field(init=False)
-    connection: Connection[Any, Any] = field(init=False)
-    process: BaseProcess = field(init=False)
-
-    def __post_init__(self) -> None:
+    def __init__(self, work: Work, working_directory: str):
         spawning = multiprocessing.get_context("spawn")
         self.connection, theirs = spawning.Pipe()
-        self.process = spawning.Process(target=_serve, args=(theirs, self.work), daemon=True)
-        with chdir(self.working_directory):
+        self.process = spawning.Process(target=_serve, args=(theirs, work), daemon=True)
+        with chdir(working_directory):
             self.process.start()
         theirs.close()
-        self._send()
 
-    def _send(self) -> None:
-        self.progress = _AttemptProgress(self.report)
+    def begin(self, index: int, attempt: int, job: RecordingJob, report: Progress) -> None:
+        self.index, self.attempt, self.progress = index, attempt, _AttemptProgress(report)
         with contextlib.suppress(OSError):  # a worker that died meanwhile is noticed by `receive`
-            self.connection.send(self.jobs[self.index])
+            self.connection.send(job)
 
-    def receive(self) -> tuple[bool, Failure | None]:
-        """Receive one message; return (whether the job has ended, why it failed)."""
+    def receive(self) -> int | Failure | None:
+        """Return the number of frames processed since the last call; at the end None, or why the job failed."""
         try:
-            message = self.connection.recv()
+            return self.connection.recv()
         except (EOFError, OSError):
             self.process.join()
-            return True, Failure(f"its worker process died ({_ending(self.process.exitcode)})")
-        if isinstance(message, int):
-            self.progress(message)
-            return False, None
-        return True, message
+            return Failure(f"its worker process died ({_ending(self.process.exitcode)})")
 
-    def next(self, index: int, attempt: int) -> _Worker:
-        """Start the next job in this worker, or in a new one if it is dead; return the worker."""
-        if not self.process.is_alive():
-            self.end()
-            return _Worker(self.work, self.report, index, attempt, self.jobs, self.working_directory)
-        self.index, self.attempt = index, attempt
-        self._send()
-        return self
-
-    def end(self, terminate: bool = False) -> None:
-        """End the process, with `terminate` in the middle of its job."""
-        if terminate:
-            self.process.terminate()
+    def end(self) -> None:
         self.connection.close()
         self.process.join()
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ast_net_ros.bags.recordings import RecordedFrame
-from ast_net_ros.evaluation.read_ahead import estimate_ahead, read_ahead
+from ast_net_ros.evaluation.offline import estimate_ahead, read_ahead
 from ast_net_ros.evaluation.recording_result import seconds_since
 from ast_net_ros.model import load_model
 from ast_net_ros.pipeline import AffectPipeline

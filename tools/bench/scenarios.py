@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from ast_net_ros.bags.recordings import RecordedFrame
-from ast_net_ros.evaluation.read_ahead import estimate_ahead
+from ast_net_ros.evaluation.offline import estimate_ahead
 from ast_net_ros.model.inference import AffectModel
 from ast_net_ros.pipeline import AffectPipeline, PipelineSettings
 from ast_net_ros.vision.image_decoding import decode_image
