@@ -19,7 +19,7 @@ import click
 _COMMANDS = {
     "annotate": ("evaluation.annotate_command", "annotate"),
     "evaluate": ("evaluation.evaluate_command", "evaluate"),
-    "evaluate-affect": ("evaluation.affect_command", "evaluate_affect"),
+    "evaluate-affect": ("evaluation.evaluate_command", "evaluate_affect"),
     "rate": ("rating.command", "rate"),
     "agree": ("evaluation.agreement.command", "agree"),
     "train-attributes": ("training.commands", "train_attributes_command"),

@@ -1,8 +1,12 @@
-"""The command `ast_net evaluate`. Heavy modules are imported on use, so that `--help` and mistyped paths are fast."""
+"""The commands `ast_net evaluate` and `evaluate-affect`.
+
+Heavy modules are imported on use, so that `--help` and mistyped paths are fast.
+"""
 
 from __future__ import annotations
 
 import glob
+import json
 import os
 import shlex
 import sys
@@ -85,10 +89,7 @@ _OPTIONS: dict[tuple[str, ...], tuple[str, dict[str, Any]]] = {
     ("--live",): ("Also play the recordings in real time to a real node (needs ROS 2).", {"is_flag": True}),
     ("--rate",): ("With --live: playback speed.", {"default": 1.0, "type": click.FloatRange(0.01, 100)}),
     ("--loops",): ("With --live: times played.", {"default": 1, "type": click.IntRange(1)}),
-    ("--baseline",): (
-        "results.json, or its folder, of a run to compare with.",
-        {"metavar": "RESULTS", "type": _FILE},
-    ),
+    ("--baseline",): ("results.json, or its folder, of a run to compare with.", {"metavar": "RESULTS", "type": _FILE}),
     ("--write-bag",): (
         "Also write the estimates as ValenceArousalArray messages; with {name} in it, a bag for each recording.",
         {"metavar": "OUT.mcap"},
@@ -211,3 +212,42 @@ def _live_line(name: str, live: dict) -> str:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command("evaluate-affect", context_settings={"show_default": True})
+@click.option("--data", type=_EXISTING_FILE, required=True, help="Rated faces: .npz with images, valence and arousal.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="JSON file for the metrics.")
+@click.option("--weights", type=_EXISTING_FILE, help="Weights to evaluate.  [default: those of the package]")
+@click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N.")
+@click.option("--resamples", type=click.IntRange(1), default=2000, help="Of the bootstrap intervals.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of the bootstrap.")
+def evaluate_affect(
+    data: Path, output: Path | None, weights: Path | None, device: str, resamples: int, seed: int
+) -> None:
+    """Measure valence and arousal of rated still faces: r, CCC and RMSE with 95 % bootstrap intervals."""
+    from ast_net_ros.atomic_files import atomic_write
+    from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS
+    from ast_net_ros.evaluation.metrics.intervals import Resampling, metric_text
+    from ast_net_ros.evaluation.metrics.summary import json_ready
+    from ast_net_ros.evaluation.rated_faces import estimate_stills, load_rated_faces, rated_metrics
+    from ast_net_ros.model.inference import load_model
+
+    faces = load_rated_faces(data)
+    model = load_model(weights, device)
+    metrics = rated_metrics(faces, estimate_stills(model, faces.images), Resampling(resamples, seed=seed))
+    metrics = {"data": data.name, "weights_sha256": model.weights_hash, **metrics}
+    click.echo(f"{metrics['faces']} faces, {metrics['faces_found']} found by the detector")
+    for dimension in DIMENSIONS:
+        values = metrics[dimension]
+        shown = (f"{name} {metric_text(values[name], values['intervals'][name])}" for name in ("r", "ccc", "rmse"))
+        click.echo(f"{dimension}: {', '.join(shown)}, {values['within_one_sigma']:.0%} of the errors within one sigma")
+    both = metrics["valence_arousal_r"]
+    click.echo(
+        f"r of valence and arousal: {metric_text(both['estimated'])} estimated, {metric_text(both['rated'])} rated"
+    )
+    if output:
+        atomic_write(output, json.dumps(json_ready(metrics), indent=2) + "\n")
+        click.echo(f"written: {output}")

@@ -32,7 +32,7 @@ def test_icc_and_alpha_equal_pingouins(monkeypatch, raters, count, noise):
     theirs = pingouin.intraclass_corr(table, targets="index", raters="rater", ratings="rating")
     theirs.columns = [name.replace("CI95%", "CI95") for name in theirs.columns]
     own = measures(values)
-    intervals = icc_f_intervals(float(own["icc_3_k"]), count, raters, 0.95)
+    intervals = icc_f_intervals(float(own["icc_3_k"]), count, raters)
     for name, kinds in (("icc_3_1", ("ICC3", "ICC(C,1)")), ("icc_3_k", ("ICC3k", "ICC(C,k)"))):
         (row,) = theirs[theirs["Type"].isin(kinds)].to_dict("records")
         assert own[name] == pytest.approx(row["ICC"], abs=1e-6)
@@ -80,7 +80,7 @@ def test_constant_ratings_have_no_ccc(value):
 
 def test_the_jackknife_equals_leaving_recordings_out_by_hand():
     parts = [ratings(3, 80, seed) for seed in range(6)]
-    low, high = agreement_intervals(Sums.joined([Sums.of(part) for part in parts]), 0.95)["alpha"] or (0, 0)
+    low, high = agreement_intervals(Sums.joined([Sums.of(part) for part in parts]))["alpha"] or (0, 0)
     logs = []
     for left_out in (None, *range(6)):
         kept = np.concatenate([part for index, part in enumerate(parts) if index != left_out], axis=1)
@@ -103,9 +103,9 @@ def test_intervals_of_recordings_hold_the_truth_where_those_of_samples_do_not():
     for _ in range(200):
         blocks = Sums.joined([Sums.of(recording(200)) for _ in range(12)])
         found = float(agreement_measures(blocks.total())["icc_3_k"][0])
-        low, high = agreement_intervals(blocks, 0.95)["icc_3_k"] or (0, 0)
+        low, high = agreement_intervals(blocks)["icc_3_k"] or (0, 0)
         right["recordings"] += low <= truth <= high
-        low, high = icc_f_intervals(found, 2400, 4, 0.95)["icc_3_k"] or (0, 0)
+        low, high = icc_f_intervals(found, 2400, 4)["icc_3_k"] or (0, 0)
         right["samples"] += low <= truth <= high
     assert right["recordings"] > 175 and right["samples"] < 60
 
@@ -114,4 +114,4 @@ def test_there_is_no_interval_of_one_block_or_without_variance():
     one = Sums.of(ratings(3, 50, 0))
     constant = Sums.joined([Sums.of(np.full((3, 50), 0.2))] * 5)
     for blocks in (one, constant):
-        assert set(agreement_intervals(blocks, 0.95).values()) == {None}
+        assert set(agreement_intervals(blocks).values()) == {None}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from ast_net_ros.evaluation.affect_command import evaluate_affect
+from ast_net_ros.evaluation.evaluate_command import evaluate_affect
 from ast_net_ros.evaluation.metrics.intervals import Resampling
 from ast_net_ros.evaluation.rated_faces import (
     RatedFaces,

@@ -16,16 +16,19 @@ from ast_net_ros.evaluation.agreement.facts import label_statistics
 from ast_net_ros.evaluation.agreement.gold import gold_standard, rater_weights
 from ast_net_ros.evaluation.agreement.lags import MAX_LAG, Peak, relative_lags
 from ast_net_ros.evaluation.agreement.measures import (
+    LEVEL,
     RATED_MEASURES,
     Sums,
     agreement_intervals,
     agreement_measures,
+    finite,
     icc_f_intervals,
     jackknife_interval,
 )
 from ast_net_ros.evaluation.agreement.panels import MAX_GAP, STEP_SECONDS, Panel, PanelSet
 from ast_net_ros.evaluation.agreement.raters import FEWEST_RATERS, outlying_reasons, rater_measures
 from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS
+from ast_net_ros.evaluation.metrics.intervals import FEW_RECORDINGS
 from ast_net_ros.label_statistics import LabelStatistics
 
 SCHEMA = "ast_net_agreement/1"
@@ -33,16 +36,6 @@ BLOCK_SECONDS = 15.0
 """About the length of the stretches of a single recording that count as independent."""
 FEWEST_BLOCKS = 4
 """Stretches that a single recording needs for an interval."""
-FEW_RECORDINGS = 10
-"""With fewer recordings than this, a remark says that intervals are too narrow."""
-
-
-@dataclass(frozen=True)
-class AgreementOptions:
-    """How agreement is computed."""
-
-    level: float = 0.95  # of the intervals
-    excluded: tuple[str, ...] = ()  # raters
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,26 +48,23 @@ class Agreement:
     statistics: LabelStatistics | None
 
 
-def analyse(
-    panel_set: PanelSet, movements: Mapping[str, np.ndarray], options: AgreementOptions | None = None
-) -> Agreement:
+def analyse(panel_set: PanelSet, movements: Mapping[str, np.ndarray], excluded: Sequence[str] = ()) -> Agreement:
     """Compare the raters of all panels.
 
     Args:
         panel_set: The ratings.
         movements: T x 8 emotions of the faces of some panels, by name.
-        options: How.
+        excluded: Raters who were left out.
     """
-    options = options or AgreementOptions()
-    panels, level = panel_set.panels, options.level
-    lags = relative_lags(panels, level)
+    panels = panel_set.panels
+    lags = relative_lags(panels)
     positions = {rater: lag["position"] for rater, lag in lags.items()}
     behind_face, origin = face_lags(panels, movements, positions)
     # Where the face is unknown, each rater keeps what all have in common: the median lag.
     shift = origin if origin is not None else -float(np.median(list(positions.values())))
     removed = {rater: position + shift for rater, position in positions.items()}
     aligned = tuple(panel.shifted([removed[rater] for rater in panel.raters]) for panel in panels)
-    measures = rater_measures(aligned, level)
+    measures = rater_measures(aligned)
     weights = rater_weights(aligned, panel_set.raters)
     golds = tuple(gold_standard(panel, weights) for panel in aligned)
     reasons = outlying_reasons(measures, lags)
@@ -82,20 +72,20 @@ def analyse(
     content = {
         "schema": SCHEMA,
         "options": {
-            "level": level,
+            "level": LEVEL,
             "block_seconds": BLOCK_SECONDS,
             "max_lag_seconds": MAX_LAG,
             "max_gap_seconds": MAX_GAP,
             "samples_per_second": 1 / STEP_SECONDS,
-            "excluded": list(options.excluded),
+            "excluded": list(excluded),
         },
         "summary": {
             "recordings": len({panel.info.recording_sha256 for panel in panels}),
             "faces": len(panels),
             "raters": len(panel_set.raters),
             "minutes": sum(panel.minutes for panel in panels),
-            "as_rated": _summary(panels, level),
-            "aligned": _summary(aligned, level),
+            "as_rated": _summary(panels),
+            "aligned": _summary(aligned),
         },
         "gold_standard": {
             "estimator": "evaluator-weighted (Grimm and Kroschel 2005)",
@@ -113,7 +103,7 @@ def analyse(
             }
             for rater in panel_set.raters
         },
-        "recordings": [_recording(*pair, level) for pair in zip(panels, aligned)],
+        "recordings": [_recording(*pair) for pair in zip(panels, aligned)],
         "left_out": list(panel_set.left_out),
         "remarks": [*panel_set.remarks, *_remarks(panel_set)],
     }
@@ -141,7 +131,7 @@ def _remarks(panel_set: PanelSet) -> list[str]:
     return remarks
 
 
-def _recording(rated: Panel, aligned: Panel, level: float) -> dict[str, Any]:
+def _recording(rated: Panel, aligned: Panel) -> dict[str, Any]:
     return {
         "name": rated.name,
         "recording": rated.info.recording,
@@ -149,12 +139,12 @@ def _recording(rated: Panel, aligned: Panel, level: float) -> dict[str, Any]:
         "face": rated.info.face,
         "raters": list(rated.raters),
         "seconds": rated.info.duration_seconds,
-        "as_rated": {d: panel_agreement([rated], i, level) for i, d in enumerate(DIMENSIONS)},
-        "aligned": {d: panel_agreement([aligned], i, level) for i, d in enumerate(DIMENSIONS)},
+        "as_rated": {d: panel_agreement([rated], i) for i, d in enumerate(DIMENSIONS)},
+        "aligned": {d: panel_agreement([aligned], i) for i, d in enumerate(DIMENSIONS)},
     }
 
 
-def _summary(panels: Sequence[Panel], level: float) -> dict[str, Any]:
+def _summary(panels: Sequence[Panel]) -> dict[str, Any]:
     """Summarise each dimension: the mean of the recordings, and recordings of the same raters concatenated."""
     by_raters: dict[tuple[str, ...], list[Panel]] = {}
     for panel in panels:
@@ -162,8 +152,8 @@ def _summary(panels: Sequence[Panel], level: float) -> dict[str, Any]:
     most = max(by_raters.values(), key=lambda group: (len(group), len(group[0].raters)))
     return {
         dimension: {
-            "mean_of_recordings": _mean_of_recordings(panels, index, level),
-            "concatenated": panel_agreement(most, index, level),
+            "mean_of_recordings": _mean_of_recordings(panels, index),
+            "concatenated": panel_agreement(most, index),
         }
         for index, dimension in enumerate(DIMENSIONS)
     }
@@ -175,7 +165,7 @@ def headline(summary: Mapping[str, Any]) -> str:
     return "concatenated" if 2 * joined > summary["faces"] else "mean_of_recordings"
 
 
-def _mean_of_recordings(panels: Sequence[Panel], dimension: int, level: float) -> dict[str, Any]:
+def _mean_of_recordings(panels: Sequence[Panel], dimension: int) -> dict[str, Any]:
     found = [agreement_measures(Sums.of(panel.complete(dimension))) for panel in panels]
     mean: dict[str, Any] = {}
     for name in RATED_MEASURES:
@@ -185,13 +175,13 @@ def _mean_of_recordings(panels: Sequence[Panel], dimension: int, level: float) -
         value = float(known.mean()) if len(known) else None
         mean[name] = {
             "value": value,
-            "interval": None if value is None else jackknife_interval(value, without, level, "plain"),
+            "interval": None if value is None else jackknife_interval(value, without, "plain"),
             "recordings_with": len(known),
         }
     return mean
 
 
-def panel_agreement(panels: Sequence[Panel], dimension: int, level: float) -> dict[str, Any]:
+def panel_agreement(panels: Sequence[Panel], dimension: int) -> dict[str, Any]:
     """Compute the agreement of one dimension over panels of the same raters, concatenated.
 
     `interval` takes panels or, where there is one, stretches of about BLOCK_SECONDS as independent;
@@ -204,10 +194,10 @@ def panel_agreement(panels: Sequence[Panel], dimension: int, level: float) -> di
     count = int(blocks.count.sum())
     found = {name: values[0] for name, values in agreement_measures(blocks.total()).items()}
     enough = len(panels) > 1 or len(samples) >= FEWEST_BLOCKS
-    intervals = agreement_intervals(blocks, level) if enough else dict.fromkeys(RATED_MEASURES)
-    independent = icc_f_intervals(float(found["icc_3_k"]), count, len(raters), level)
+    intervals = agreement_intervals(blocks) if enough else dict.fromkeys(RATED_MEASURES)
+    independent = icc_f_intervals(float(found["icc_3_k"]), count, len(raters))
     measures: dict[str, Any] = {
-        name: {"value": _number(found[name]), "interval": intervals[name]} for name in RATED_MEASURES
+        name: {"value": finite(found[name]), "interval": intervals[name]} for name in RATED_MEASURES
     }
     for name, interval in independent.items():
         measures[name]["interval_independent"] = interval
@@ -216,15 +206,15 @@ def panel_agreement(panels: Sequence[Panel], dimension: int, level: float) -> di
         "recordings": len(panels),
         "raters": list(raters),
         **measures,
-        "ccc_pairs": [[_number(value) for value in row] for row in found["ccc"]],
-        "ccc_others": [_number(value) for value in found["ccc_others"]],
+        "ccc_pairs": [[finite(value) for value in row] for row in found["ccc"]],
+        "ccc_others": [finite(value) for value in found["ccc_others"]],
         "interval_over": ("recordings" if len(panels) > 1 else "stretches") if enough else None,
         "reasons": _reasons(blocks, raters, count),
     }
 
 
 def _reasons(blocks: Sums, raters: Sequence[str], count: int) -> list[str]:
-    """Say why measures are None."""
+    """Return why measures are None."""
     if not count:
         return ["no moment that all raters rated"]
     _, covariances = blocks.total().moments()
@@ -232,7 +222,3 @@ def _reasons(blocks: Sums, raters: Sequence[str], count: int) -> list[str]:
     if constant:
         return [f"constant ratings of {', '.join(constant)}: their CCC is undefined"]
     return ["the raters' mean is constant: ICC and alpha are undefined"] if covariances.sum() <= 1e-12 else []
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -8,7 +8,6 @@ import click
 
 _PATH = click.Path(path_type=Path)
 _OUTPUT = "Folder for agreement.json, agreement.html, label_statistics.json and gold/."
-_MOST_LAGS = 12
 
 
 @click.command("agree", context_settings={"show_default": True})
@@ -37,10 +36,9 @@ def agree(
     RATINGS are files of `ast_net rate`, or folders of them, by two or more raters. Exits with 1 if a file or a
     recording had to be left out; the others are finished.
     """
-    from ast_net_ros.evaluation.agreement.analysis import AgreementOptions
     from ast_net_ros.evaluation.agreement.run import run_agreement
 
-    content = run_agreement(ratings, output, estimates, AgreementOptions(excluded=excluded), show_progress=not quiet)
+    content = run_agreement(ratings, output, estimates, excluded, show_progress=not quiet)
     if not quiet:
         _echo(content, output)
     if content["left_out"]:
@@ -50,31 +48,23 @@ def agree(
 def _echo(content: dict, output: Path) -> None:
     """Print a summary, then who is outlying and what was left out, then where the results are."""
     from ast_net_ros.evaluation.agreement.analysis import headline
+    from ast_net_ros.evaluation.metrics.intervals import metric_text
 
     summary = content["summary"]
     click.echo(f"{summary['raters']} raters, {summary['faces']} faces, {summary['minutes']:.1f} minutes")
     for dimension, found in summary["aligned"].items():
         kind = found[headline(summary)]
         measures = (
-            f"{label} {_number(kind[name]['value'])}{_interval(kind[name]['interval'])}"
+            f"{label} {metric_text(kind[name]['value'], kind[name]['interval'])}"
             for name, label in (("ccc_mean", "CCC of pairs"), ("icc_3_1", "ICC(3,1)"), ("icc_3_k", "ICC(3,k)"))
         )
         click.echo(f"{dimension}: {', '.join(measures)}")
     lags = {rater: about["lag"]["seconds"] for rater, about in content["raters"].items()}
     shown = [f"{rater} {'unknown' if lag is None else f'{lag:+.2f} s'}" for rater, lag in lags.items()]
-    more = f" and {len(shown) - _MOST_LAGS} more" if len(shown) > _MOST_LAGS else ""
-    click.echo(f"lag: {', '.join(shown[:_MOST_LAGS])}{more}")
+    click.echo(f"lag: {', '.join(shown[:12])}{f' and {len(shown) - 12} more' if len(shown) > 12 else ''}")
     for rater, about in content["raters"].items():
         if about["outlying"]:
             click.echo(f"far from the others: {rater}: {'; '.join(about['outlying'])}")
     for reason in content["left_out"]:
         click.echo(f"left out: {reason}", err=True)
     click.echo(f"written: {output / 'agreement.json'}, agreement.html, gold/")
-
-
-def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.3f}"
-
-
-def _interval(ends: list[float] | None) -> str:
-    return "" if ends is None else f" [{ends[0]:.3f}, {ends[1]:.3f}]"

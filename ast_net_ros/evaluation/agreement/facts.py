@@ -10,8 +10,6 @@ from ast_net_ros.evaluation.agreement.panels import STEP_SECONDS, Panel
 from ast_net_ros.label_statistics import QUANTILES, LabelStatistics, Pair, RaterNoise
 from ast_net_ros.label_statistics import STEP_SECONDS as MODEL_STEP
 
-_STILL = 0.002
-"""A rating that changes by less than this within a step stands still."""
 _LEAST_SPREAD = 1e-3
 _SHORTEST = 10.0  # s of gold standard that a recording needs to count
 
@@ -26,20 +24,18 @@ def label_statistics(
     moving = [gold for gold in golds if _moves(gold)]
     if not moving:
         return None
-    correlation = [_pair([_correlation_seconds(column) for column in gold.T]) for gold in moving]
     means = np.array([np.nanmean(gold, axis=0) for gold in moving])
-    steps = np.concatenate([_steps(values) for panel in panels for values in panel.values])
-    rates = np.abs(steps) / MODEL_STEP
-    quantiles = np.nanquantile(rates, QUANTILES, axis=0)
+    every = round(MODEL_STEP / STEP_SECONDS)  # one value at each step of the model
+    changes = np.abs(np.concatenate([np.diff(v[::every], axis=0) for panel in panels for v in panel.values]))
     return LabelStatistics(
         recordings=len(moving),
         raters=len({rater for panel in panels for rater in panel.raters}),
         minutes=float(sum(np.isfinite(gold).all(axis=1).sum() for gold in moving) * STEP_SECONDS / 60),
-        correlation_seconds=tuple(correlation),
+        correlation_seconds=tuple(_pair([_correlation_seconds(column) for column in gold.T]) for gold in moving),
         spread=tuple(_pair(np.nanstd(gold, axis=0)) for gold in moving),
         mean_spread=float(np.sqrt((means**2).mean())),
-        still_share=float((np.abs(steps[np.isfinite(steps)]) < _STILL).mean()),
-        rate_of_change=tuple(_pair(row) for row in quantiles),
+        still_share=float((changes[np.isfinite(changes)] < 0.002).mean()),
+        rate_of_change=tuple(_pair(row) for row in np.nanquantile(changes / MODEL_STEP, QUANTILES, axis=0)),
         reaction_lags=tuple(float(lag) for lag in reaction_lags.values()),
         noise=_noise(panels, golds),
     )
@@ -53,11 +49,6 @@ def _moves(gold: np.ndarray) -> bool:
 def _pair(values: Sequence[float] | np.ndarray) -> Pair:
     valence, arousal = values
     return float(valence), float(arousal)
-
-
-def _steps(values: np.ndarray) -> np.ndarray:
-    """Return the changes of T x 2 values from one model step to the next."""
-    return np.diff(values[:: round(MODEL_STEP / STEP_SECONDS)], axis=0)
 
 
 def _correlation_seconds(values: np.ndarray) -> float:
@@ -84,10 +75,8 @@ def _noise(panels: Sequence[Panel], golds: Sequence[np.ndarray]) -> RaterNoise |
     for panel, gold in zip(panels, golds):
         for values in panel.values:
             rest = values - gold
-            if (np.isfinite(rest).sum(axis=0) * STEP_SECONDS < _SHORTEST).any():
-                continue
-            spread = np.nanstd(rest, axis=0)
-            if (spread > _LEAST_SPREAD).all():
+            long_enough = (np.isfinite(rest).sum(axis=0) * STEP_SECONDS >= _SHORTEST).all()
+            if long_enough and ((spread := np.nanstd(rest, axis=0)) > _LEAST_SPREAD).all():
                 squares.append(spread**2)
                 seconds.append(_pair([_correlation_seconds(column) for column in rest.T]))
     if not squares:

@@ -8,24 +8,23 @@ or undefined weighs nothing. Weights are of one dimension and of all recordings 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ast_net_ros.evaluation.agreement.panels import Panel
-from ast_net_ros.ratings import RatingInfo, rating_rows, write_ratings
+from ast_net_ros.ratings import rating_rows, write_ratings
 
 
 def rater_weights(panels: Sequence[Panel], raters: Sequence[str]) -> dict[str, list[float]]:
     """Compute each rater's weights (valence, arousal) in [0, 1] from panels whose lags are removed."""
-    # Relative to a common mean of its own, so that recordings count by how they differ as well.
     sums = {rater: np.zeros((2, 6)) for rater in raters}
     for panel in panels:
         with_value = np.isfinite(panel.values)
         count = with_value.sum(axis=0)
-        mean = np.divide(
-            np.where(with_value, panel.values, 0).sum(axis=0), count, out=np.full(count.shape, np.nan), where=count > 1
-        )
+        total = np.where(with_value, panel.values, 0).sum(axis=0)
+        mean = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 1)
         for rater, values in zip(panel.raters, panel.values):
             for index in range(2):
                 both = np.isfinite(values[:, index]) & np.isfinite(mean[:, index])
@@ -61,21 +60,10 @@ def gold_standard(panel: Panel, weights: dict[str, list[float]]) -> np.ndarray:
 
 def write_gold(folder: Path, panel: Panel, gold: np.ndarray) -> Path:
     """Write the gold standard of a panel in the format of ratings, which any command reads as labels."""
-    kept = np.isfinite(gold).any(axis=1)
-    first, last = (int(np.argmax(kept)), len(kept) - int(np.argmax(kept[::-1]))) if kept.any() else (0, 0)
-    info = RatingInfo(
-        panel.info.recording,
-        panel.info.recording_sha256,
-        rater="gold",
-        face=panel.info.face,
-        duration_seconds=panel.info.duration_seconds,
-        first_stamp_ns=panel.info.first_stamp_ns,
-        topic=panel.info.topic,
-        face_box=panel.info.face_box,
-        protocol=f"evaluator-weighted mean of {', '.join(panel.raters)}, lags removed",
-        clock=panel.info.clock,
-        samples_per_second=panel.info.samples_per_second,
-    )
+    kept = np.flatnonzero(np.isfinite(gold).any(axis=1))
+    known = slice(kept[0], kept[-1] + 1) if len(kept) else slice(0)
+    protocol = f"evaluator-weighted mean of {', '.join(panel.raters)}, lags removed"
+    info = replace(panel.info, rater="gold", protocol=protocol, device="", software="")
     path = folder / f"{panel.name}.csv"
-    write_ratings(path, info, rating_rows(panel.times[first:last], gold[first:last]))
+    write_ratings(path, info, rating_rows(panel.times[known], gold[known]))
     return path

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ast_net_ros.evaluation.agreement.measures import jackknife_interval
+from ast_net_ros.evaluation.agreement.measures import finite, jackknife_interval
 from ast_net_ros.evaluation.agreement.panels import STEP_SECONDS, Panel
 
 MAX_LAG = 8.0
@@ -23,7 +23,7 @@ _SMOOTHING = 0.2  # s, standard deviation of the Gaussian whose derivative measu
 _PEAK_SECONDS = 1.5  # to each side of a peak that belong to it
 _CLEAR = 5.0
 """A peak is evidence that is this many standard deviations above the correlations at other lags, on Fisher's scale; in
-simulation, curves that have nothing to do with each other reach 4.6."""
+simulation, unrelated curves reach 4.6."""
 
 
 class Peak(NamedTuple):
@@ -45,7 +45,7 @@ class _Correlations:
     rows: np.ndarray  # P x L: correlations times the seconds
 
 
-def relative_lags(panels: Sequence[Panel], level: float = 0.95) -> dict[str, dict[str, Any]]:
+def relative_lags(panels: Sequence[Panel]) -> dict[str, dict[str, Any]]:
     """Find each rater's lag behind the median of the others, over all panels.
 
     Returns:
@@ -60,10 +60,10 @@ def relative_lags(panels: Sequence[Panel], level: float = 0.95) -> dict[str, dic
     unknown = float(np.nanmedian(positions)) if np.isfinite(positions).any() else 0.0
     return {
         rater: {
-            "seconds": _number(behind[index]),
-            "correlation": _number(heights[index]),
+            "seconds": finite(behind[index]),
+            "correlation": finite(heights[index]),
             "interval": jackknife_interval(
-                behind[index], behind_without[[rater in panel.raters for panel in panels], index], level, "plain"
+                behind[index], behind_without[[rater in panel.raters for panel in panels], index], "plain"
             ),
             "position": float(positions[index]) if np.isfinite(positions[index]) else unknown,
             "reason": None if np.isfinite(behind[index]) else "its curve does not move clearly with any other",
@@ -82,11 +82,11 @@ def _correlate(panels: Sequence[Panel], raters: Sequence[str]) -> _Correlations:
             continue
         energy = np.sqrt((speeds**2).sum(axis=1, keepdims=True))
         unit = np.divide(speeds, energy, out=np.zeros_like(speeds), where=energy > 0)
-        spectra = np.fft.rfft(unit, _fft_size(unit.shape[1], reach), axis=1)
+        spectra = np.fft.rfft(unit, 1 << (unit.shape[1] + reach - 1).bit_length(), axis=1)
         length = panel.minutes * 60
         for a in range(len(panel.raters)):
             products = (np.conj(spectra[a])[None] * spectra[a + 1 :]).sum(axis=2)
-            for offset, row in enumerate(_around_zero(products, reach)):
+            for offset, row in enumerate(around_zero(products, reach)):
                 panel_of.append(index)
                 pairs.append((number[panel.raters[a]], number[panel.raters[a + 1 + offset]]))
                 seconds.append(length)
@@ -160,13 +160,9 @@ def _filled(values: np.ndarray) -> np.ndarray:
     return np.interp(moments, moments[known], values[known])
 
 
-def _fft_size(length: int, reach: int) -> int:
-    return 1 << (length + reach - 1).bit_length()
-
-
-def _around_zero(products: np.ndarray, reach: int) -> np.ndarray:
-    """Return correlations at lags from -reach to reach: ... x L."""
-    circular = np.fft.irfft(products, axis=-1)
+def around_zero(products: np.ndarray, reach: int, size: int | None = None) -> np.ndarray:
+    """Return correlations at lags from -reach to reach, ... x L, from the products of spectra of curves of a size."""
+    circular = np.fft.irfft(products, size, axis=-1)
     return np.concatenate([circular[..., -reach:], circular[..., : reach + 1]], axis=-1)
 
 
@@ -179,8 +175,6 @@ def clear_peaks(
     out by `clear` standard deviations from the correlations at all other lags, or where they still rise at the limit.
     """
     count = rows.shape[1]
-    if not len(rows) or count < 3:
-        return np.full(len(rows), np.nan), np.full(len(rows), np.nan)
     lags = first + np.arange(count) * STEP_SECONDS
     sought = (lags >= lowest) & (lags <= MAX_LAG)
     index = np.clip(np.argmax(np.where(sought, rows, -np.inf), axis=1), 1, count - 2)
@@ -207,12 +201,6 @@ def _behind_others(positions: np.ndarray) -> np.ndarray:
     """Return each position relative to the median of the others."""
     known = np.flatnonzero(np.isfinite(positions))
     behind = np.full(len(positions), np.nan)
-    for index in known:
-        others = positions[known[known != index]]
-        if len(others):
-            behind[index] = positions[index] - np.median(others)
+    for index in known if len(known) > 1 else ():
+        behind[index] = positions[index] - np.median(positions[known[known != index]])
     return behind
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

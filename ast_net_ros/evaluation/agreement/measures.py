@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+LEVEL = 0.95
+"""Confidence level of all intervals."""
 _NO_VARIANCE = 1e-12
 """Variances below this share of the largest square are what rounding leaves of constant ratings."""
 RATED_MEASURES = ("icc_3_1", "icc_3_k", "alpha", "ccc_mean")
@@ -59,9 +61,7 @@ class Sums:
         count = np.maximum(self.count, 1)[:, None]
         means = self.first / count
         covariances = self.second / count[..., None] - means[:, :, None] * means[:, None, :]
-        diagonal = np.arange(means.shape[1])
-        variances = covariances[:, diagonal, diagonal]
-        squares = self.second[:, diagonal, diagonal] / count
+        variances, squares = (np.diagonal(m, axis1=1, axis2=2) for m in (covariances, self.second / count[..., None]))
         constant = variances <= _NO_VARIANCE * np.maximum(squares, 1e-300)
         covariances[constant[:, :, None] | constant[:, None, :]] = 0.0
         return means, covariances
@@ -110,7 +110,7 @@ def _ccc(mean: np.ndarray, other_mean: np.ndarray, variance: np.ndarray, other: 
     return np.where((variance > 0) & (other > 0), ccc, np.nan)
 
 
-def icc_f_intervals(icc_3_k: float, count: int, raters: int, level: float) -> dict[str, list[float] | None]:
+def icc_f_intervals(icc_3_k: float, count: int, raters: int) -> dict[str, list[float] | None]:
     """Intervals of ICC(3,1) and ICC(3,k) by the F distribution; they assume that the `count` samples are independent.
 
     Shrout and Fleiss 1979, p. 424. None where undefined: no finite ICC, fewer than two samples.
@@ -118,13 +118,18 @@ def icc_f_intervals(icc_3_k: float, count: int, raters: int, level: float) -> di
     if not np.isfinite(icc_3_k) or count < 2 or icc_3_k >= 1:
         exact = [1.0, 1.0] if icc_3_k == 1 and count >= 2 else None
         return {"icc_3_1": exact, "icc_3_k": exact}
-    f, tail = 1 / (1 - icc_3_k), (1 + level) / 2
+    f, tail = 1 / (1 - icc_3_k), (1 + LEVEL) / 2
     between, residual = count - 1, (count - 1) * (raters - 1)
     low, high = f / stats.f.ppf(tail, between, residual), f * stats.f.ppf(tail, residual, between)
     return {
         "icc_3_1": [float((edge - 1) / (edge + raters - 1)) for edge in (low, high)],
         "icc_3_k": [float(1 - 1 / edge) for edge in (low, high)],
     }
+
+
+def finite(value: float) -> float | None:
+    """Return a number for JSON; None if it is NaN or infinite."""
+    return float(value) if np.isfinite(value) else None
 
 
 _SCALES: dict[str, tuple[Callable, Callable]] = {
@@ -134,7 +139,7 @@ _SCALES: dict[str, tuple[Callable, Callable]] = {
 }
 
 
-def jackknife_interval(value: float, without: np.ndarray, level: float, scale: str) -> list[float] | None:
+def jackknife_interval(value: float, without: np.ndarray, scale: str) -> list[float] | None:
     """Compute the interval [low, high] of an estimate from what it is without each of B independent blocks.
 
     None for fewer than two blocks, and where the estimate is undefined with or without one of them.
@@ -146,16 +151,16 @@ def jackknife_interval(value: float, without: np.ndarray, level: float, scale: s
     if blocks < 2 or not (np.isfinite(centre) and np.isfinite(others).all()):
         return None
     error = np.sqrt((blocks - 1) / blocks * np.square(others - others.mean()).sum())
-    reach = stats.t.ppf((1 + level) / 2, blocks - 1) * error
+    reach = stats.t.ppf((1 + LEVEL) / 2, blocks - 1) * error
     return [float(back(edge)) for edge in (centre - reach, centre + reach)]
 
 
-def agreement_intervals(blocks: Sums, level: float) -> dict[str, list[float] | None]:
+def agreement_intervals(blocks: Sums) -> dict[str, list[float] | None]:
     """Compute the intervals of RATED_MEASURES over independent blocks; None for fewer than two."""
     raters = blocks.first.shape[1]
     found, without = agreement_measures(blocks.total()), agreement_measures(blocks.without_each())
     intervals = {
-        name: jackknife_interval(found[name][0], without[name], level, scale)
+        name: jackknife_interval(found[name][0], without[name], scale)
         for name, scale in (("icc_3_k", "log F"), ("alpha", "log F"), ("ccc_mean", "Fisher's z"))
     }
     of_mean = intervals["icc_3_k"]

@@ -32,7 +32,6 @@ from ast_net_ros.evaluation.report.page_plots import (
 MOST_CURVES = 40
 """Recordings with curves on the page: those in which the raters agree least."""
 
-_TOTAL_POINTS, _MOST_POINTS, _FEWEST_POINTS = 200_000, 600, 120
 # Of Okabe and Ito's palette, without the colours of valence and arousal.
 _PALETTE = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#8C6D1F", "#7A7A7A", "#5E4FA2")
 _DASHES: tuple[tuple[float, ...], ...] = ((), (5, 2), (1.5, 1.5), (6, 2, 1.5, 2))
@@ -52,19 +51,17 @@ def write_page(path: Path, agreement: Agreement, show_progress: bool = False) ->
     }
     shown = _least_agreeing(content["recordings"])
     curves = sum(len(agreement.panels[index].raters) for index in shown) * 4
-    points = max(_FEWEST_POINTS, min(_MOST_POINTS, _TOTAL_POINTS // max(1, curves)))
-    parts = []
-    for index in tqdm(shown, desc="page", disable=None if show_progress else True):
-        panel, gold = agreement.panels[index], agreement.golds[index]
-        parts.append(
-            {
-                "number": index + 1,
-                "about": content["recordings"][index],
-                "strokes": {rater: strokes[rater] for rater in panel.raters},
-                "wide": _curves(panel, gold, strokes, WIDE, points),
-                "narrow": _curves(panel, gold, strokes, NARROW, points // 2),
-            }
-        )
+    points = max(120, min(600, 200_000 // max(1, curves)))
+    parts = [
+        {
+            "number": index + 1,
+            "about": content["recordings"][index],
+            "strokes": {rater: strokes[rater] for rater in agreement.panels[index].raters},
+            "wide": _curves(agreement.panels[index], agreement.golds[index], strokes, WIDE, points),
+            "narrow": _curves(agreement.panels[index], agreement.golds[index], strokes, NARROW, points // 2),
+        }
+        for index in tqdm(shown, desc="page", disable=None if show_progress else True)
+    ]
     page = template_environment().get_template("agreement.html.j2").render(
         content=content,
         kind=headline(content["summary"]),

@@ -1,8 +1,8 @@
 """Read files of ratings and group them into panels: all raters of one face in one recording, on common times.
 
-A recording is known by the hash of its images, so ratings of another recording of the same name do not mix. Ratings
-are interpolated to 25 moments a second; there is no value where a rater gave none, in a gap longer than a second, and
-before and after the ratings.
+A recording is identified by the hash of its images, so those of the same name do not mix. Ratings are interpolated to
+25 moments a second; there is no value where a rater gave none, in a gap longer than a second, and before and after the
+ratings.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def read_panels(places: Iterable[Path], excluded: Sequence[str] = ()) -> PanelSe
 
 
 def _panel(group: dict[str, Ratings]) -> tuple[Panel | None, list[str]]:
-    """Put the ratings of one face on common times; None where fewer than two raters are left."""
+    """Interpolate the ratings of one face at common times; None where fewer than two raters are left."""
     info = next(iter(group.values())).info
     times = np.arange(int(info.duration_seconds / STEP_SECONDS + _TOLERANCE) + 1) * STEP_SECONDS
     curves, reasons = {}, []
@@ -149,7 +149,7 @@ def on_times(wanted: np.ndarray, times: np.ndarray, values: np.ndarray) -> np.nd
 
 
 def _one_rater(group: dict[str, Ratings], groups: Iterable[dict[str, Ratings]]) -> str:
-    """Say why a face is left out, and whether the same name was rated on other images."""
+    """Return why a face is left out, and whether the same name was rated on other images."""
     info = next(iter(group.values())).info
     text = f"'{info.recording}', {info.face}: {len(group)} rater only ({', '.join(group)}); two are needed"
     other = next(

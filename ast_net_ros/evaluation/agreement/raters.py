@@ -1,4 +1,4 @@
-"""Each rater against the others: agreement, offset and scale, and who is far from them."""
+"""Compare each rater with the others: agreement, offset and scale, and who is outlying."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ast_net_ros.evaluation.agreement.measures import Sums, agreement_measures, jackknife_interval
+from ast_net_ros.evaluation.agreement.measures import Sums, agreement_measures, finite, jackknife_interval
 from ast_net_ros.evaluation.agreement.panels import Panel
 from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS
 
@@ -23,7 +23,7 @@ LAG = 1.5
 """... who is this many seconds later or earlier than the others."""
 
 
-def rater_measures(panels: Sequence[Panel], level: float) -> dict[str, dict[str, Any]]:
+def rater_measures(panels: Sequence[Panel]) -> dict[str, dict[str, Any]]:
     """Compare each rater with the mean of the others, over all panels.
 
     Returns:
@@ -39,20 +39,20 @@ def rater_measures(panels: Sequence[Panel], level: float) -> dict[str, dict[str,
                 others = (total - own) / (len(values) - 1)
                 pairs.setdefault(rater, [[], []])[index].append((own, others))
     return {
-        rater: {name: _measures(of_rater[index], level) for index, name in enumerate(DIMENSIONS)}
+        rater: {name: _measures(of_rater[index]) for index, name in enumerate(DIMENSIONS)}
         for rater, of_rater in sorted(pairs.items())
     }
 
 
-def _measures(pairs: Sequence[tuple[np.ndarray, np.ndarray]], level: float) -> dict[str, Any]:
+def _measures(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
     blocks = Sums.joined([Sums.of(np.stack(pair)) for pair in pairs])
     found, without = agreement_measures(blocks.total()), agreement_measures(blocks.without_each())
     own, others = (np.concatenate(side) for side in zip(*pairs))
     measures: dict[str, Any] = {"count": len(own)}
     for name, source in (("r", "r_others"), ("ccc", "ccc_others")):  # of two raters, the others are the other
         value, rest = found[source][0, 0], without[source][:, 0]
-        measures[name] = float(value) if np.isfinite(value) else None
-        measures[f"{name}_interval"] = jackknife_interval(value, rest, level, "Fisher's z")
+        measures[name] = finite(value)
+        measures[f"{name}_interval"] = jackknife_interval(value, rest, "Fisher's z")
     return {
         **measures,
         "offset": float((own - others).mean()) if len(own) else None,
@@ -70,14 +70,17 @@ def _undefined(own: np.ndarray, others: np.ndarray) -> str:
 def outlying_reasons(
     measures: Mapping[str, Mapping[str, Any]], lags: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, list[str]]:
-    """Say for each rater why he or she is far from the others; an empty list for most."""
+    """Return for each rater the reasons for being called outlying; an empty list for most."""
     if len(measures) < FEWEST_RATERS:
         return {rater: [] for rater in measures}
-    reasons: dict[str, list[str]] = {rater: [] for rater in measures}
-    for dimension in DIMENSIONS:
-        for rater, own in measures.items():
-            others = [m[dimension] for name, m in measures.items() if name != rater]
-            reasons[rater] += [f"{dimension}: {text}" for text in _compared(own[dimension], others)]
+    reasons = {
+        rater: [
+            f"{dimension}: {text}"
+            for dimension in DIMENSIONS
+            for text in _compared(own[dimension], [m[dimension] for name, m in measures.items() if name != rater])
+        ]
+        for rater, own in measures.items()
+    }
     for rater, lag in lags.items():
         if lag["seconds"] is None:
             reasons[rater].append(f"lag: {lag['reason']}")
@@ -91,18 +94,18 @@ def _compared(own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> li
     if own["reason"]:
         return [own["reason"]]
     reasons = []
-    usual = _median([other["r"] for other in others])
+    usual = _median(others, "r")
     if own["r"] <= 0 or (usual is not None and own["r"] < usual - LOWER_CORRELATION):
         reached = "" if usual is None else f", which reach {usual:.2f} (median)"
         reasons.append(f"correlates {own['r']:.2f} with the others{reached}")
     if abs(own["offset"]) > OFFSET:
         reasons.append(f"{abs(own['offset']):.2f} {'above' if own['offset'] > 0 else 'below'} the others on average")
-    usual = _median([other["spread"] for other in others])
+    usual = _median(others, "spread")
     if usual and not 1 / SCALE <= own["spread"] / usual <= SCALE:
         reasons.append(f"moves by {own['spread']:.2f} (standard deviation), the others by {usual:.2f}")
     return reasons
 
 
-def _median(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
+def _median(others: Sequence[Mapping[str, Any]], measure: str) -> float | None:
+    known = [other[measure] for other in others if other[measure] is not None]
     return float(np.median(known)) if known else None

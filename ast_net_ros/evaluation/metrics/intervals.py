@@ -90,6 +90,12 @@ def _resampled_counts(recordings: int, resampling: Resampling) -> np.ndarray:
     return generator.multinomial(recordings, shares, size=resampling.resamples).astype(np.float64)
 
 
+def metric_text(value: float | None, interval: Sequence[float] | None = None) -> str:
+    """Format a metric and its interval; both may be None."""
+    text = "undefined" if value is None else f"{value:.3f}"
+    return text if interval is None else f"{text} [{interval[0]:.3f}, {interval[1]:.3f}]"
+
+
 def _percentiles(values: np.ndarray, resampling: Resampling) -> list[float] | None:
     known = values[np.isfinite(values)]
     if not len(known):
