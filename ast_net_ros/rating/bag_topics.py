@@ -16,74 +16,105 @@ from rosbags.convert import ConverterError, convert
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from ast_net_ros.bags.affect_messages import read_affect_labels
+from ast_net_ros.bags.content_hash import recording_sha256
 from ast_net_ros.bags.message_types import AFFECT, full_definition, parse_message, typestore
+from ast_net_ros.bags.names import recording_name
 from ast_net_ros.bags.paths import is_recorded_bag
 from ast_net_ros.bags.reader import open_bag
 from ast_net_ros.bags.storage import MCAP, ReadingProblems, storage_format
 from ast_net_ros.bags.topics import NANOSECONDS
 from ast_net_ros.bags.writer import face_message
 from ast_net_ros.face_affect import FaceAffect
-from ast_net_ros.rating.errors import RatingError
-from ast_net_ros.ratings import RATING_RATE, Ratings, checked_name, info_text, parse_info
+from ast_net_ros.rating import RatingError
+from ast_net_ros.ratings import (
+    RATING_RATE,
+    RatingInfo,
+    Ratings,
+    check_rated_recording,
+    checked_name,
+    find_ratings,
+    info_text,
+    parse_info,
+    rating_rows,
+    ratings_path,
+    read_ratings,
+    write_ratings,
+)
 
-_PREFIX, _INFO = "/ratings/", "/info"
+_INFO = "/info"
 _STRING = "std_msgs/msg/String"
 _VERSION: Literal[9] = 9  # of rosbag2's metadata, as Jazzy writes it
 
 
-def rating_topic(rater: str, face: str) -> str:
-    """Return the topic of one rater's ratings of one face."""
-    return f"{_PREFIX}{checked_name(rater, 'rater')}/{checked_name(face, 'face')}"
+def _rating_topic(info: RatingInfo) -> str:
+    return f"/ratings/{checked_name(info.rater, 'rater')}/{checked_name(info.face, 'face')}"
 
 
-def copy_with_ratings(bag: Path, ratings: Sequence[Ratings], output: Path) -> None:
-    """Write a copy of a bag with ratings added as topics; the bag itself stays as it is.
+def copy_with_ratings(bag: Path, topic: str | None, folder: Path, rater: str | None, output: Path) -> int:
+    """Write a copy of a bag to `output`, with the ratings in `folder` of all raters or one as topics; return how many.
 
-    Args:
-        bag: The bag that was rated, a folder or a file.
-        ratings: Of this bag, as `check_rated_recording` finds out; one for each rater and face.
-        output: Folder of the copy; it must not exist.
-
-    Raises:
-        RatingError: The bag is a video, damaged, or has such topics already, or `output` exists.
+    The bag itself stays as it is. RatingError: there are no such ratings, `output` exists, or the bag is a video,
+    damaged, or has such topics already. DataError: the ratings are damaged or of other images than those of `topic`.
     """
+    name = recording_name(bag)
+    paths = [path for path in find_ratings([folder]) if path.name.startswith(f"{name}.{rater or ''}")]
+    ratings = [one for one in map(read_ratings, paths) if rater in (None, one.info.rater)]
+    if not ratings:
+        raise RatingError(f"ratings {folder}: none of {name}{f' by {rater}' if rater else ''}")
+    digest = recording_sha256(bag, topic)
+    for one in ratings:
+        check_rated_recording(one.info, digest, bag)
     _check_bag(bag)
     if output.exists():
         raise RatingError(f"bag {output}: exists already; name a new folder")
     opened = open_bag(bag, ReadingProblems())
-    topics = {rating_topic(one.info.rater, one.info.face) for one in ratings}
+    topics = {_rating_topic(one.info) for one in ratings}
     there = sorted(topics & {topic.name for topic in opened.topics})
     if there:
         raise RatingError(f"bag {bag}: has the topic {', '.join(there)} already; start from the bag without it")
     storage = "mcap" if storage_format(opened.files[0]) == MCAP else "sqlite3"
     output.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".unfinished-", dir=output.parent) as folder:
-        added, copy = Path(folder) / "ratings", Path(folder) / output.name
+    with TemporaryDirectory(prefix=".unfinished-", dir=output.parent) as scratch:
+        added, copy = Path(scratch) / "ratings", Path(scratch) / output.name
         _write(added, ratings)
         try:
             convert([bag, added], copy, storage, _VERSION, None, "none", typestore(), None, (), (), (), ())
         except ConverterError as error:
             raise RatingError(f"bag {bag}: cannot be copied ({error}); repair it with `ros2 bag reindex`") from error
         copy.rename(output)
+    return len(ratings)
 
 
-def ratings_in_bag(bag: Path) -> list[Ratings]:
-    """Read the ratings that `copy_with_ratings` added; none if there are none.
+def extract_ratings(bag: Path, topic: str | None, folder: Path, rater: str | None) -> list[Path]:
+    """Write the files of the ratings that `copy_with_ratings` added, of all raters or one; return the CSVs' paths.
 
-    Raises:
-        RatingError: It is a video.
-        RecordingError: The bag cannot be read.
-        DataError: The description of ratings is damaged.
+    RatingError: there are no such ratings, their files exist already, or the bag is a video. RecordingError: the bag
+    cannot be read. DataError: the description of ratings is damaged, or they are of other images.
     """
+    found = [one for one in _ratings_in(bag) if rater in (None, one.info.rater)]
+    if not found:
+        raise RatingError(f"bag {bag}: has no topic /ratings/{rater or 'RATER'}/FACE with its info")
+    digest = recording_sha256(bag, topic)
+    paths = [ratings_path(folder, recording_name(bag), one.info.rater, one.info.face) for one in found]
+    there = next((path for path in paths if path.exists()), None)
+    if there:
+        raise RatingError(f"ratings {there}: exist already; name another folder with --output")
+    for path, one in zip(paths, found):
+        check_rated_recording(one.info, digest, bag)
+        write_ratings(path, one.info, rating_rows(one.times, one.values))
+    return paths
+
+
+def _ratings_in(bag: Path) -> list[Ratings]:
     _check_bag(bag)
     problems = ReadingProblems()
     opened = open_bag(bag, problems)
     found = []
     for topic in opened.topics:
-        if topic.name.startswith(_PREFIX) and topic.name.endswith(_INFO) and topic.type == _STRING:
+        if topic.name.startswith("/ratings/") and topic.name.endswith(_INFO) and topic.type == _STRING:
             text = next((parse_message(data, _STRING).data for _, data in opened.messages(topic.name, problems)), "")
             info = parse_info(text, f"bag {bag}, topic {topic.name}")
-            labels = read_affect_labels(bag, rating_topic(info.rater, info.face))
+            labels = read_affect_labels(bag, _rating_topic(info))
             number = np.rint((labels.stamps_ns - info.first_stamp_ns) * (RATING_RATE / NANOSECONDS)).astype(int)
             inside = (number >= 0) & (number <= info.duration_seconds * RATING_RATE + 0.5)
             values = np.full((int(number[inside].max(initial=-1)) + 1, 2), np.nan)
@@ -102,7 +133,7 @@ def _write(path: Path, ratings: Sequence[Ratings]) -> None:
     store = typestore()
     with Writer(path, version=_VERSION, storage_plugin=StoragePlugin.MCAP) as writer:
         for one in ratings:
-            topic = rating_topic(one.info.rater, one.info.face)
+            topic = _rating_topic(one.info)
             rated, about = (
                 writer.add_connection(name, kind, msgdef=full_definition(kind), rihs01=store.hash_rihs01(kind))
                 for name, kind in ((topic, AFFECT), (topic + _INFO, _STRING))

@@ -50,7 +50,7 @@ def rate(recording: Path, rater: str | None, output: Path | None, **given: Any) 
     """Rate valence and arousal of a face in RECORDING continuously, in the browser.
 
     RECORDING is a rosbag2 recording (its folder or file) or a video. The page runs on this machine alone. Ratings are
-    saved every half second; the same command goes on where it stopped.
+    saved every half second; the same command resumes where it stopped.
     """
     if not recording.exists():
         raise click.ClickException(f"recording {str(recording)!r}: nothing there; name a bag or a video")
@@ -58,9 +58,15 @@ def rate(recording: Path, rater: str | None, output: Path | None, **given: Any) 
     if given["write_bag"] and given["read_bag"]:
         raise click.UsageError("--write-bag and --read-bag: give one of them")
     if given["write_bag"]:
-        _write_bag(recording, rater, folder, given["topic"], given["write_bag"])
+        from ast_net_ros.rating.bag_topics import copy_with_ratings
+
+        count = copy_with_ratings(recording, given["topic"], folder, rater, given["write_bag"])
+        click.echo(f"{given['write_bag']}: {recording} with {count} topics of ratings")
     elif given["read_bag"]:
-        _read_bag(recording, rater, folder, given["topic"])
+        from ast_net_ros.rating.bag_topics import extract_ratings
+
+        for path in extract_ratings(recording, given["topic"], folder, rater):
+            click.echo(f"ratings in {path}")
     elif rater is None:
         raise click.UsageError("Missing option '--rater'.")
     else:
@@ -69,7 +75,7 @@ def rate(recording: Path, rater: str | None, output: Path | None, **given: Any) 
 
 def _serve(recording: Path, rater: str, folder: Path, given: dict[str, Any]) -> None:
     from ast_net_ros.rating.playback import CACHE, prepare_playback
-    from ast_net_ros.rating.serve import serve
+    from ast_net_ros.rating.server import serve
     from ast_net_ros.rating.session import RatingSession
     from ast_net_ros.ratings import checked_name
 
@@ -81,46 +87,6 @@ def _serve(recording: Path, rater: str, folder: Path, given: dict[str, Any]) -> 
         serve(session, given["protocol"] or "", given["port"], given["browser"], click.echo)
         rated = [session.path(face.face) for face in playback.faces if session.path(face.face).exists()]
     click.echo("\n".join(f"ratings in {path}" for path in rated) or "nothing was rated")
-
-
-def _write_bag(recording: Path, rater: str | None, folder: Path, topic: str | None, output: Path) -> None:
-    from ast_net_ros.bags.content_hash import recording_sha256
-    from ast_net_ros.bags.names import recording_name
-    from ast_net_ros.rating.bag_topics import copy_with_ratings
-    from ast_net_ros.rating.errors import RatingError
-    from ast_net_ros.ratings import check_rated_recording, find_ratings, read_ratings
-
-    name = recording_name(recording)
-    paths = [path for path in find_ratings([folder]) if path.name.startswith(f"{name}.{rater or ''}")]
-    ratings = [one for one in map(read_ratings, paths) if one.info.rater == rater or rater is None]
-    if not ratings:
-        raise RatingError(f"ratings {folder}: none of {name}{f' by {rater}' if rater else ''}")
-    digest = recording_sha256(recording, topic)
-    for one in ratings:
-        check_rated_recording(one.info, digest, recording)
-    copy_with_ratings(recording, ratings, output)
-    click.echo(f"{output}: {recording} with {len(ratings)} topics of ratings")
-
-
-def _read_bag(recording: Path, rater: str | None, folder: Path, topic: str | None) -> None:
-    from ast_net_ros.bags.content_hash import recording_sha256
-    from ast_net_ros.bags.names import recording_name
-    from ast_net_ros.rating.bag_topics import ratings_in_bag
-    from ast_net_ros.rating.errors import RatingError
-    from ast_net_ros.ratings import check_rated_recording, rating_rows, ratings_path, write_ratings
-
-    found = [one for one in ratings_in_bag(recording) if rater in (None, one.info.rater)]
-    if not found:
-        raise RatingError(f"bag {recording}: has no topic /ratings/{rater or 'RATER'}/FACE with its info")
-    digest = recording_sha256(recording, topic)
-    paths = [ratings_path(folder, recording_name(recording), one.info.rater, one.info.face) for one in found]
-    there = next((path for path in paths if path.exists()), None)
-    if there:
-        raise RatingError(f"ratings {there}: exist already; name another folder with --output")
-    for path, one in zip(paths, found):
-        check_rated_recording(one.info, digest, recording)
-        write_ratings(path, one.info, rating_rows(one.times, one.values))
-        click.echo(f"ratings in {path}")
 
 
 def _software() -> str:

@@ -8,19 +8,21 @@ show people as the recording does.
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import av
 import numpy as np
 from tqdm import tqdm
 
 from ast_net_ros.atomic_files import atomic_file, atomic_write
 from ast_net_ros.bags.content_hash import recording_sha256
 from ast_net_ros.bags.recordings import Recording, open_recording
-from ast_net_ros.rating.errors import RatingError
-from ast_net_ros.rating.webm import webm_writer
+from ast_net_ros.rating import RatingError
 from ast_net_ros.vision.detection import upright
 
 if TYPE_CHECKING:
@@ -31,10 +33,7 @@ CACHE = ".playback"
 
 _VERSION = 1
 _STORED = {"version", "first_stamp_ns", "duration", "problems", "faces_looked_for", "faces"}
-_LONGEST_GAP = 60.0  # s between two images; more is a clock that was set rather than a pause
 _BOX_INTERVAL = 0.2  # s
-_MOST_FACES = 30
-_SHORTEST_VISIT = 1.0  # s; a face that is visible for less cannot be rated
 
 
 @dataclass(frozen=True)
@@ -44,11 +43,6 @@ class RatedFace:
     face: str
     times: list[float] = field(default_factory=list)  # seconds from the first image, rising
     boxes: list[list[float]] = field(default_factory=list)  # left, top, width, height as shares of the image
-
-    @property
-    def visible_seconds(self) -> float:
-        """For how long it is visible, as far as its times show."""
-        return len(self.times) * _BOX_INTERVAL
 
 
 @dataclass(frozen=True)
@@ -97,7 +91,6 @@ def prepare_playback(
             cache.chmod(0o700)
             stored = _convert(recording, video, rotation, find_faces, show_progress)
             atomic_write(about, json.dumps(stored))
-        faces = tuple(RatedFace(**face) for face in stored["faces"]) or (RatedFace("face_1"),)
         return Playback(
             video=video,
             name=recording.name,
@@ -105,7 +98,7 @@ def prepare_playback(
             topic=recording.topic,
             first_stamp_ns=stored["first_stamp_ns"],
             duration=stored["duration"],
-            faces=faces,
+            faces=tuple(RatedFace(**face) for face in stored["faces"]) or (RatedFace("face_1"),),
             problems=tuple(stored["problems"]),
         )
 
@@ -123,7 +116,11 @@ def _cached(about: Path, find_faces: bool) -> dict[str, Any] | None:
 
 def _convert(recording: Recording, video: Path, rotation: int, find_faces: bool, show_progress: bool) -> dict[str, Any]:
     """Write the video, complete or not at all; return what is stored beside it."""
-    pipeline = _pipeline() if find_faces else None
+    pipeline = None
+    if find_faces:
+        from ast_net_ros.pipeline import AffectPipeline  # loads the networks' libraries
+
+        pipeline = AffectPipeline()
     faces: dict[str, RatedFace] = {}
     first_ns: int | None = None
     seconds = 0.0
@@ -136,9 +133,13 @@ def _convert(recording: Recording, video: Path, rotation: int, find_faces: bool,
             if first_ns is None:
                 first_ns = frame.stamp_ns
                 height, width = image.shape[:2]
-                write = stack.enter_context(webm_writer(unfinished, width, height))
+                write = stack.enter_context(_webm_writer(unfinished, width, height))
             before, seconds = seconds, (frame.stamp_ns - first_ns) / 1e9
-            _check_step(recording, before, seconds)
+            if not 0 <= seconds - before <= 60.0:  # more is a clock that was set rather than a pause
+                raise RatingError(
+                    f"recording {recording.path}: the stamps of its images jump from {before:.2f} s to {seconds:.2f} "
+                    "s, so it has no single time line; split it there (`ros2 bag convert`) and rate the parts"
+                )
             write(image, seconds)
             if pipeline:
                 _note_faces(faces, pipeline, image, seconds)
@@ -153,18 +154,40 @@ def _convert(recording: Recording, video: Path, rotation: int, find_faces: bool,
     }
 
 
-def _pipeline() -> AffectPipeline:
-    from ast_net_ros.pipeline import AffectPipeline  # loads the networks' libraries
+@contextmanager
+def _webm_writer(path: Path, width: int, height: int) -> Iterator[Callable[[np.ndarray, float], None]]:
+    """Yield a function that adds a frame, H x W x 3 uint8 BGR, at a time in seconds, to a WebM file in VP8.
 
-    return AffectPipeline()
+    All frames are scaled to one size of even numbers, as VP8 stores colour at half the resolution.
+    """
+    scale = min(1.0, 1280 / max(width, height))
+    with av.open(str(path), "w", format="webm") as container:
+        # One thread in the fast mode takes a fifth of the time of the defaults; frequent key frames keep jumps fast.
+        options = {"deadline": "realtime", "cpu-used": "8", "threads": "1", "g": "60"}
+        stream = container.add_stream("libvpx", options=options)
+        stream.width, stream.height = (max(int(side * scale) // 2 * 2, 2) for side in (width, height))
+        stream.pix_fmt = "yuv420p"
+        stream.bit_rate = round(5.2 * stream.width * stream.height)  # no loss that shows in a face
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)  # WebM counts milliseconds
+        last: tuple[np.ndarray, int] | None = None
 
+        def encode(image: np.ndarray, time: int) -> None:
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="bgr24")
+            frame = frame.reformat(width=stream.width, height=stream.height, format=stream.pix_fmt)
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
 
-def _check_step(recording: Recording, before: float, now: float) -> None:
-    if not 0 <= now - before <= _LONGEST_GAP:
-        raise RatingError(
-            f"recording {recording.path}: the stamps of its images jump from {before:.2f} s to {now:.2f} s, so it has "
-            "no single time line; split it there (`ros2 bag convert`) and rate the parts"
-        )
+        def write(image: np.ndarray, seconds: float) -> None:
+            nonlocal last
+            time = round(1000 * seconds)
+            if last is None or time > last[1]:  # two frames within a millisecond: nobody sees the second
+                encode(image, time)
+                last = image, time
+
+        yield write
+        if last is not None:
+            encode(last[0], last[1] + 100)  # is shown for 100 ms, so that the video does not end before its time
+        container.mux(stream.encode(None))
 
 
 def _note_faces(faces: dict[str, RatedFace], pipeline: AffectPipeline, image: np.ndarray, seconds: float) -> None:
@@ -178,5 +201,6 @@ def _note_faces(faces: dict[str, RatedFace], pipeline: AffectPipeline, image: np
 
 
 def _longest_first(faces: dict[str, RatedFace]) -> list[RatedFace]:
-    ordered = sorted(faces.values(), key=lambda face: -face.visible_seconds)
-    return [face for face in ordered if face.visible_seconds >= _SHORTEST_VISIT][:_MOST_FACES] or ordered[:1]
+    """Return up to 30 faces, without those that are visible for less than a second and cannot be rated."""
+    ordered = sorted(faces.values(), key=lambda face: -len(face.times))
+    return [face for face in ordered if len(face.times) * _BOX_INTERVAL >= 1.0][:30] or ordered[:1]

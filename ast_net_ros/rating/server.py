@@ -1,4 +1,4 @@
-"""Serve the page on the loopback interface, and keep what it sends.
+"""Serve the page on the loopback interface, and store the ratings that it sends.
 
 Every request must carry the token of this run in its path, name a loopback host with the right port, and a websocket
 must come from a page of this server: otherwise another page in the browser, or another user of the machine, could read
@@ -10,8 +10,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import os
 import secrets
+import signal
 import socket
+import sys
+import webbrowser
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -20,15 +24,12 @@ from typing import Any
 import numpy as np
 from aiohttp import WSMsgType, web
 
-from ast_net_ros.rating.errors import RatingError
+from ast_net_ros.rating import RatingError
 from ast_net_ros.rating.session import DIMENSIONS, RatingSession
 from ast_net_ros.ratings import RATING_RATE
 
 HOST = "127.0.0.1"
 _PAGE = Path(__file__).with_name("page")
-_LONGEST_MESSAGE = 2**20  # bytes
-_HEARTBEAT = 10.0  # s
-_CLOSING = 1.0  # s that a page which is replaced, and may be gone, has to say goodbye
 _NO_TOKEN = (
     "This address lacks the token of the running session. Open the address that `ast_net rate` printed, with all "
     "of its characters; it changes with every start.\n"
@@ -48,17 +49,16 @@ class RatingServer:
     Args:
         session: Keeps the ratings.
         protocol: What the page proposes to rate: both, valence or arousal; empty for the first that is unfinished.
-        token: Secret part of the address; None for a new one.
 
     Attributes:
         finished: Set when the rater ends the session in the page.
     """
 
-    def __init__(self, session: RatingSession, protocol: str = "", token: str | None = None):
+    def __init__(self, session: RatingSession, protocol: str = ""):
         self.session = session
         self.finished = asyncio.Event()
         self._protocol = protocol
-        self._token = token or secrets.token_urlsafe(24)
+        self._token = secrets.token_urlsafe(24)
         self._opening: str | None = secrets.token_urlsafe(24)
         self._port = 0
         self._rating: web.WebSocketResponse | None = None  # the page that rates
@@ -81,10 +81,9 @@ class RatingServer:
         """
         app = web.Application(middlewares=[self._guard])
         app.on_response_prepare.append(self._secure)
-        files = sorted(path.name for path in _PAGE.iterdir() if path.is_file())
         app.router.add_get("/{token}/", self._file("index.html"))
-        for name in files:
-            app.router.add_get(f"/{{token}}/{name}", self._file(name))
+        for path in sorted(_PAGE.iterdir()):
+            app.router.add_get(f"/{{token}}/{path.name}", self._file(path.name))
         app.router.add_get("/{token}/recording.webm", self._video)
         app.router.add_get("/{token}/session", self._connect)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
@@ -138,7 +137,8 @@ class RatingServer:
         """Talk to a page until it leaves or another one takes over."""
         if request.headers.get("Origin") not in [f"http://{host}" for host in self._hosts()]:
             return web.Response(status=403, text="Only the page of this server may connect.\n")
-        socket = web.WebSocketResponse(timeout=_CLOSING, heartbeat=_HEARTBEAT, max_msg_size=_LONGEST_MESSAGE)
+        # A page that is replaced, and may be gone, has a second to close.
+        socket = web.WebSocketResponse(timeout=1.0, heartbeat=10.0, max_msg_size=2**20)
         await socket.prepare(request)
         before, self._rating = self._rating, socket
         await socket.send_str(json.dumps(self._state()))
@@ -179,7 +179,7 @@ class RatingServer:
         }
 
     def _answer(self, text: str) -> dict[str, Any]:
-        """Do what a message asks for. The page sends ratings, numbered, again and again until they are saved."""
+        """Handle a message. The page sends ratings, numbered, repeatedly until they are saved."""
         number: Any = None
         try:
             message = json.loads(text)
@@ -212,3 +212,29 @@ def _port_error(port: int, error: OSError) -> RatingError:
         free = probe.getsockname()[1]
     reason = "in use by another program" if error.errno == errno.EADDRINUSE else f"not available ({error.strerror})"
     return RatingError(f"port {port}: {reason}; {free} is free, and without --port any free one is taken")
+
+
+def serve(session: RatingSession, protocol: str, port: int, open_browser: bool, log: Callable[[str], None]) -> None:
+    """Serve the page until the rater ends the session or the process is interrupted. RatingError: the port is taken."""
+    asyncio.run(_serve(session, protocol, port, open_browser, log))
+
+
+async def _serve(
+    session: RatingSession, protocol: str, port: int, open_browser: bool, log: Callable[[str], None]
+) -> None:
+    server = RatingServer(session, protocol)
+    runner = await server.start(port)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, server.finished.set)
+    try:
+        log(f"rate {session.playback.name} as {session.rater} in {server.url}")
+        log("Ctrl-C ends the session; all ratings so far are saved, and the same command resumes it")
+        # Without a screen, a browser for the terminal would start in this one.
+        has_screen = not sys.platform.startswith("linux") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
+        if open_browser and has_screen:
+            await asyncio.to_thread(webbrowser.open, server.opening_url)
+        await server.finished.wait()
+        await asyncio.sleep(0.2)  # the page gets its answer
+    finally:
+        await runner.cleanup()

@@ -1,4 +1,4 @@
-"""The ratings that one rater gives to one recording: kept in memory, saved whenever some arrive, found again later.
+"""The ratings that one rater gives to one recording: kept in memory, saved whenever some arrive, resumed later.
 
 A later rating of a moment replaces an earlier one. Two processes cannot rate as the same person at once.
 """
@@ -13,7 +13,7 @@ from typing import IO
 
 import numpy as np
 
-from ast_net_ros.rating.errors import RatingError
+from ast_net_ros.rating import RatingError
 from ast_net_ros.rating.playback import Playback
 from ast_net_ros.ratings import (
     RATING_RATE,
@@ -107,7 +107,7 @@ class RatingSession:
         return self._faces[face].path
 
     def add(self, face: str, first: int, given: dict[str, list[float]], device: str) -> None:
-        """Take over the ratings of successive moments and save all ratings of the face.
+        """Store the ratings of successive moments and save all ratings of the face.
 
         Args:
             face: Id of the face.
@@ -116,7 +116,7 @@ class RatingSession:
             device: One of DEVICES.
 
         Raises:
-            RatingError: They do not fit the recording; none is taken over.
+            RatingError: They do not fit the recording; none is stored.
             OSError: They cannot be saved. They are kept, and saved with the next or at the end.
         """
         values = self._checked(face, first, given, device)

@@ -13,7 +13,7 @@ import pytest
 from ast_net_ros.bags.content_hash import recording_sha256
 from ast_net_ros.bags.paths import RecordingError
 from ast_net_ros.pipeline import AffectPipeline
-from ast_net_ros.rating.errors import RatingError
+from ast_net_ros.rating import RatingError
 from ast_net_ros.rating.playback import prepare_playback
 from ast_net_ros.vision.video import open_video
 

@@ -14,7 +14,7 @@ import aiohttp
 import psutil
 import pytest
 
-from ast_net_ros.rating.errors import RatingError
+from ast_net_ros.rating import RatingError
 from ast_net_ros.rating.playback import Playback
 from ast_net_ros.rating.server import RatingServer
 from ast_net_ros.rating.session import RatingSession

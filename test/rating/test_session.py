@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ast_net_ros.rating.errors import RatingError
+from ast_net_ros.rating import RatingError
 from ast_net_ros.rating.playback import Playback, RatedFace
 from ast_net_ros.rating.session import LONGEST_BATCH, RatingSession
 from ast_net_ros.rating_files import DataError
