@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,13 +36,11 @@ from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS
 from ast_net_ros.rating_files import DataError, LabelRows, read_afew_va, read_avec2012_pair, read_label_csv
 from ast_net_ros.ratings import check_rated_recording, is_ratings, read_rating_info
 
-NO_LABELS, TOPIC = "none", "topic:"
 DELAY_STEP = 0.1
 """Step of the search for the annotation delay, in seconds."""
 
 _EPOCH_MIN = 1e8  # s; no recording is three years long, and no camera stamps the year 1973
 _TOLERANCE = 1e-4  # s, as in pipeline.py
-_NODE_TOPICS = ("/ast_net/faces", "/ast_net/valence_arousal")
 
 
 class LabelsError(DataError):
@@ -83,13 +81,13 @@ def ground_truth_of(recording: Path, name: str, options: LabelOptions, alone: bo
     `alone` means that it is the only recording of the run, so that a single label file applies to it. LabelsError: the
     requested labels are missing or ambiguous; DataError: a file is missing or damaged.
     """
-    if options.labels == NO_LABELS:
+    if options.labels == "none":
         return None
     if options.labels is None:
         files = labels_in(recording.absolute().parent, name)
         return _read_files(files, options.time, recording) if files else _labels_inside(recording)
-    if options.labels.startswith(TOPIC):
-        return _read_topic(recording, options.labels.removeprefix(TOPIC))
+    if options.labels.startswith("topic:"):
+        return _read_topic(recording, options.labels.removeprefix("topic:"))
     path = filled_in(options.labels, recording, name)
     if path.is_dir() and not (path / METADATA).exists():
         files = labels_in(path, name)
@@ -174,14 +172,14 @@ def _on_a_clock(source: str, faces: tuple[LabelRows, ...], time: str) -> GroundT
     if not epoch:
         return GroundTruth(source, faces)
     unit = next((unit for limit, unit in ((1e11, 1.0), (1e14, 1e-3), (1e17, 1e-6)) if largest < limit), 1e-9)
-    scaled = tuple(LabelRows(face.face_id, face.times * unit, face.values, face.remarks) for face in faces)
-    return GroundTruth(source, scaled, epoch=True)
+    return GroundTruth(source, tuple(replace(face, times=face.times * unit) for face in faces), epoch=True)
 
 
 def _labels_inside(recording: Path) -> GroundTruth | None:
     """Read the bag's only label topic that is not the output of the node."""
     try:
-        topics = [topic for topic in affect_topics(recording) if not topic.endswith(_NODE_TOPICS)]
+        of_node = ("/ast_net/faces", "/ast_net/valence_arousal")
+        topics = [topic for topic in affect_topics(recording) if not topic.endswith(of_node)]
     except RecordingError:
         return None  # reported when its images are read
     if len(topics) > 1:
@@ -285,7 +283,7 @@ def estimate_delay(trajectories: Sequence[DelayTrajectory], lowest: float, highe
             truth = interpolate(trajectory.moments, trajectory.label_moments - delay, trajectory.labels, max_gap)
             at_delay.append(mean_ccc(trajectory.predicted, truth))
         scores.append(float(np.mean(at_delay)) if at_delay else 0.0)
-    if not trajectories or not any(scores):
+    if not any(scores):
         raise LabelsError("the delay cannot be estimated: no recording of the development set has estimates and labels")
     best = int(np.argmax(np.round(scores, 12)))
     return {

@@ -34,8 +34,7 @@ from ast_net_ros.evaluation.labels.matching import (
 from ast_net_ros.evaluation.recording_result import ESTIMATES, RecordingResult, read_recording, replace_recording
 from ast_net_ros.rating_files import LabelRows
 
-PROBLEM_PREFIX = "labels: "
-"""Prefix of problems about labels in recording.json; the next labelling replaces them."""
+_PREFIX = "labels: "  # of problems about labels in recording.json; the next labelling replaces them
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def label_recording(
     `problem` is why there are no labels although some were expected. Returns the results with labels.
     """
     result = read_recording(folder)
-    key = labels_key(truth, options, problem)
+    key = _labels_key(truth, options, problem)
     if result.about.get("labels", {}).get("key") == key:
         return result
     table = read_face_table(folder / ESTIMATES)
@@ -67,9 +66,9 @@ def label_recording(
         problems += truth.remarks
         if choice.label_face is not None and len(result.stamps_ns):
             problems += fit_problems(result.stamps_ns, truth, choice.label_face, options, choice.truth)
-    own = [text for text in result.about["problems"] if not text.startswith(PROBLEM_PREFIX)]
+    own = [text for text in result.about["problems"] if not text.startswith(_PREFIX)]
     about = result.about | {
-        "problems": own + [PROBLEM_PREFIX + text for text in problems],
+        "problems": own + [_PREFIX + text for text in problems],
         "labels": {
             "source": truth.source if truth else None,
             "faces": list(choice.faces),
@@ -78,12 +77,21 @@ def label_recording(
             **asdict(options),
         },
     }
-    labelled = _with_choice(result, table, choice, about)
+    affect = _affect(table, choice.rows)
+    labelled = replace(
+        result,
+        face_ids=[table.names[table.face[row]] if row >= 0 else "" for row in choice.rows.tolist()],
+        predicted=affect[:, :2],
+        confidence=affect[:, 2],
+        state_age=affect[:, 3],
+        truth=choice.truth,
+        about=about,
+    )
     replace_recording(folder, labelled)
     return read_recording(folder)  # as rounded in the file, so that a resumed run has the same metrics
 
 
-def labels_key(truth: GroundTruth | None, options: LabelOptions, problem: str | None = None) -> str:
+def _labels_key(truth: GroundTruth | None, options: LabelOptions, problem: str | None) -> str:
     """Return a hash of the labels and of the options that apply to them."""
     digest = hashlib.sha256(json.dumps([asdict(options), problem]).encode())
     for face in truth.faces if truth else ():
@@ -104,14 +112,10 @@ def delay_of(labelled: Sequence[tuple[Path, GroundTruth]], options: LabelOptions
             continue
         names.append(result.name)
         first = int(result.stamps_ns[0])
-        trajectories.append(
-            DelayTrajectory(
-                (result.stamps_ns - first) / 1e9,
-                _affect(table, choice.rows)[:, :2],
-                label_moments(first, truth, choice.label_face, replace(options, annotation_delay=0.0)),
-                choice.label_face.values,
-            )
-        )
+        moments, undelayed = (result.stamps_ns - first) / 1e9, replace(options, annotation_delay=0.0)
+        label_times = label_moments(first, truth, choice.label_face, undelayed)
+        predicted = _affect(table, choice.rows)[:, :2]
+        trajectories.append(DelayTrajectory(moments, predicted, label_times, choice.label_face.values))
     return {"recordings": names, **estimate_delay(trajectories, 0.0, most, options.max_gap)}
 
 
@@ -119,40 +123,27 @@ def _choose(result: RecordingResult, table: FaceTable, truth: GroundTruth | None
     frames = len(result.stamps_ns)
     none = np.full((frames, 2), np.nan)
     wanted = tuple(options.match[3:].split(",")) if options.match.startswith("id:") else ()
-    if truth is None or options.match == "best":
-        candidates = truth.faces if truth else ()
-    else:
-        candidates, problem = _labels_of(truth.faces, wanted)
-        if problem:
+    faces = truth.faces if truth else ()
+    if len(faces) > 1 and options.match != "best":
+        names = ", ".join(face.face_id or "(no name)" for face in faces[:12])
+        problem = f"there are labels of {len(faces)} faces ({names}); choose with --match id:NAME or --match best"
+        faces = tuple(face for face in faces if face.face_id in wanted)[:1]
+        if not faces:
             return _Choice(largest_faces(table, frames), none, None, (), (problem,))
-    aligned = [truth_at(result.stamps_ns, truth, face, options) for face in candidates] if truth else []
+    aligned = [truth_at(result.stamps_ns, truth, face, options) for face in faces] if truth else []
+    label_face, label_values = (faces[0], aligned[0]) if faces else (None, none)
     if wanted:
         try:
-            rows = named_faces(table, frames, wanted)
+            return _Choice(named_faces(table, frames, wanted), label_values, label_face, wanted)
         except MatchError as error:
             problem = f"{error}; the largest face is used, without labels"
             return _Choice(largest_faces(table, frames), none, None, (), (problem,))
-        return _Choice(rows, aligned[0] if aligned else none, candidates[0] if candidates else None, wanted)
-    if options.match == "best" and aligned:
+    if options.match == "best" and faces:
         found = [best_faces(table, values) for values in aligned]
         best = max(range(len(found)), key=lambda index: (bool(found[index][0]), found[index][1]))
-        names, _ = found[best]
-        if names:
-            return _Choice(named_faces(table, frames, names), aligned[best], candidates[best], names)
-        return _Choice(largest_faces(table, frames), aligned[best], candidates[best], ())
-    truth_of_face, label_face = (aligned[0], candidates[0]) if aligned else (none, None)
-    return _Choice(largest_faces(table, frames), truth_of_face, label_face, ())
-
-
-def _labels_of(faces: tuple[LabelRows, ...], wanted: tuple[str, ...]) -> tuple[tuple[LabelRows, ...], str | None]:
-    """Return the labels that a rule other than `best` refers to, or why they are ambiguous."""
-    if len(faces) == 1:
-        return faces, None
-    chosen = tuple(face for face in faces if face.face_id in wanted)
-    if chosen:
-        return chosen[:1], None
-    names = ", ".join(face.face_id or "(no name)" for face in faces[:12])
-    return (), f"there are labels of {len(faces)} faces ({names}); choose with --match id:NAME or --match best"
+        label_face, label_values, wanted = faces[best], aligned[best], found[best][0]
+    rows = named_faces(table, frames, wanted) if wanted else largest_faces(table, frames)
+    return _Choice(rows, label_values, label_face, wanted)
 
 
 def _affect(table: FaceTable, rows: np.ndarray) -> np.ndarray:
@@ -160,17 +151,3 @@ def _affect(table: FaceTable, rows: np.ndarray) -> np.ndarray:
     found = np.full((len(rows), 4), np.nan)
     found[rows >= 0] = table.affect[rows[rows >= 0]]
     return found
-
-
-def _with_choice(result: RecordingResult, table: FaceTable, choice: _Choice, about: dict) -> RecordingResult:
-    affect = _affect(table, choice.rows)
-    names = [table.names[table.face[row]] if row >= 0 else "" for row in choice.rows.tolist()]
-    return replace(
-        result,
-        face_ids=names,
-        predicted=affect[:, :2],
-        confidence=affect[:, 2],
-        state_age=affect[:, 3],
-        truth=choice.truth,
-        about=about,
-    )

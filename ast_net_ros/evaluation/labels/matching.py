@@ -23,9 +23,6 @@ import numpy as np
 from ast_net_ros.evaluation.estimates import iterate_estimates
 from ast_net_ros.evaluation.metrics.accuracy import accuracy
 
-MATCH_RULES = "largest, best or id:NAME[,NAME...]"
-_MIN_SHARE = 0.1  # of the labelled frames; a face seen in fewer is not matched
-
 
 class MatchError(ValueError):
     """A rule that is unknown or names a face that does not exist; the message names the rule and the alternatives."""
@@ -60,7 +57,7 @@ def read_face_table(path: Path) -> FaceTable:
 def check_rule(rule: str) -> None:
     """Raise MatchError for an unknown rule."""
     if rule not in ("largest", "best") and not (rule.startswith("id:") and all(rule[3:].split(","))):
-        raise MatchError(f"match '{rule}': unknown; expected {MATCH_RULES}")
+        raise MatchError(f"match '{rule}': unknown; expected largest, best or id:NAME[,NAME...]")
 
 
 def largest_faces(table: FaceTable, frames: int) -> np.ndarray:
@@ -93,7 +90,7 @@ def best_faces(table: FaceTable, truth: np.ndarray) -> tuple[tuple[str, ...], fl
     scores: dict[int, float] = {}
     for face in range(len(table.names)):
         rows = np.flatnonzero((table.face == face) & labelled[table.frame])
-        if len(rows) >= max(2, _MIN_SHARE * labelled.sum()):
+        if len(rows) >= max(2, 0.1 * labelled.sum()):
             scores[face] = mean_ccc(table.affect[rows, :2], truth[table.frame[rows]])
     taken: list[int] = []
     occupied = np.zeros(len(truth), bool)

@@ -63,9 +63,8 @@ def evaluation_metrics(
     options = options or MetricOptions()
     recordings = [_recording_metrics(result, options) for result in results]
     _add_differences_to_offline(results, recordings)
-    modes = list(dict.fromkeys(result.mode for result in results))
     pooled = {}
-    for mode in modes:
+    for mode in dict.fromkeys(result.mode for result in results):
         chosen = [index for index, result in enumerate(results) if result.mode == mode]
         pooled[mode] = _pooled_metrics([results[i] for i in chosen], [recordings[i] for i in chosen], options)
     return json_ready(
@@ -199,11 +198,10 @@ def _confidence(results: Sequence[RecordingResult], warm_up_seconds: float) -> d
 def _pooled_metrics(results: Sequence[RecordingResult], recordings: Sequence[dict], options: MetricOptions) -> dict:
     """Compute the metrics of all recordings of one mode."""
     with_truth = [i for i, metrics in enumerate(recordings) if metrics["truth"]["scored"]]
-    coverage = [metrics["coverage"] for metrics in recordings]
-    frames, faces, estimates = (
-        sum(metrics["frames"] for metrics in recordings),
-        sum(c["frames_with_face"] for c in coverage),
-        sum(c["frames_with_estimate"] for c in coverage),
+    frames = sum(metrics["frames"] for metrics in recordings)
+    faces, estimates = (
+        sum(metrics["coverage"][name] for metrics in recordings)
+        for name in ("frames_with_face", "frames_with_estimate")
     )
     pooled: dict = {
         "recordings": len(recordings),
@@ -228,11 +226,8 @@ def _interval_remarks(recordings: int) -> list[str]:
         return ["no recording has a scored frame: only metrics without labels"]
     if recordings == 1:
         return ["one recording with labels: no confidence interval over recordings"]
-    if recordings < FEW_RECORDINGS:
-        return [
-            f"{recordings} recordings with labels: confidence intervals from so few are rough, and rather too narrow"
-        ]
-    return []
+    few = f"{recordings} recordings with labels: confidence intervals from so few are rough, and rather too narrow"
+    return [few] if recordings < FEW_RECORDINGS else []
 
 
 def _pooled_dimension(chosen: Sequence[tuple[RecordingResult, dict]], index: int, options: MetricOptions) -> dict:
@@ -240,14 +235,12 @@ def _pooled_dimension(chosen: Sequence[tuple[RecordingResult, dict]], index: int
     for result, _ in chosen:
         used = counted(result, options.warm_up_seconds) & np.isfinite(result.truth[:, index])
         pairs.append((result.predicted[used, index], result.truth[used, index]))
-    joined = [np.concatenate([pair[side] for pair in pairs] or [np.zeros(0)]) for side in (0, 1)]
+    predicted, truth = np.concatenate([np.zeros((2, 0)), *pairs], axis=1)
     single = [accuracy for _, accuracy in chosen]
+    bias = float((predicted - truth).mean()) if len(truth) else None
     return {
         "mean_of_recordings": mean_of_recordings(single),
-        "concatenated": {
-            **accuracy(*joined),
-            "bias": float((joined[0] - joined[1]).mean()) if len(joined[0]) else None,
-        },
+        "concatenated": {**accuracy(predicted, truth), "bias": bias},
         "intervals": {
             "mean_of_recordings": {
                 measure: interval_of_mean([metrics[measure] for metrics in single], options.resampling)
@@ -276,18 +269,15 @@ def _weighted(pairs: Sequence[tuple[float | None, float]]) -> float | None:
 
 def _add_differences_to_offline(results: Sequence[RecordingResult], recordings: Sequence[dict]) -> None:
     """Fill in `difference_to_offline` of live recordings whose offline results are present."""
-    offline = {_source_of(r): i for i, r in enumerate(results) if r.mode == "offline"}
-    for live, metrics in zip(results, recordings):
-        partner = offline.get(_source_of(live)) if live.mode == "live" else None
-        if partner is not None:
+    sources = [(Path(result.path).resolve(), result.topic) for result in results]
+    offline = {source: i for i, source in enumerate(sources) if results[i].mode == "offline"}
+    for source, live, metrics in zip(sources, results, recordings):
+        if live.mode == "live" and source in offline:
+            partner = offline[source]
             metrics["difference_to_offline"] = _difference(live, results[partner], metrics, recordings[partner])
 
 
-def _source_of(result: RecordingResult) -> tuple[Path, str]:
-    return Path(result.path).resolve(), result.topic
-
-
-def _difference(live: RecordingResult, offline: RecordingResult, live_figures: dict, offline_figures: dict) -> dict:
+def _difference(live: RecordingResult, offline: RecordingResult, live_metrics: dict, offline_metrics: dict) -> dict:
     """Compare the estimates of frames with equal stamps, and the accuracy: live minus offline."""
     _, in_live, in_offline = np.intersect1d(live.stamps_ns, offline.stamps_ns, return_indices=True)
     both = estimated(live)[in_live] & estimated(offline)[in_offline]
@@ -298,7 +288,7 @@ def _difference(live: RecordingResult, offline: RecordingResult, live_figures: d
         "estimated_only_offline": int(estimated(offline).sum()) - int(both.sum()),
     }
     for index, dimension in enumerate(DIMENSIONS):
-        live_accuracy, offline_accuracy = (f[dimension]["accuracy"] or {} for f in (live_figures, offline_figures))
+        live_accuracy, offline_accuracy = (f[dimension]["accuracy"] or {} for f in (live_metrics, offline_metrics))
         difference[dimension] = {
             "mean_absolute": float(apart[:, index].mean()) if both.any() else None,
             "largest": float(apart[:, index].max()) if both.any() else None,
@@ -318,10 +308,8 @@ def json_ready(value: Any) -> Any:
         return {str(key): json_ready(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [json_ready(item) for item in value]
-    if isinstance(value, np.ndarray):
+    if isinstance(value, (np.ndarray, np.generic)):
         return json_ready(value.tolist())
-    if isinstance(value, np.generic):
-        return json_ready(value.item())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if isinstance(value, (str, int, bool)) or value is None else str(value)

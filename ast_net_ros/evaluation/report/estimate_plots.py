@@ -25,9 +25,6 @@ from ast_net_ros.vision.drawing import face_color
 
 COLORS = {"valence": "#2b6cb0", "arousal": "#c05621"}
 _QUADRANTS = ((0.97, 0.97, "excited"), (-0.97, 0.97, "distressed"), (-0.97, -0.97, "sad"), (0.97, -0.97, "calm"))
-_MAX_POINTS = 1500
-_MAX_PATHS = 4
-_MAX_BANDS = 2  # more overlapping bands are illegible
 INK, _GRID = "#2d3748", "#e2e8f0"
 
 
@@ -43,7 +40,7 @@ def plot_estimates(estimates: Sequence[EstimateRow], path: Path, title: str = ""
     valence = figure.add_subplot(grid[0, 0])
     arousal = figure.add_subplot(grid[1, 0], sharex=valence)
     plane = figure.add_subplot(grid[:, 1])
-    banded = 1 <= len(faces) <= _MAX_BANDS and any(row.face.valence_sigma for row in estimates)
+    banded = len(faces) <= 2 and any(row.face.valence_sigma for row in estimates)  # more bands are illegible
     for axes, dimension in zip((valence, arousal), DIMENSIONS):
         style_curves(axes, estimates, duration)
         axes.set_ylabel(dimension)
@@ -68,7 +65,7 @@ def by_face(estimates: Sequence[EstimateRow]) -> dict[str, list[EstimateRow]]:
     for row in estimates:
         faces.setdefault(row.face.face_id, []).append(row)
     ordered = sorted(faces.items(), key=lambda item: -len(item[1]))
-    return {face_id: rows[:: math.ceil(len(rows) / _MAX_POINTS)] for face_id, rows in ordered}
+    return {face_id: rows[:: math.ceil(len(rows) / 1500)] for face_id, rows in ordered}
 
 
 def style_curves(axes: Axes, estimates: Sequence[EstimateRow], duration: float) -> None:
@@ -139,16 +136,9 @@ def _draw_plane(figure: Figure, axes: Axes, faces: dict[str, list[EstimateRow]])
     _style(axes)
     axes.axvline(0, color="#a0aec0", linewidth=1.0, zorder=1)
     for x, y, name in _QUADRANTS:
-        axes.text(
-            x,
-            y,
-            name,
-            ha="right" if x > 0 else "left",
-            va="top" if y > 0 else "bottom",
-            color="#718096",
-            style="italic",
-        )
-    shown = dict(list(faces.items())[:_MAX_PATHS])
+        side, level = ("right" if x > 0 else "left"), ("top" if y > 0 else "bottom")
+        axes.text(x, y, name, ha=side, va=level, color="#718096", style="italic")
+    shown = dict(list(faces.items())[:4])
     if len(shown) < len(faces):
         axes.set_title(f"the {len(shown)} of {len(faces)} faces seen longest", fontsize="small", color=INK)
     if not shown:

@@ -22,11 +22,9 @@ from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS
 from ast_net_ros.evaluation.metrics.summary import counted
 from ast_net_ros.evaluation.recording_result import RecordingResult
 from ast_net_ros.evaluation.report import page_plots
-from ast_net_ros.evaluation.report.page_plots import clock, signed
+from ast_net_ros.evaluation.report.page_plots import NONE, clock, number, signed
 from ast_net_ros.evaluation.report.thumbnails import read_thumbnails, thumbnails_wanted, worst_moments
 
-_TOTAL_POINTS, _MAX_POINTS, _MIN_POINTS = 24_000, 1000, 160
-_TOTAL_MOMENTS, _MAX_MOMENTS = 96, 6
 _MAX_FACE_IDS = 6
 _LABELS = {"ccc": "CCC", "r": "r", "rmse": "RMSE", "mae": "MAE", "sagr": "SAGR"}
 
@@ -45,12 +43,14 @@ def write_report(
     """
     folder = path.parent / "recordings"
     warm_up = metrics["options"]["warm_up_seconds"]
-    points = max(_MIN_POINTS, min(_MAX_POINTS, _TOTAL_POINTS // max(1, len(results))))
-    moments = max(2, min(_MAX_MOMENTS, _TOTAL_MOMENTS // max(1, len(results))))
+    # The more recordings, the less of each, so that the page stays small.
+    points = max(160, min(1000, 24_000 // max(1, len(results))))
+    moments = max(2, min(6, 96 // max(1, len(results))))
     bar = tqdm(list(zip(results, metrics["recordings"])), desc="report", disable=None if show_progress else True)
     parts = [
-        _recording_part(number, result, single, folder, (warm_up, points, moments), thumbnails)
-        for number, (result, single) in enumerate(bar, 1)
+        _recording_part(place, result, single, warm_up, points)
+        | _moments(result, warm_up, moments, folder / result.name, thumbnails_wanted(result, thumbnails))
+        for place, (result, single) in enumerate(bar, 1)
     ]
     groups = [
         _group(mode, pooled, [(r, p) for r, p in zip(results, parts) if r.mode == mode], warm_up)
@@ -91,26 +91,15 @@ def template_environment() -> jinja2.Environment:
         "num": number,
         "percent": lambda share: number(None if share is None else 100 * share, 1 if share not in (0, 1) else 0),
         "plot": Markup,
-        "signed": lambda value, digits=2: _NONE if value is None else signed(value, digits),
+        "signed": signed,
         "thousands": thousands,
     }
     return environment
 
 
-_NONE = "–"  # noqa: RUF001  (an en dash, as in tables)
-
-
-def number(value: float | None, digits: int = 2) -> str:
-    """Format a number with a true minus sign; a dash if missing."""
-    if value is None:
-        return _NONE
-    text = f"{value:.{digits}f}"
-    return text.replace("-", "\N{MINUS SIGN}") if float(text) else text.lstrip("-")
-
-
 def thousands(count: int | None) -> str:
     """Format a count as 12 345 with narrow no-break spaces."""
-    return _NONE if count is None else f"{count:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return NONE if count is None else f"{count:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def duration(seconds: float) -> str:
@@ -118,14 +107,14 @@ def duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     if seconds < 3600:
-        return f"{round(seconds) // 60} min {round(seconds) % 60} s"
-    return f"{round(seconds / 60) // 60} h {round(seconds / 60) % 60} min"
+        return "{} min {} s".format(*divmod(round(seconds), 60))
+    return "{} h {} min".format(*divmod(round(seconds / 60), 60))
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Yield (label, text) of nested values; underscores in names become spaces."""
     for name, value in values.items():
-        label = f"{prefix}{name.replace('_', ' ')}" if not name.endswith("sha256") else f"{prefix}{name}"
+        label = prefix + (name if name.endswith("sha256") else name.replace("_", " "))
         if isinstance(value, Mapping):
             yield from flat(value, f"{label}, ")
         elif isinstance(value, (list, tuple)):
@@ -138,15 +127,9 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
 
 
 def _recording_part(
-    place: int,
-    result: RecordingResult,
-    metrics: Mapping[str, Any],
-    folder: Path,
-    limits: tuple[float, int, int],
-    thumbnails: bool | None,
+    place: int, result: RecordingResult, metrics: Mapping[str, Any], warm_up: float, points: int
 ) -> dict[str, Any]:
-    """Return what the template shows of one recording."""
-    warm_up, points, most_moments = limits
+    """Return what the template shows of one recording, except single moments."""
     faces = list(dict.fromkeys(face for face in result.face_ids if face))
     part: dict[str, Any] = {
         "number": place,
@@ -162,7 +145,7 @@ def _recording_part(
         part["wide"] = page_plots.time_curves(result, warm_up, page_plots.WIDE, points)
         part["narrow"] = page_plots.time_curves(result, warm_up, page_plots.NARROW, points // 2)
         part["path"] = page_plots.affect_path(result, warm_up)
-    return part | _moments(result, warm_up, most_moments, folder, thumbnails_wanted(result, thumbnails))
+    return part
 
 
 def _moments(result: RecordingResult, warm_up: float, most: int, folder: Path, wanted: bool) -> dict[str, Any]:
@@ -170,9 +153,8 @@ def _moments(result: RecordingResult, warm_up: float, most: int, folder: Path, w
     images: dict[int, bytes] = {}
     problem = ""
     if wanted and moments:
-        own_folder = folder / result.name
         try:
-            images = read_thumbnails(result, moments, own_folder if own_folder.is_dir() else None)
+            images = read_thumbnails(result, moments, folder if folder.is_dir() else None)
         except (OSError, ValueError) as error:  # the report is complete without them
             problem = str(error)
     uris = {frame: "data:image/jpeg;base64," + base64.b64encode(jpeg).decode() for frame, jpeg in images.items()}
@@ -219,7 +201,7 @@ def _comparison_rows(comparison: Mapping[str, Any]) -> dict[str, list[dict[str, 
         tables[mode] = [
             {
                 "dimension": dimension,
-                "first": measure == next(iter(_LABELS)),
+                "first": measure == "ccc",
                 "label": _LABELS[measure],
                 "paired": paired,
                 "bar": _bar(paired, reach),
@@ -232,10 +214,9 @@ def _comparison_rows(comparison: Mapping[str, Any]) -> dict[str, list[dict[str, 
 def _bar(paired: Mapping[str, Any], reach: float) -> dict[str, float | None] | None:
     if paired["difference"] is None:
         return None
-    places = [round(50 + 45 * value / reach, 2) for value in (paired["difference"], *(paired["interval"] or ()))]
-    if len(places) == 1:
-        return {"dot": places[0], "left": None, "width": None}
-    return {"dot": places[0], "left": places[1], "width": round(places[2] - places[1], 2)}
+    dot, *ends = (round(50 + 45 * value / reach, 2) for value in (paired["difference"], *(paired["interval"] or ())))
+    left, width = (ends[0], round(ends[1] - ends[0], 2)) if ends else (None, None)
+    return {"dot": dot, "left": left, "width": width}
 
 
 def _single(metrics: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -243,23 +224,15 @@ def _single(metrics: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return list({(single["path"], single["topic"]): single for single in metrics["recordings"]}.values())
 
 
-def _day(started: object) -> str | None:
-    """Format an ISO date and time as a date; the exact time is among the facts at the end of the page."""
-    try:
-        moment = datetime.fromisoformat(str(started))
-    except ValueError:
-        return None
-    return f"{moment.day} {moment:%B %Y}"
-
-
 def _subtitle(metrics: Mapping[str, Any]) -> str:
-    total = sum(single["duration_seconds"] for single in _single(metrics))
+    """Return the total duration, the day (the exact time is at the end of the page), device and weights."""
     run = metrics["run"]
-    weights = run.get("weights_sha256")
-    parts = (
-        duration(total),
-        _day(run.get("started")),
-        f"on {run['device']}" if run.get("device") else None,
-        f"weights {weights[:12]}" if isinstance(weights, str) and weights else None,
-    )
-    return " · ".join(str(part) for part in parts if part)
+    parts = [duration(sum(single["duration_seconds"] for single in _single(metrics)))]
+    if run.get("started"):
+        started = datetime.fromisoformat(run["started"])
+        parts.append(f"{started.day} {started:%B %Y}")
+    if run.get("device"):
+        parts.append(f"on {run['device']}")
+    if run.get("weights_sha256"):
+        parts.append(f"weights {run['weights_sha256'][:12]}")
+    return " · ".join(parts)

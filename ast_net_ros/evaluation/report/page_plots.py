@@ -37,6 +37,7 @@ _TIME_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14
 _PATH_POINTS, _PATH_SHADES = 480, 24
 _QUADRANTS = ((0.95, 0.93, "excited"), (-0.95, 0.93, "distressed"), (-0.95, -0.93, "sad"), (0.95, -0.93, "calm"))
 _MINUS = "\N{MINUS SIGN}"
+NONE = "–"  # noqa: RUF001  (an en dash, as in tables)
 _UNIT_LABELS = [f"{_MINUS}1", "", "0", "", "1"]
 _STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
@@ -82,9 +83,8 @@ def time_curves(result: RecordingResult, warm_up_seconds: float, width: int, poi
         _confidence_panel(panels[2], *thinned(seconds, result.confidence, points))
         time_axis(panels[2], float(seconds[-1]) if len(seconds) else 1.0, width)
 
-    phone = width < WIDE
     margins = {"left": 34 / width, "right": 1 - 12 / width, "top": 0.94, "bottom": 0.075}
-    return svg_plot(draw, (width, 400 if phone else 380), "valence, arousal and confidence over time", margins)
+    return svg_plot(draw, (width, 400 if width < WIDE else 380), "valence, arousal and confidence over time", margins)
 
 
 def affect_path(result: RecordingResult, warm_up_seconds: float) -> str:
@@ -189,25 +189,29 @@ def thinned(times: np.ndarray, values: np.ndarray, points: int) -> tuple[np.ndar
     kept: list[int] = []
     for part in np.array_split(np.arange(len(values)), max(1, points // 2)):
         known = part[np.isfinite(values[part])]
-        if len(known) < len(part):  # one break per section
-            unknown = part[~np.isfinite(values[part])]
-            kept.append(int(unknown[0]))
+        kept += part[~np.isfinite(values[part])][:1].tolist()  # one break per section
         if len(known):
             kept += {int(known[np.argmin(values[known])]), int(known[np.argmax(values[known])])}
-    order = np.array(sorted(kept), np.int64)
+    order = sorted(kept)
     return times[order], values[order]
 
 
-def signed(value: float, digits: int = 2) -> str:
-    """Format a number with its sign, using a true minus sign."""
-    text = f"{value:+.{digits}f}"
+def number(value: float | None, digits: int = 2, sign: str = "") -> str:
+    """Format a number with a true minus sign, and with `sign` "+" a plus sign; a dash if missing."""
+    if value is None:
+        return NONE
+    text = f"{value:{sign}.{digits}f}"
     return text.replace("-", _MINUS) if float(text) else text.lstrip("+-")
+
+
+def signed(value: float | None, digits: int = 2) -> str:
+    """Format a number as `number` does, with its sign."""
+    return number(value, digits, "+")
 
 
 def clock(seconds: float, hours: bool = False) -> str:
     """Format seconds as m:ss, or h:mm:ss if `hours`."""
-    whole = round(seconds)
-    minutes, rest = divmod(whole, 60)
+    minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
@@ -232,8 +236,7 @@ def _gaps(seconds: np.ndarray, known: np.ndarray) -> Iterable[tuple[float, float
     least = max(0.4, float(seconds[-1]) / 300)
     padded = np.concatenate([[True], known, [True]])
     starts, ends = np.flatnonzero(padded[:-1] & ~padded[1:]), np.flatnonzero(~padded[:-1] & padded[1:])
-    for start, end in zip(starts, ends):
-        first, last = float(seconds[start]), float(seconds[min(int(end), len(seconds) - 1)])
+    for first, last in zip(seconds[starts].tolist(), seconds[np.minimum(ends, len(seconds) - 1)].tolist()):
         if last - first >= least:
             yield first, last
 

@@ -5,7 +5,7 @@ They show people, so they are created only on request: see `thumbnails_wanted`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +24,6 @@ WIDTH = 320
 
 MIN_SECONDS_BETWEEN = 5.0
 """Minimum time between two moments, so that one bad second does not fill them all."""
-
-_JPEG_QUALITY = 80
 
 
 @dataclass(frozen=True)
@@ -79,8 +77,8 @@ def _moment(result: RecordingResult, frame: int, seconds: float) -> Moment:
         frame=frame,
         stamp_ns=int(result.stamps_ns[frame]),
         seconds=seconds,
-        predicted=(float(predicted[0]), float(predicted[1])),
-        truth=(float(truth[0]), float(truth[1])) if has_truth else None,
+        predicted=tuple(predicted.tolist()),
+        truth=tuple(truth.tolist()) if has_truth else None,
         distance=float(np.linalg.norm(predicted - truth)) if has_truth else None,
         confidence=confidence if np.isfinite(confidence) else None,
     )
@@ -91,7 +89,11 @@ def read_thumbnails(result: RecordingResult, moments: Sequence[Moment], folder: 
 
     `folder` has the recording's estimates.csv with the faces' boxes; None draws none. Frames not found are omitted.
     """
-    boxes = _boxes(result, moments, folder / ESTIMATES) if folder is not None else {}
+    boxes: dict[int, Box] = {}
+    if folder is not None:
+        frames = {moment.frame for moment in moments}
+        rows = (row for row in iterate_estimates(folder / ESTIMATES) if row.frame in frames)
+        boxes = {row.frame: row.face.box for row in rows if row.face.face_id == result.face_ids[row.frame]}
     wanted = {moment.stamp_ns: moment.frame for moment in moments}
     thumbnails: dict[int, bytes] = {}
     with open_recording(Path(result.path), result.topic or None) as recording:
@@ -100,12 +102,6 @@ def read_thumbnails(result: RecordingResult, moments: Sequence[Moment], folder: 
             if number not in thumbnails:  # the first of frames with equal stamps
                 thumbnails[number] = thumbnail(frame.image, boxes.get(number), result.face_ids[number])
     return thumbnails
-
-
-def _boxes(result: RecordingResult, moments: Sequence[Moment], path: Path) -> Mapping[int, Box]:
-    wanted = {moment.frame for moment in moments}
-    rows = (row for row in iterate_estimates(path) if row.frame in wanted)
-    return {row.frame: row.face.box for row in rows if row.face.face_id == result.face_ids[row.frame]}
 
 
 def thumbnail(image: np.ndarray, box: Box | None = None, face_id: str = "") -> bytes:
@@ -117,7 +113,4 @@ def thumbnail(image: np.ndarray, box: Box | None = None, face_id: str = "") -> b
     if box is not None:
         left, top, right, bottom = (round(v * scale) for v in (box[0], box[1], box[0] + box[2], box[1] + box[3]))
         cv2.rectangle(small, (left, top), (right, bottom), face_color(face_id), 2, cv2.LINE_AA)
-    written, jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    if not written:
-        raise OSError("OpenCV could not write a JPEG")
-    return jpeg.tobytes()
+    return cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
