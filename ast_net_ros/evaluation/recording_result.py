@@ -13,6 +13,7 @@ import math
 import shutil
 from array import array
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,30 +117,25 @@ class RecordingWriter:
             "settings": {},
             "key": "",
         }
-        self._output = atomic_dir(folder)
+        self._folder = folder
         self._frames = _Frames()
 
     def __enter__(self) -> RecordingWriter:
-        self._folder = self._output.__enter__()
-        try:
-            self._estimates = EstimatesWriter(self._folder / ESTIMATES)
-        except OSError as problem:
-            self._output.__exit__(type(problem), problem, problem.__traceback__)
-            raise
+        with ExitStack() as stack:
+            folder = stack.enter_context(atomic_dir(self._folder))
+            stack.push(lambda kind, *_: self._write(folder) if kind is None else None)
+            self._estimates = stack.enter_context(EstimatesWriter(folder / ESTIMATES))
+            self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        try:
-            self._estimates.__exit__(kind, error, trace)
-            if kind is None:
-                stamps = self._frames.stamps
-                first, last = (stamps[0], stamps[-1]) if stamps else (None, None)
-                about = self.about | {"frames": len(stamps), "first_stamp_ns": first, "last_stamp_ns": last}
-                write_recording(self._folder, self._frames.result(about))
-        except BaseException as problem:
-            self._output.__exit__(type(problem), problem, problem.__traceback__)
-            raise
-        self._output.__exit__(kind, error, trace)  # type: ignore[arg-type]
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    def _write(self, folder: Path) -> None:
+        stamps = self._frames.stamps
+        first, last = (stamps[0], stamps[-1]) if stamps else (None, None)
+        self.about |= {"frames": len(stamps), "first_stamp_ns": first, "last_stamp_ns": last}
+        write_recording(folder, self._frames.result(self.about))
 
     def add(self, stamp_ns: int, faces: Sequence[FaceAffect] | None) -> None:
         """Add the next frame and its faces; None for a frame that a live node did not process."""

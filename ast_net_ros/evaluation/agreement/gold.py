@@ -19,6 +19,7 @@ from ast_net_ros.ratings import rating_rows, write_ratings
 
 def rater_weights(panels: Sequence[Panel], raters: Sequence[str]) -> dict[str, list[float]]:
     """Compute each rater's weights (valence, arousal) in [0, 1] from panels whose lags are removed."""
+    # Means are not removed from each recording, so that differences between recordings count as well.
     sums = {rater: np.zeros((2, 6)) for rater in raters}
     for panel in panels:
         with_value = np.isfinite(panel.values)
