@@ -30,18 +30,18 @@ const devices = new Devices($("pad"), [() => toggle(), () => back()]);
 const connection = new Connection({
   state: (message) => (session ? resume(message) : start(message)),
   saved: () => connection.unsaved || (status("Saved"), problem("")),
-  unsaved: ({ reason }) => (pause(), status("Not saved", true), problem(`Not saved: ${reason}. Make room; the ratings are kept and saved with the next.`)),
+  unsaved: ({ reason }) => (pause(), status("Not saved", true), problem(`Not saved: ${reason}. Free disk space; the ratings are kept and saved with the next ones.`)),
   refused: ({ reason }) => (pause(), problem(`Refused: ${reason}`)),
   finished: () => (status("Finished"), problem(""), show("done")),
   lost: () => {
     pause();
     status("Not connected", true);
-    problem("No connection to ast_net rate. If it has ended, start it again and open the address that it prints: what was rated is saved, but for the last moment.");
+    problem("No connection to ast_net rate. If it has ended, start it again and open the address that it prints: all ratings except those of the last moment are saved.");
   },
   replaced: () => {
     pause();
     show("elsewhere");
-    problem("This session goes on in another tab. Close this one.");
+    problem("This session continues in another tab. Close this one.");
   },
 });
 const setup = new Setup((chosen) => {

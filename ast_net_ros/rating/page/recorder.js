@@ -11,7 +11,7 @@ export class Recorder {
     Object.assign(this, { ratings, dimensions, rate, moments: ratings.valence.length });
   }
 
-  // A take begins, or goes on after a jump of the time.
+  // A take begins, or continues after a jump in time.
   restart() {
     this.#last = null;
   }
