@@ -160,7 +160,12 @@ def test_losses_of_each_camera_are_logged_on_their_own(recording_node: _Recordin
         for publisher in publishers:
             for _ in range(count):
                 publisher.publish(Image())
-        wait_until(lambda: executor.spin_once(timeout_sec=0.1) or set(received) == set(topics), "received")
+
+        def both_arrived() -> bool:
+            executor.spin_once(timeout_sec=0.1)
+            return set(received) == set(topics)
+
+        wait_until(both_arrived, "received")
 
     send(1)
     cameras.check({}, lambda _: "")
