@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from ast_net_ros.model.config import EMOTIONS
 from ast_net_ros.model.inference import AffectModel
+from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.data.affect_map import FITTED_MAP
 from ast_net_ros.training.data.faces import Faces, majority_emotion
 
@@ -115,10 +116,18 @@ def invariance_metrics(model: AffectModel, faces: Faces, limit: int = 1000) -> d
         two faces of different emotions; same_emotion, the share whose most likely emotion stays; valence_change, the
         mean absolute change of the expected valence. `people`: the median distance between two people of one emotion,
         divided likewise; below 1 the emotion outweighs identity.
+
+    Raises:
+        DataError: The usable faces show fewer than two emotions.
     """
     truth = majority_emotion(faces.votes)
     chosen = np.flatnonzero((truth >= 0) & faces.found & ~faces.duplicate)[:limit]
     chips, truth = faces.chips[chosen], truth[chosen]
+    if len(np.unique(truth)) < 2:
+        raise DataError(
+            f"--invariance: {len(chosen)} of {len(faces)} faces have a majority emotion, are no duplicates and were "
+            "found by the detector; faces of at least two emotions are needed"
+        )
     attributes, emotions = _predict(model, chips)
     generator = np.random.default_rng(0)
     left, right = generator.integers(0, len(chosen), (2, 20_000))

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from ast_net_ros.model.inference import AffectModel
 from ast_net_ros.model.resting_baseline import RestingBaseline
+from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.data.smile_pairs import WARP_SIDE, aligned_pair, people_in, warp_between
 from ast_net_ros.vision.detection import make_detector
 
@@ -31,12 +32,14 @@ def smile_pair_metrics(model: AffectModel, folder: Path) -> dict:
         Counts and means. neutral_spread, the standard deviation over neutral faces, is the influence of identity.
 
     Raises:
-        DataError: The folder contains no pair, or an image is missing.
+        DataError: The folder contains no pair, an image is missing, or no pair shows a face.
     """
     people, detector = people_in(folder), make_detector(threads=1)
     pairs = {name: aligned_pair(folder, name, detector, model.config.chip_side) for name in tqdm(people, "smile pairs")}
     found = [still_affect(model, model.encode(np.stack(pair))[0])[:, 0] for pair in pairs.values() if pair]
-    neutral, smiling = np.array(found, float).reshape(-1, 2).T
+    if not found:
+        raise DataError(f"{folder}: no pair has a face in both images ({len(people)} pairs)")
+    neutral, smiling = np.array(found, float).T
     return {
         "people": len(people),
         "without_face": [name for name, pair in pairs.items() if pair is None],

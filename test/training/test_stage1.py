@@ -18,6 +18,7 @@ from ast_net_ros.training.attribute_metrics import (
     calibration_error,
     classification_metrics,
     face_metrics,
+    invariance_metrics,
 )
 from ast_net_ros.training.augmentation import augment
 from ast_net_ros.training.checkpoint import load_cnn
@@ -217,6 +218,20 @@ def test_mirrored_evaluation_is_symmetric():
     both = [face_metrics(model, shown, mirrored=True)["with_duplicates"] for shown in (faces, turned)]
     assert both[0]["confusion"] == both[1]["confusion"]
     assert both[0]["calibration_error"] == pytest.approx(both[1]["calibration_error"], abs=1e-4)
+
+
+def test_invariance_without_usable_faces_is_refused():
+    faces = _striped_faces(6, 0)
+    faces.found[:] = False
+    with pytest.raises(DataError, match=r"--invariance: 0 of 6 faces .* at least two emotions"):
+        invariance_metrics(load_model(device="cpu"), faces)
+
+
+def test_smile_pairs_without_a_face_are_refused(tmp_path):
+    for which in ("neutral", "smiling"):
+        cv2.imwrite(str(tmp_path / f"anna_{which}.jpg"), np.zeros((90, 90, 3), np.uint8))
+    with pytest.raises(DataError, match=r"no pair has a face in both images \(1 pairs\)"):
+        smile_pair_metrics(load_model(device="cpu"), tmp_path)
 
 
 def test_smile_pairs_are_measured(media, tmp_path):
