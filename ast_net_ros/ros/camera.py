@@ -42,8 +42,7 @@ class Camera:
         self.publishers = 0  # at the last check
         self.message_type = COMPRESSED_TYPE if topic.endswith("/compressed") else RAW_TYPE
         self.zero_stamp_warned = False
-        self.loss_warned_at: float | None = None  # monotonic time of the last warning about lost images
-        self._last_warning = -WARNING_PERIOD
+        self._warned_at: dict[str, float] = {}  # monotonic time of the last warning of each kind
         self._sequence_number: int | None = None
         self._subscription: Subscription | None = None
 
@@ -74,13 +73,17 @@ class Camera:
         """Whether there is a subscription."""
         return self._subscription is not None
 
-    def warn_throttled(self, problem: str, logger: Any) -> None:
-        """Log a problem with an image, at most one in WARNING_PERIOD seconds."""
+    def warn_dropped(self, problem: str, logger: Any) -> None:
+        """Log why an image was dropped, at most once in WARNING_PERIOD seconds, and keep it as `last_problem`."""
         self.last_problem = problem
+        self.warn_throttled("dropped", problem, WARNING_PERIOD, logger)
+
+    def warn_throttled(self, kind: str, text: str, period: float, logger: Any) -> None:
+        """Log a warning, at most one of a kind in `period` seconds."""
         now = time.monotonic()
-        if now - self._last_warning >= WARNING_PERIOD:
-            self._last_warning = now
-            logger.warning(f"camera {self.topic}: {problem}")
+        if kind not in self._warned_at or now - self._warned_at[kind] >= period:
+            self._warned_at[kind] = now
+            logger.warning(f"camera {self.topic}: {text}")
 
     def needs_other_type(self, node: Node) -> bool:
         """Return whether all publishers send the image type that is not subscribed to."""

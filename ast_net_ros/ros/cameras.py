@@ -110,10 +110,8 @@ class Cameras:
         issue = camera.find_issue(node, self._started_at, timeout, required, advice) or output_issue
         self._log_issue(camera, "" if self.paused else issue)
         status, loss = camera_status(node.get_name(), camera, tracks, self._values, advice)
-        now = time.monotonic()
-        if loss and (camera.loss_warned_at is None or now - camera.loss_warned_at >= LOSS_LOG_PERIOD):
-            camera.loss_warned_at = now
-            logger.warning(f"camera {camera.topic}: {loss}")
+        if loss:
+            camera.warn_throttled("lost", loss, LOSS_LOG_PERIOD, logger)
         return status
 
     def _log_issue(self, camera: Camera, issue: str) -> None:

@@ -143,7 +143,7 @@ class InferenceThread:
         except ImageError as error:
             camera.counts.bad += 1
             self._pending.discard(camera)
-            camera.warn_throttled(f"dropped an image: {error}", self._logger)
+            camera.warn_dropped(f"dropped an image: {error}", self._logger)
             return None
         stamp = seconds(message.header.stamp)
         if stamp == 0.0:
@@ -163,7 +163,7 @@ class InferenceThread:
         camera, header = image.camera, image.queued.message.header
         finite = [face for face in faces if face.is_finite]
         if len(finite) < len(faces):
-            camera.warn_throttled(
+            camera.warn_dropped(
                 "dropped an estimate that is not finite and reset the camera's face states", self._logger
             )
             self._pipeline.reset(camera.topic)
@@ -184,4 +184,4 @@ class InferenceThread:
         self.last_failure = f"{type(error).__name__}: {error}"
         for camera in self._pending:
             camera.counts.failed += 1
-            camera.warn_throttled(f"dropped an image: inference failed: {self.last_failure}", self._logger)
+            camera.warn_dropped(f"dropped an image: inference failed: {self.last_failure}", self._logger)

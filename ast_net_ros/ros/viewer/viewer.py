@@ -70,7 +70,7 @@ class Viewer(Node):
         try:
             image = decode_message(message)
         except ImageError as error:
-            camera.warn_throttled(f"cannot be shown: {error}", self.get_logger())
+            camera.warn_dropped(f"cannot be shown: {error}", self.get_logger())
             return
         image, self._scales[camera.topic] = scaled_down(image, self._options.longest_side)
         self.log.image(camera.topic, seconds(message.header.stamp), image)
