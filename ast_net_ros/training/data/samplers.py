@@ -109,8 +109,10 @@ def mixture(sources: Sequence[tuple[ClipSampler, float]]) -> ClipSampler:
         chosen = torch.multinomial(weights, count, replacement=True, generator=generator)
         numbers = chosen.bincount(minlength=len(sources)).tolist()
         parts = [source(number, steps, generator) for (source, _), number in zip(sources, numbers) if number]
-        first, second = (torch.cat(view) for view in zip(*(part.views() for part in parts)))
-        return ClipBatch(first, torch.cat([part.labels for part in parts]), second)
+        inputs, labels = torch.cat([part.inputs for part in parts]), torch.cat([part.labels for part in parts])
+        if all(part.second_view is None for part in parts):
+            return ClipBatch(inputs, labels)
+        return ClipBatch(inputs, labels, torch.cat([part.views()[1] for part in parts]))
 
     return sample
 
