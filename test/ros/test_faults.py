@@ -100,6 +100,7 @@ def sender(client: Any, face_frames: list[np.ndarray]) -> Iterator[Any]:
     """A camera in this process: `sender(20.0)` publishes images at this rate, stamped with the time, until the end."""
     stopped = threading.Event()
     threads = []
+    publishers = []
 
     def send(rate: float, publisher: Any) -> None:
         frame = 0
@@ -108,14 +109,17 @@ def sender(client: Any, face_frames: list[np.ndarray]) -> Iterator[Any]:
             header = Header(stamp=time_message(time.time_ns()), frame_id="camera")
             publisher.publish(image_message(header, face_frames[frame % len(face_frames)]))
 
-    def begin(rate: float, publisher: Any = None) -> None:
-        threads.append(threading.Thread(target=send, args=(rate, publisher or client.images)))
+    def begin(rate: float, topic: str = "image") -> None:
+        publishers.append(client.create_publisher(Image, topic, 1))
+        threads.append(threading.Thread(target=send, args=(rate, publishers[-1])))
         threads[-1].start()
 
     yield begin
     stopped.set()
     for thread in threads:
         thread.join()
+    for publisher in publishers:
+        client.destroy_publisher(publisher)
 
 
 def _status(client: Any, wait_until: Any) -> tuple[Any, str, dict[str, str]]:
@@ -371,10 +375,9 @@ def test_a_killed_node_is_replaced_within_seconds(client: Any, start: Any, sende
     """Also where its log has no space; and the new one leaves nothing behind when it ends."""
     primary: list[Any] = []
     subscription = client.create_subscription(ValenceArousal, "kill/ast_net/valence_arousal", primary.append, 100)
-    publisher = client.create_publisher(Image, "kill/image", 1)
     arguments = ("--ros-args", "-r", "__ns:=/kill")
     killed = start("ast_net_node", *arguments)
-    sender(10.0, publisher)
+    sender(10.0, "kill/image")
     wait_until(lambda: primary, "an estimate before the kill")
     killed.process.kill()
     killed.process.wait()
@@ -400,7 +403,6 @@ def test_a_killed_node_is_replaced_within_seconds(client: Any, start: Any, sende
             process.kill()
             process.wait()
         client.destroy_subscription(subscription)
-        client.destroy_publisher(publisher)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
