@@ -1,6 +1,6 @@
 """How far one observation of a face can be trusted, from the detection and the chip alone.
 
-Size, sharpness, light, pose and a covered mouth; needs no network. The estimate of a face below QUALITY_THRESHOLD
+Size, sharpness, light, pose and covered eyes or mouth; needs no network. The estimate of a face below QUALITY_THRESHOLD
 should not be acted on.
 """
 
@@ -11,6 +11,7 @@ from dataclasses import astuple, dataclass
 import cv2
 import numpy as np
 
+from ast_net_ros.vision.alignment import LANDMARK_TEMPLATE
 from ast_net_ros.vision.detection import Detection
 
 QUALITY_THRESHOLD = 0.5
@@ -24,9 +25,11 @@ _BRIGHTNESS_LIMITS = (25.0, 65.0)  # mean grey value
 _CONTRAST_LIMITS = (8.0, 24.0)  # standard deviation of grey values
 _TURN_LIMITS = (0.28, 0.09)  # sideways offset of the nose, in distances between the eyes
 _MOUTH_LIMITS = (0.10, 0.40)  # gradient around the mouth relative to that around the eyes
+_EYE_LIMITS = (0.3, 0.8)  # gradient in the clearer eye relative to that around the mouth
 
 # Regions of a chip in fractions of its side: top, bottom, left, right. See alignment.LANDMARK_TEMPLATE.
 _EYES = (0.25, 0.54, 0.17, 0.83)
+_EACH_EYE = tuple((y - 0.05, y + 0.05, x - 0.08, x + 0.08) for x, y in LANDMARK_TEMPLATE[:2])  # inside dark glasses
 _MOUTH = (0.65, 0.90, 0.29, 0.71)
 
 
@@ -38,7 +41,7 @@ class FaceQuality:
     sharpness: float  # fine detail, which blur and upscaling remove
     light: float  # brightness and contrast
     pose: float  # how far the head is turned to a side, from the landmarks
-    occlusion: float  # texture around the mouth, which a mask or a hand hides
+    occlusion: float  # texture at the eyes and around the mouth, which a mask, dark glasses or a hand hide
 
     @property
     def score(self) -> float:
@@ -53,12 +56,13 @@ def face_quality(detection: Detection, chip: np.ndarray) -> FaceQuality:
     detail = float((grey - cv2.GaussianBlur(grey, (0, 0), len(grey) / 48)).std())
     gradient = cv2.magnitude(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
     eyes, mouth = (_region_mean(gradient, region) for region in (_EYES, _MOUTH))
+    clearer_eye = max(_region_mean(gradient, region) for region in _EACH_EYE)
     return FaceQuality(
         size=_ramp(min(detection.box[2:]), _WIDTH_LIMITS),
         sharpness=_ramp(detail / (contrast + 1.0), _SHARPNESS_LIMITS),
         light=min(_ramp(float(grey.mean()), _BRIGHTNESS_LIMITS), _ramp(contrast, _CONTRAST_LIMITS)),
         pose=_ramp(sideways_turn(detection.landmarks), _TURN_LIMITS),
-        occlusion=_ramp(mouth / (eyes + 1e-3), _MOUTH_LIMITS),
+        occlusion=min(_ramp(mouth / (eyes + 1e-3), _MOUTH_LIMITS), _ramp(clearer_eye / (mouth + 1e-3), _EYE_LIMITS)),
     )
 
 

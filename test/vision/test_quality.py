@@ -59,6 +59,35 @@ def test_a_covered_mouth_is_doubted(portrait):
     assert judged.occlusion < QUALITY_THRESHOLD and judged.sharpness > QUALITY_THRESHOLD
 
 
+def test_dark_glasses_are_doubted(portrait):
+    frame, face = portrait
+    covered = frame.copy()
+    (left, right), distance = face.landmarks[:2], float(np.hypot(*(face.landmarks[1] - face.landmarks[0])))
+    for eye in (left, right):
+        cv2.ellipse(covered, (eye.astype(int).tolist(), (0.8 * distance, 0.6 * distance), 0), (25, 25, 25), -1)
+    judged = quality(covered, face)
+    assert judged.occlusion < QUALITY_THRESHOLD and judged.sharpness > QUALITY_THRESHOLD
+
+
+def test_one_covered_eye_is_accepted(portrait):
+    frame, face = portrait
+    covered, eye = frame.copy(), face.landmarks[0].astype(int)
+    radius = int(0.3 * np.hypot(*(face.landmarks[1] - face.landmarks[0])))
+    cv2.circle(covered, eye.tolist(), radius, (120, 120, 120), -1)
+    assert quality(covered, face).occlusion > QUALITY_THRESHOLD
+
+
+def test_covered_eyes_are_doubted(portrait):
+    frame, face = portrait
+    (left, top), (right, bottom) = face.landmarks[:2].min(axis=0), face.landmarks[:2].max(axis=0)
+    margin = 0.45 * (right - left)
+    rows, columns = slice(int(top - margin), int(bottom + margin)), slice(int(left - margin), int(right + margin))
+    covered = frame.copy()
+    covered[rows, columns] = cv2.GaussianBlur(frame, (0, 0), margin)[rows, columns]  # as smooth as a hand
+    judged = quality(covered, face)
+    assert judged.occlusion < QUALITY_THRESHOLD and judged.sharpness > QUALITY_THRESHOLD
+
+
 @pytest.mark.parametrize("side", [-1, 1])
 def test_a_head_that_turns_away_is_doubted(portrait, side):
     frame, face = portrait
