@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from affect_map.fit import cross_validated, fit_affect_map
+from affect_map.fit import cross_validated, fit_affect_map, highest_arousal_correlation
 from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS, accuracy
 from ast_net_ros.evaluation.rated_faces import load_rated_faces
 from ast_net_ros.model.config import EMOTIONS
@@ -38,6 +38,8 @@ def main() -> None:
         r, ccc = (float(np.mean([score[measure] for score in scores])) for measure in ("r", "ccc"))
         print(f"{dimension}: cross-validated r {r:.3f}, CCC {ccc:.3f}")
     print(f"correlation of both on these faces: {np.corrcoef(runs.mean(axis=0).T)[0, 1]:.2f}")
+    free, ordered = (highest_arousal_correlation(logits, rated.ratings, least) for least in ((), ("anger", "fear")))
+    print(f"arousal: no coordinates exceed r {free:.3f}, and {ordered:.3f} with anger and fear not below neutral")
 
 
 if __name__ == "__main__":

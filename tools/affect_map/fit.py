@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.optimize import lsq_linear
 
 from ast_net_ros.model.config import EMOTIONS
 from ast_net_ros.training.data.affect_map import (
@@ -103,6 +104,23 @@ def cross_validated(
             fitted = fit_affect_map(logits[fold != k], ratings[fold != k], seed)
             predictions[index, fold == k] = fitted(logits[fold == k])
     return predictions
+
+
+def highest_arousal_correlation(logits: np.ndarray, ratings: np.ndarray, at_least_neutral: Sequence[str] = ()) -> float:
+    """Bound the correlation with rated arousal that any coordinates reach: they are fitted to these very faces.
+
+    Args:
+        logits: N x 8.
+        ratings: N x 2 valence and arousal.
+        at_least_neutral: Emotions whose arousal may not be below that of a neutral face.
+    """
+    weights = soften(logits, TEMPERATURE)
+    # The weights sum to one, so that neutral is the intercept and each other column the emotion's distance from it.
+    # Correlation does not change with offset and scale, nor do the constraints: least squares maximises it.
+    columns = np.where(np.arange(_COUNT) == EMOTIONS.index("neutral"), 1.0, weights)
+    lowest = [0.0 if emotion in at_least_neutral else -np.inf for emotion in EMOTIONS]
+    predicted = columns @ lsq_linear(columns, ratings[:, 1], (lowest, np.inf)).x
+    return float(np.corrcoef(predicted, ratings[:, 1])[0, 1])
 
 
 def _best_penalty(

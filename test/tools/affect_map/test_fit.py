@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from affect_map.fit import BOUNDS, PUBLISHED_COORDINATES, cross_validated, fit_affect_map
+from affect_map.fit import (
+    BOUNDS,
+    PUBLISHED_COORDINATES,
+    cross_validated,
+    fit_affect_map,
+    highest_arousal_correlation,
+)
+
+from ast_net_ros.model.config import EMOTIONS
+from ast_net_ros.training.data.affect_map import TEMPERATURE, soften
 
 
 def rated_faces(count=400, seed=0):
@@ -32,3 +41,14 @@ def test_cross_validation_never_sees_the_face_it_predicts():
     predicted = cross_validated(logits, noise, folds=4, seeds=(0,))[0]
     assert predicted.shape == ratings.shape
     assert abs(np.corrcoef(predicted[:, 0], noise[:, 0])[0, 1]) < 0.3
+
+
+def test_a_rater_who_finds_fear_calm_contradicts_its_order():
+    logits, ratings, _ = rated_faces()
+    coordinates = PUBLISHED_COORDINATES[:, 1].copy()
+    coordinates[EMOTIONS.index("fear")] = -0.9
+    ratings[:, 1] = soften(logits, TEMPERATURE) @ coordinates
+    free, ordered = (highest_arousal_correlation(logits, ratings, least) for least in ((), ("anger", "fear")))
+    assert free > 0.999, "the rater's own coordinates are among those allowed"
+    follows = np.corrcoef(soften(logits, TEMPERATURE) @ np.maximum(coordinates, -0.3), ratings[:, 1])[0, 1]
+    assert follows <= ordered < free
