@@ -127,6 +127,12 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     opened.driver.quit()
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves the plots of pages empty, which take most of the time, where only the rest of a page matters."""
+    monkeypatch.setattr("ast_net_ros.evaluation.report.page_plots.svg_plot", lambda *_: "<svg></svg>")
+
+
 _LIBRARIES = ("ast_net_ros", "click", "cv2", "numpy", "onnxruntime", "ray", "rclpy", "rosbags", "torch", "tqdm", "yaml")
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from xml.etree import ElementTree
@@ -78,21 +79,25 @@ DISTRIBUTIONS = {
 ROSDEP_KEYS = {"cv2": "python3-opencv", "markupsafe": "python3-jinja2"}
 
 
-def imported_names(path: Path) -> Iterator[str]:
+@cache  # several tests ask for the same file
+def imported_names(path: Path) -> list[str]:
     """Every module that a file imports, inside functions too; `from a import b` gives a and a.b."""
-    yield from _names(ast.walk(ast.parse(path.read_text(encoding="utf-8"))), path)
+    return list(_names(ast.walk(ast.parse(path.read_text(encoding="utf-8"))), path))
 
 
-def imported_at_load(path: Path) -> Iterator[str]:
+@cache
+def imported_at_load(path: Path) -> list[str]:
     """Every module that is imported when a file is loaded: not inside functions, not for types alone."""
     pending: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    names: list[str] = []
     while pending:
         node = pending.pop()
-        yield from _names([node], path)
+        names += _names([node], path)
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
             pending += node.orelse
         elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
             pending += ast.iter_child_nodes(node)
+    return names
 
 
 def _names(nodes: Iterator[ast.AST] | list[ast.AST], path: Path) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -22,16 +23,27 @@ from ast_net_ros.ratings import read_ratings
 from ast_net_ros.training.data.datasets.manifest import read_labels
 
 
-def agree(study, output: Path, **more) -> dict:
-    """Run, check the file against its schema, and return its content."""
-    run_agreement([study.folder], output, **more)
-    text = (output / "agreement.json").read_text(encoding="utf-8")
+@cache
+def validator() -> jsonschema.Draft202012Validator:
     schema = json.loads(
         resources.files("ast_net_ros.evaluation.agreement").joinpath("agreement.schema.json").read_text()
     )
     jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+def agree(study, output: Path, drawn: bool = False, **more) -> dict:
+    """Run, check the file against its schema, and return its content.
+
+    Without `drawn` the page's plots stay empty, which take most of the time.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if not drawn:
+            patch.setattr("ast_net_ros.evaluation.agreement.page.svg_plot", lambda *_: "<svg></svg>")
+        run_agreement([study.folder], output, **more)
+    text = (output / "agreement.json").read_text(encoding="utf-8")
     content = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in agreement.json"))
-    jsonschema.validate(content, schema)
+    validator().validate(content)
     return content
 
 
@@ -151,7 +163,7 @@ def test_constant_ratings_give_null_with_a_reason(study, tmp_path):
     made = study(seconds=20)
     for rater in ("anna", "ben"):
         made.write(rater, 0, np.full((len(made.times), 2), 0.3))
-    content = agree(made, tmp_path / "out")
+    content = agree(made, tmp_path / "out", drawn=True)
     found = content["recordings"][0]["aligned"]["valence"]
     assert found["icc_3_k"]["value"] is None and found["ccc_mean"]["value"] is None and found["alpha"]["value"] is None
     assert found["reasons"] == ["constant ratings of anna, ben: their CCC is undefined"]
@@ -197,7 +209,7 @@ def test_gaps_are_left_out_and_a_mostly_empty_file_is_named(study, tmp_path):
     empty[200:] = np.nan
     made.write("gap", 0, gap)
     made.write("empty", 0, empty)
-    content = agree(made, tmp_path / "out")
+    content = agree(made, tmp_path / "out", drawn=True)
     assert "of 20 % of the recording only" in content["left_out"][0] and "empty" not in content["raters"]
     found = content["recordings"][0]["as_rated"]["valence"]
     assert found["count"] == pytest.approx(1001 - 250, abs=2)
@@ -224,7 +236,7 @@ def test_ratings_of_valence_alone_are_compared(study, tmp_path):
             values = made.rated(recording, lag)
             values[:, 1] = np.nan
             made.write(rater, recording, values)
-    content = agree(made, tmp_path / "out")
+    content = agree(made, tmp_path / "out", drawn=True)
     found = content["recordings"][0]["aligned"]
     assert found["valence"]["icc_3_k"]["value"] > 0.9 and found["valence"]["icc_3_k"]["interval"] is not None
     assert found["arousal"]["icc_3_k"]["value"] is None
@@ -239,7 +251,7 @@ def test_ratings_of_valence_alone_are_compared(study, tmp_path):
 def test_very_short_recordings_are_compared_without_lags(study, tmp_path, seconds):
     made = study(recordings=2, seconds=seconds)
     made.write_all([0.0, 0.0, 0.0])
-    content = agree(made, tmp_path / "out")
+    content = agree(made, tmp_path / "out", drawn=True)
     assert content["raters"]["rater_0"]["lag"]["seconds"] is None or seconds > 1
     assert (tmp_path / "out" / "gold" / "walk_1.csv").is_file()
 

@@ -76,7 +76,9 @@ class ScriptedPipeline(AffectPipeline):
 
 
 @pytest.fixture
-def short_video(tmp_path):
+def short_video(tmp_path, monkeypatch):
+    """Twelve frames, of whose estimates no plot is drawn, which takes most of the time."""
+    monkeypatch.setattr(annotate_module, "plot_estimates", lambda _, path, **about: path.write_bytes(b"a plot"))
     path = tmp_path / "short.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (63, 47))
     for _ in range(12):

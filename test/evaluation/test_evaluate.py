@@ -38,6 +38,11 @@ FRAMES = 24  # one second
 JPEG_TOLERANCE = 0.05  # of valence and arousal, for JPEG of quality 95
 
 
+@pytest.fixture(autouse=True)
+def _undrawn(undrawn):
+    """The report of `study`, which is made before, has its plots."""
+
+
 @pytest.fixture(scope="module")
 def video(media):
     """The face that turns from distress to a smile."""

@@ -58,7 +58,7 @@ def page(tmp_path: Path, results, thumbnails: bool | None = False, run=None, bas
     return (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def test_the_gain_over_a_baseline_is_shown_for_each_recording(tmp_path):
+def test_the_gain_over_a_baseline_is_shown_for_each_recording(tmp_path, undrawn):
     results = [recording("walk"), recording("talk")]
     worse = [replace(one, predicted=0.5 * one.predicted) for one in results]
     text = page(tmp_path, results, baseline=evaluation_metrics(worse, OPTIONS))
@@ -86,7 +86,7 @@ def test_every_kind_of_result_gives_a_static_page(tmp_path):
     assert "12.5" in text and "Difference to offline" not in page(tmp_path, kinds[3])
 
 
-def test_the_page_shows_the_metrics_of_the_results(tmp_path):
+def test_the_page_shows_the_metrics_of_the_results(tmp_path, undrawn):
     results = [recording("a"), recording("b", frames=300)]
     pooled = evaluation_metrics(results, OPTIONS)["pooled"]["offline"]
     text = page(tmp_path, results)
@@ -113,7 +113,7 @@ def test_names_that_no_file_can_hold_are_shown_escaped(tmp_path):
     assert r"bad\udcffname" in page(tmp_path, [recording("bad\udcffname")])
 
 
-def test_problems_and_failures_are_shown_at_the_top(tmp_path):
+def test_problems_and_failures_are_shown_at_the_top(tmp_path, undrawn):
     failed = [{"name": "broken", "reason": "no image topic"}]
     text = page(
         tmp_path, [recording("good"), recording("cut", partial=True, problems=["ends early"])], run={"failed": failed}
@@ -144,7 +144,7 @@ def filmed(media, tmp_path_factory) -> tuple[RecordingResult, Path]:
     return result, folder
 
 
-def test_the_worst_moment_is_shown_as_a_thumbnail(filmed):
+def test_the_worst_moment_is_shown_as_a_thumbnail(filmed, undrawn):
     result, folder = filmed
     result.predicted[23] = -np.sign(result.truth[23])
     text = page(folder, [result], thumbnails=None)
@@ -162,7 +162,7 @@ def test_the_worst_moment_is_shown_as_a_thumbnail(filmed):
     assert (apart > 60).sum() > 50, "the face's box is not drawn"
 
 
-def test_thumbnails_follow_the_option_and_skip_live_runs(filmed):
+def test_thumbnails_follow_the_option_and_skip_live_runs(filmed, undrawn):
     result, folder = filmed
     assert "data:image/jpeg" not in page(folder, [result], thumbnails=False)
     assert "data:image/jpeg" not in page(folder, [replace(result, mode="live")], thumbnails=None)
@@ -171,7 +171,7 @@ def test_thumbnails_follow_the_option_and_skip_live_runs(filmed):
     assert not list(folder.rglob("*.jpg"))
 
 
-def test_a_missing_recording_leaves_the_metrics(tmp_path):
+def test_a_missing_recording_leaves_the_metrics(tmp_path, undrawn):
     text = page(tmp_path, [recording(path="/no/such<b>.bag")], thumbnails=True)
     assert "Images could not be read" in text and "/no/such&lt;b&gt;.bag" in text and "Largest errors" in text
 
@@ -223,14 +223,14 @@ def test_numbers_are_formatted_for_readers():
     ]
 
 
-def test_the_headline_has_no_iso_timestamp(tmp_path):
+def test_the_headline_has_no_iso_timestamp(tmp_path, undrawn):
     text = page(tmp_path, [recording("walk")], run={"started": "2026-11-24T16:11:16+00:00"})
     header = text[text.index("<header>") : text.index("</header>")]
     assert "24 November 2026" in header and "2026-11-24T" not in header
     assert "2026-11-24T16:11:16" in text
 
 
-def test_a_recording_played_live_counts_once(tmp_path):
+def test_a_recording_played_live_counts_once(tmp_path, undrawn):
     both = [recording("walk", frames=200), recording("walk", frames=200, mode="live")]
     header = page(tmp_path, both).partition("</header>")[0].partition("<header>")[2]
     assert "<h1>walk</h1>" in header and "19.9 s" in header

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -50,14 +51,16 @@ def recording(name="walk", seed=0, frames=300, mode="offline", truth=True, about
     )
 
 
-def schema() -> dict:
+@cache
+def validator() -> jsonschema.Draft202012Validator:
     text = resources.files("ast_net_ros.evaluation.metrics").joinpath("results.schema.json").read_text(encoding="utf-8")
-    return json.loads(text)
+    schema = json.loads(text)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
 
 
 def check(metrics: dict) -> dict:
-    jsonschema.Draft202012Validator.check_schema(schema())
-    jsonschema.validate(metrics, schema())
+    validator().validate(metrics)
     json.dumps(metrics, allow_nan=False)
     return metrics
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,7 @@ def write_report(
     atomic_write(path, page)
 
 
+@cache  # which keeps the compiled templates
 def template_environment() -> jinja2.Environment:
     """Return the environment of the templates: everything is escaped, and the filters that format values."""
     environment = jinja2.Environment(
