@@ -31,14 +31,14 @@ _COMMANDS = {
 _SUMMARIES = (
     "Estimate valence and arousal in videos, images or a webcam.",
     "Evaluate rosbag2 recordings and videos: metrics and a report.",
-    "Accuracy of valence and arousal on rated still faces.",
+    "Measure valence and arousal on rated still faces.",
     "Rate valence and arousal in a recording, in the browser.",
-    "How well raters agree, and the gold standard of their ratings.",
+    "Measure inter-rater agreement and compute a gold standard.",
     "Stage 1: train the discrete-emotion CNN on labelled faces.",
-    "Accuracy and calibration of the discrete emotions on labelled faces.",
+    "Measure accuracy and calibration of the emotions on labelled faces.",
     "Stage 2: train the stacked LSTM on clips.",
-    "Accuracy, smoothness, confidence and rate independence on held-out people.",
-    "Fit the network to ratings of your own recordings, where that helps.",
+    "Measure accuracy, smoothness and confidence on held-out people.",
+    "Fit the network to ratings of your own recordings.",
 )
 
 _RENAMED_OPTIONS = {"--detection-side": "--detector-input-size", "--smoothing": "--smoothing-time-constant"}
@@ -63,7 +63,9 @@ class _LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _MOVED_COMMANDS:
-            ctx.fail(f"'{cmd_name}' is a tool of the repository now: {_MOVED_COMMANDS[cmd_name]}")
+            ctx.fail(
+                f"'{cmd_name}' is no longer an ast_net command; in the repository, run {_MOVED_COMMANDS[cmd_name]}"
+            )
         if cmd_name not in _COMMANDS:
             return None
         module, attribute = _COMMANDS[cmd_name]
@@ -102,7 +104,7 @@ def package_version() -> str:
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_version(), message="ast_net %(version)s", help="Show the version.")
 def ast_net() -> None:
-    """Continuous valence and arousal of faces in video."""
+    """Estimate continuous valence and arousal of faces in video."""
 
 
 def main() -> None:

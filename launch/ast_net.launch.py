@@ -1,6 +1,6 @@
 """Start ast_net_node. `ros2 launch ast_net_ros ast_net.launch.py --show-args` lists the arguments.
 
-An argument that is left empty keeps the value in the configuration file.
+An empty argument keeps the value from the parameter file.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from ast_net_ros.ros.runtime.transports import image_transport_settings
 DEFAULT_CONFIG = PathJoinSubstitution([FindPackageShare("ast_net_ros"), "config", "ast_net.yaml"])
 # Arguments that are parameters of the node; their values are parsed as YAML.
 PARAMETERS = {
-    "image_topics": "further image topics, such as [/left/image_raw, /right/image_raw/compressed]",
-    "image_rotation": "0, 90, 180 or 270 degrees by which images must be turned clockwise so that faces stand upright",
+    "image_topics": "additional image topics, such as [/left/image_raw, /right/image_raw/compressed]",
+    "image_rotation": "clockwise rotation that makes faces upright: 0, 90, 180 or 270 degrees",
     "device": "auto, cpu, cuda or cuda:N",
     "precision": "auto, float32, bfloat16 or float16",
     "runtime": "auto, onnxruntime or torch: the library that runs the network",
     "weights": "path of a .safetensors file",
-    "detector_input_size": "pixels of the longer side to which images are scaled down for face detection",
+    "detector_input_size": "longer side, in pixels, to which images are scaled down for face detection",
     "detection_interval": "seconds between two face detections",
     "score_threshold": "minimum score of a face detection, 0 to 1",
-    "smoothing_time_constant": "seconds; time constant of the filter over valence and arousal, 0 for none",
+    "smoothing_time_constant": "time constant of the filter over valence and arousal, in seconds; 0 for no filter",
     "autostart": "false if a lifecycle manager configures and activates the node",
     "face_source": "detector, or hri for the faces of another ROS4HRI detector",
     "hri": "true publishes the faces as specified by REP-155 (ROS4HRI)",
-    "publish_tf": "true publishes a TF frame for each face; needs camera_info beside the image topic",
-    "persons": "true gives faces a person_id that survives leaving and returning",
-    "debug_image": "false never publishes ~/debug_image",
+    "publish_tf": "true publishes TF frames for each face; requires camera_info beside the image topic",
+    "persons": "true gives faces a person_id that persists when a person leaves and returns",
+    "debug_image": "false disables ~/debug_image",
     "annotations": "true publishes ~/annotations for Foxglove",
     "use_sim_time": "true takes the time from /clock",
 }
@@ -49,7 +49,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "fastdds_settings",
         default_value="true",
-        description="true sets environment variables for this launch so that Fast DDS carries images",
+        description="true sets environment variables so that Fast DDS does not lose large images in this launch",
     ),
     *(DeclareLaunchArgument(name, default_value="", description=text) for name, text in PARAMETERS.items()),
 ]

@@ -1,6 +1,6 @@
 """Start a camera driver and ast_net_node: `ros2 launch ast_net_ros camera.launch.py`.
 
-driver:=v4l2_camera uses that package instead of usb_cam; the one that is used must be installed. The arguments of
+driver:=v4l2_camera uses that package instead of usb_cam; the selected package must be installed. The arguments of
 ast_net.launch.py (device, namespace, hri, ...) work as well.
 """
 
@@ -20,12 +20,12 @@ from ast_net_ros.ros.runtime.launching import check_names, parse_positive_intege
 
 NODE_LAUNCH_FILE = PathJoinSubstitution([FindPackageShare("ast_net_ros"), "launch", "ast_net.launch.py"])
 CAMERA_ARGUMENTS = {
-    "video_device": ("/dev/video0", "the camera"),
-    "width": ("640", "pixels"),
-    "height": ("480", "pixels"),
+    "video_device": ("/dev/video0", "device file of the camera"),
+    "width": ("640", "width of the images in pixels"),
+    "height": ("480", "height of the images in pixels"),
     "rate": ("30", "images per second, a whole number"),
     "frame_id": ("camera", "frame_id of the images"),
-    "image": ("image_raw", "topic of the images; a relative name is in the namespace"),
+    "image": ("image_raw", "image topic; a relative name is resolved in the namespace"),
 }
 EXECUTABLES = {"usb_cam": "usb_cam_node_exe", "v4l2_camera": "v4l2_camera_node"}
 

@@ -43,7 +43,7 @@ def generate_launch_description() -> LaunchDescription:
     """Return the launch description."""
     return LaunchDescription(
         [
-            DeclareLaunchArgument("video", description="a video file or a photograph with a face"),
+            DeclareLaunchArgument("video", description="video file or photograph with a face"),
             DeclareLaunchArgument("loop", default_value="true", description="repeat until stopped"),
             OpaqueFunction(function=check),
             # Before the replay, because it sets the transports for what follows.

@@ -1,8 +1,8 @@
-"""Play a recording through ast_net_node and end with it.
+"""Play a recording to ast_net_node; the launch ends with the recording.
 
 `ros2 launch ast_net_ros replay.launch.py bag:=FOLDER image:=/camera/image_raw`, or `video:=FILE`. With a bag the node
-takes its time from /clock (use_sim_time); a video is stamped with the present time. The arguments of ast_net.launch.py
-work as well.
+takes its time from /clock (use_sim_time); the images of a video are stamped with the current time. The arguments of
+ast_net.launch.py work as well.
 
 Bags are played by `ros2 bag play`, because `replay` publishes only the images, with new stamps, while other nodes in a
 launch may need the other topics and the recorded stamps.
@@ -40,7 +40,7 @@ def check(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     configurations = context.launch_configurations
     bag, video = configurations["bag"], configurations["video"]
     if bool(bag) == bool(video):
-        raise LaunchArgumentError(f"bag:='{bag}' video:='{video}': give one of the two")
+        raise LaunchArgumentError(f"bag:='{bag}' video:='{video}': give either bag or video")
     if bag:
         check_ros2_bag()
     check_file("bag" if bag else "video", bag or video)
@@ -99,16 +99,16 @@ def generate_launch_description() -> LaunchDescription:
     """Return the launch description."""
     return LaunchDescription(
         [
-            DeclareLaunchArgument("bag", default_value="", description="a rosbag2 recording"),
-            DeclareLaunchArgument("video", default_value="", description="a video file or a photograph"),
-            DeclareLaunchArgument("image", default_value="image", description="the image topic, in a bag as recorded"),
-            DeclareLaunchArgument("rate", default_value="1.0", description="speed; 2.0 plays twice as fast"),
+            DeclareLaunchArgument("bag", default_value="", description="rosbag2 recording"),
+            DeclareLaunchArgument("video", default_value="", description="video file or photograph"),
+            DeclareLaunchArgument("image", default_value="image", description="image topic; for a bag, as recorded"),
+            DeclareLaunchArgument("rate", default_value="1.0", description="playback speed; 2.0 plays twice as fast"),
             DeclareLaunchArgument("loop", default_value="false", description="repeat until stopped"),
             DeclareLaunchArgument(
-                "delay", default_value="5.0", description="seconds for the node to start before a bag is played"
+                "delay", default_value="5.0", description="seconds to wait for the node before a bag is played"
             ),
             DeclareLaunchArgument(
-                "use_sim_time", default_value="", description="take the time from /clock; empty: for a bag only"
+                "use_sim_time", default_value="", description="take the time from /clock; default: true with a bag"
             ),
             OpaqueFunction(function=check),
             # Before the player, because it sets the transports for what follows.

@@ -36,10 +36,10 @@ HEAVY = ("aiohttp", "av", "cv2", "matplotlib", "numpy", "onnxruntime", "rclpy", 
         (["evaluate", "--help"], 0, "--labels"),
         (["evaluate-temporal", "--help"], 0, "--faces"),
         (["rate", "--help"], 0, "--rater"),
-        (["rate", "absent", "--rater", "anna"], 1, "recording 'absent': nothing there"),
+        (["rate", "absent", "--rater", "anna"], 1, "recording 'absent': no such file or folder"),
         (["fit", "--help"], 0, "--person"),
         (["annotate", "absent.mp4", "-o", "out"], 1, "video absent.mp4: no such file"),
-        (["evaluate", "absent", "-o", "out"], 1, "recording 'absent': nothing there"),
+        (["evaluate", "absent", "-o", "out"], 1, "recording 'absent': no such file or folder"),
     ],
 )
 def test_help_and_missing_files_import_nothing_heavy(arguments, exit_code, words):

@@ -46,7 +46,7 @@ def find_recordings(arguments: Sequence[str]) -> list[Path]:
             continue
         recordings = [recording for path in others for recording in _recordings_at(path)]
         if not recordings:
-            reason = "nothing there" if not paths else "neither a bag nor a video in it"
+            reason = "no such file or folder" if not paths else "neither a bag nor a video in it"
             raise RecordingError(f"recording {argument!r}: {reason}; name bags, folders of bags, globs or videos")
         for recording in recordings:
             found.setdefault(recording.resolve(), recording)

@@ -24,18 +24,20 @@ if TYPE_CHECKING:
     required=True,
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="Folder for estimates.csv, plot.png and the overlay; with several videos, for a folder of each. Created if "
-    "missing; an earlier run's files are replaced.",
+    help="Folder for estimates.csv, plot.png and the overlay; with several videos, each gets a subfolder. Created if "
+    "missing; files of an earlier run are replaced.",
 )
 @click.option(
-    "--overlay", is_flag=True, help="Also write overlay.webm (overlay.png): the video with boxes, values and trails."
+    "--overlay",
+    is_flag=True,
+    help="Also write overlay.webm, the video with boxes, values and trails (overlay.png for a still image).",
 )
 @estimation_options
 @click.option(
     "--seconds",
     metavar="S",
     type=click.FloatRange(0, min_open=True),
-    help="Stop after this much video.  [default: all of it]",
+    help="Stop after S seconds of each video.  [default: at its end]",
 )
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary.")
 @click.pass_context
@@ -51,7 +53,8 @@ def annotate(
     """Estimate valence and arousal of every face in each VIDEO.
 
     VIDEO is a video file, a still image (JPEG or PNG), a folder of these, or the number of a webcam (0 is the first),
-    which is read until Ctrl-C or --seconds. Exits with 1 if one of several cannot be read; the others are finished.
+    which is read until Ctrl-C or for --seconds. If one of several videos cannot be read, the others are still
+    processed and the exit code is 1.
     """
     sources = _find_sources(videos)
     names = unique_names([Path(source) for source in sources])

@@ -44,58 +44,67 @@ _OPTIONS: dict[tuple[str, ...], tuple[str, dict[str, Any]]] = {
         "Folder for results.json, report.html and recordings/. The same command resumes an interrupted run.",
         {"required": True, "metavar": "DIR", "type": _FILE},
     ),
-    ("--topic",): ("The image topic.  [default: the bag's only one]", {"metavar": "NAME"}),
+    ("--topic",): ("Image topic.  [default: the only one in the bag]", {"metavar": "NAME"}),
     ("--labels",): (
         "Ground truth: a file, a folder, a template such as 'labels/{name}.csv', topic:NAME, or none.  [default: "
-        "NAME.csv, NAME_valence.dat and NAME_arousal.dat, or NAME.json beside the bag; a label topic in it]",
+        "NAME.csv, NAME_valence.dat and NAME_arousal.dat, or NAME.json beside the bag, or a label topic in it]",
         {"metavar": "WHERE"},
     ),
     ("--label-time", "time"): (
-        "Origin of the times of a CSV: the first frame (relative) or the clock of the stamps (epoch); auto: epoch from "
-        "1e8.",
+        "Origin of the times in a CSV file: the first frame (relative) or the clock of the stamps (epoch). auto: epoch "
+        "if they reach 1e8.",
         {"default": "auto", "type": click.Choice(["auto", "relative", "epoch"])},
     ),
     ("--match",): (
         "The face that the labels describe: largest (of each frame), id:NAME[,NAME...], or best (highest CCC).",
         {"default": "largest", "metavar": "RULE"},
     ),
-    ("--clock-offset",): ("Added to the labels' times.", {"default": 0.0, "metavar": "S"}),
+    ("--clock-offset",): ("Seconds to add to the label times.", {"default": 0.0, "metavar": "S"}),
     ("--annotation-delay",): (
-        "Seconds by which raters lag behind the face; subtracted from the labels' times.  [default: 0]",
+        "Seconds by which raters lag behind the face; subtracted from the label times.  [default: 0]",
         {"metavar": "S", "type": float},
     ),
     ("--estimate-delay", "development"): (
-        "Estimate the annotation delay from the recordings of this name (* and ? allowed; may be repeated), the "
-        "development set, and use it for all.",
+        "Estimate the annotation delay on the recordings with this name (the development set; * and ? are wildcards) "
+        "and use it for all recordings. Repeatable.",
         {"multiple": True, "metavar": "NAME"},
     ),
     ("--longest-delay",): (
-        "Largest delay tried.",
+        "Largest delay to try, in seconds.",
         {"default": 10.0, "metavar": "S", "type": click.FloatRange(0.1, 60)},
     ),
     ("--label-gap", "max_gap"): (
-        "Longest gap between labels that is interpolated.",
+        "Longest gap between labels to interpolate, in seconds.",
         {"default": 1.0, "metavar": "S", "type": click.FloatRange(0, min_open=True)},
     ),
     ("--warm-up",): (
-        f"Exclude the first S seconds of each face from the metrics; out: {WARM_UP_SECONDS:g} s.",
+        f"Include the start of each face in the metrics (in), or exclude its first S seconds (out: "
+        f"{WARM_UP_SECONDS:g} s).",
         {"default": "in", "type": _warm_up, "metavar": "in|out|S"},
     ),
-    ("--workers",): ("Processes.  [default: one per CPU core]", {"metavar": "N", "type": click.IntRange(1, 512)}),
+    ("--workers",): (
+        "Number of worker processes.  [default: one per CPU core]",
+        {"metavar": "N", "type": click.IntRange(1, 512)},
+    ),
     ("--ray",): (
-        "Use the Ray cluster at ADDRESS (auto, HOST:PORT); local starts Ray with --workers here.",
+        "Use the Ray cluster at ADDRESS (auto or HOST:PORT); local starts Ray on this machine with --workers "
+        "processes.",
         {"metavar": "ADDRESS"},
     ),
-    ("--live",): ("Also play the recordings in real time to a real node (needs ROS 2).", {"is_flag": True}),
+    ("--live",): ("Also play the recordings in real time to ast_net_node (requires ROS 2).", {"is_flag": True}),
     ("--rate",): ("With --live: playback speed.", {"default": 1.0, "type": click.FloatRange(0.01, 100)}),
-    ("--loops",): ("With --live: times played.", {"default": 1, "type": click.IntRange(1)}),
-    ("--baseline",): ("results.json, or its folder, of a run to compare with.", {"metavar": "RESULTS", "type": _FILE}),
+    ("--loops",): ("With --live: number of times to play.", {"default": 1, "type": click.IntRange(1)}),
+    ("--baseline",): (
+        "Run to compare with: its results.json or output folder.",
+        {"metavar": "RESULTS", "type": _FILE},
+    ),
     ("--write-bag",): (
-        "Also write the estimates as ValenceArousalArray messages; with {name} in it, a bag for each recording.",
+        "Also write the estimates to a bag, as ValenceArousalArray messages. {name} in the file name writes one bag "
+        "per recording.",
         {"metavar": "OUT.mcap"},
     ),
     ("--thumbnails/--no-thumbnails",): (
-        "Images of people in the report.  [default: for offline runs]",
+        "Include images of people in the report.  [default: for offline runs only]",
         {"default": None},
     ),
 }
@@ -108,20 +117,22 @@ _OPTIONS: dict[tuple[str, ...], tuple[str, dict[str, Any]]] = {
 @click.option("--quiet", "-q", is_flag=True, help="No progress bars and no summary.")
 @click.pass_context
 def evaluate(ctx: click.Context, bags: tuple[str, ...], **given: Any) -> None:
-    """Evaluate recordings: metrics and a report of every BAG, with or without labels.
+    """Compute metrics and a report for every BAG, with or without labels.
 
-    BAG is a rosbag2 recording (its folder or file), a video, a folder of these, or a glob. Only --live needs ROS.
-    Exits with 1 if a recording failed or requested labels could not be used; the others are finished.
+    BAG is a rosbag2 recording (its folder or file), a video, a folder of these, or a glob. Only --live requires ROS.
+    If a recording fails or requested labels cannot be used, the others are still evaluated and the exit code is 1.
     """
     if given["annotation_delay"] is not None and given["development"]:
-        raise click.UsageError("--annotation-delay and --estimate-delay: give one of them")
+        raise click.UsageError("--annotation-delay and --estimate-delay exclude each other: give one of them")
     if not given["live"] and (given["rate"] != 1 or given["loops"] != 1):
-        raise click.UsageError("--rate and --loops are for --live")
+        raise click.UsageError("--rate and --loops require --live")
     if given["ray"] and given["device"] == "auto":
         given["device"] = "cpu"  # Ray hides GPUs that a task does not request
     for bag in bags:  # before anything heavy is imported
         if not Path(bag).exists() and not glob.glob(bag, recursive=True):  # noqa: PTH207
-            raise click.ClickException(f"recording {bag!r}: nothing there; name bags, folders of bags, globs or videos")
+            raise click.ClickException(
+                f"recording {bag!r}: no such file or folder; give bags, folders of bags, globs or videos"
+            )
 
     from ast_net_ros.evaluation.labels.ground_truth import LabelOptions
     from ast_net_ros.evaluation.run import LiveRun, RunOptions
@@ -141,7 +152,7 @@ def evaluate(ctx: click.Context, bags: tuple[str, ...], **given: Any) -> None:
     try:
         outcome = evaluate_recordings(bags, options)
     except KeyboardInterrupt:
-        click.echo("Interrupted. Finished recordings are kept; the same command resumes with the others.", err=True)
+        click.echo("Interrupted. Finished recordings are kept; run the same command to resume.", err=True)
         ctx.exit(130)
     if not options.quiet:
         _echo_outcome(outcome, options.output)
@@ -173,8 +184,8 @@ def _echo_outcome(outcome: EvaluationOutcome, output: Path) -> None:
             click.echo(_live_line(recording["name"], recording["live"]))
     delay = outcome.metrics["run"]["labels"]["delay_estimate"]
     if delay:
-        limit = ", at the limit of the search: is it plausible?" if delay["at_search_limit"] else ""
-        click.echo(f"annotation delay {delay['seconds']:g} s, from {', '.join(delay['recordings'])}{limit}")
+        limit = "; this is the largest delay tried: raise --longest-delay" if delay["at_search_limit"] else ""
+        click.echo(f"annotation delay {delay['seconds']:g} s, estimated on {', '.join(delay['recordings'])}{limit}")
     for recording in recordings:
         for problem in recording["problems"]:
             click.echo(f"Note: {recording['name']}: {problem}", err=True)

@@ -45,36 +45,37 @@ _OPTIONS: dict[str, tuple[Any, str | None, str]] = {
     "precision": (
         click.Choice(["auto", "float32", "bfloat16", "float16"]),
         None,
-        "Arithmetic of the CNN; float16 on GPUs only.",
+        "Arithmetic of the CNN; float16 requires a GPU.",
     ),
     "runtime": (
         click.Choice(["auto", "torch", "onnxruntime"]),
         None,
-        "What computes the CNN; auto uses onnxruntime on a CPU.",
+        "Library that runs the network; auto: onnxruntime on a CPU, torch on a GPU.",
     ),
     "image_rotation": (
         _rotation,
         "[0|90|180|270]",
-        "Degrees by which frames must be turned clockwise so that faces stand upright.",
+        "Clockwise rotation that makes faces upright, in degrees.",
     ),
-    "max_faces": (click.IntRange(1, 256), "N", "Only the N largest faces of a frame are processed."),
-    "min_face_pixels": (click.FloatRange(1, 10_000), "N", "Faces narrower than this are ignored."),
+    "max_faces": (click.IntRange(1, 256), "N", "Process only the N largest faces of a frame."),
+    "min_face_pixels": (click.FloatRange(1, 10_000), "N", "Ignore faces narrower than N pixels."),
     "score_threshold": (click.FloatRange(0, 1), "P", "Minimum score of a face detection."),
     "detector_input_size": (
         click.IntRange(64, 4096),
         "N",
-        "Frames are scaled down to N pixels on the longer side for detection; more finds smaller faces, slower.",
+        "Scale frames down to N pixels on the longer side for detection; larger values find smaller faces but take "
+        "longer.",
     ),
     "detection_interval": (
         click.FloatRange(0, 10),
         "S",
         "Seconds between two detections; optical flow tracks the faces in between. 0 detects in every frame.",
     ),
-    "track_timeout": (click.FloatRange(0.05, 60), "S", "A track ends when its face has not been seen for S seconds."),
+    "track_timeout": (click.FloatRange(0.05, 60), "S", "End a track when its face has not been seen for S seconds."),
     "max_time_gap": (
         click.FloatRange(0.1, 3600),
         "S",
-        "Reset all face states when stamps jump forward by more than S seconds.",
+        "Reset all face states when stamps jump forward by more than S seconds, or backward.",
     ),
     "smoothing_time_constant": (
         click.FloatRange(0, 60),
@@ -84,12 +85,12 @@ _OPTIONS: dict[str, tuple[Any, str | None, str]] = {
     "personal_baseline": (
         click.FloatRange(0, 0.5),
         "V",
-        "Subtract each person's resting valence, at most V; 0 does not.",
+        "Subtract each person's resting valence, by at most V; 0 disables this.",
     ),
     "engagement_window": (
         click.FloatRange(0.1, 60),
         "S",
-        "Engagement is the share of the last S seconds for which a face was turned to the camera.",
+        "Compute engagement over the last S seconds: the fraction of them for which a face was turned to the camera.",
     ),
 }
 

@@ -15,53 +15,51 @@ _PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("recording", metavar="RECORDING", type=_PATH)
-@click.option("--rater", metavar="NAME", help="Who rates; becomes part of the names of files.  [required to rate]")
+@click.option("--rater", metavar="NAME", help="Name of the rater; part of the file names.  [required to rate]")
 @click.option(
-    "--output", "-o", metavar="DIR", type=_PATH, help="Folder of ratings.  [default: ratings beside RECORDING]"
+    "--output", "-o", metavar="DIR", type=_PATH, help="Folder for the ratings.  [default: ratings beside RECORDING]"
 )
-@click.option("--topic", metavar="NAME", help="The image topic.  [default: the bag's only one]")
+@click.option("--topic", metavar="NAME", help="Image topic.  [default: the only one in the bag]")
 @click.option(
     "--protocol",
     type=click.Choice(["both", "valence", "arousal"]),
-    help="What the page proposes to rate.  [default: valence, then arousal]",
+    help="Protocol that the page suggests.  [default: valence, then arousal]",
 )
-@click.option("--faces/--no-faces", default=True, help="Find the faces and let the rater choose one.  [default: on]")
+@click.option("--faces/--no-faces", default=True, help="Detect faces and let the rater choose one.  [default: on]")
 @click.option(
     "--image-rotation",
     "rotation",
     type=click.Choice([str(angle) for angle in IMAGE_ROTATIONS]),
     default="0",
-    help="Degrees by which images must be turned clockwise so that faces stand upright.",
+    help="Clockwise rotation that makes faces upright, in degrees.",
 )
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Port of the page; 0: any free one."
+    "--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Port of the page; 0: any free port."
 )
-@click.option("--browser/--no-browser", default=True, help="Open the page in the browser.  [default: on]")
+@click.option("--browser/--no-browser", default=True, help="Open the page in a browser.  [default: on]")
 @click.option(
     "--write-bag",
     metavar="DIR",
     type=_PATH,
-    help="Do not rate: write a copy of the bag with the ratings (of all raters, or of NAME) as topics.",
+    help="Instead of rating, copy the bag to DIR and add the ratings (of all raters, or of --rater) as topics.",
 )
-@click.option(
-    "--read-bag", is_flag=True, help="Do not rate: write the files of the ratings that are topics of the bag."
-)
+@click.option("--read-bag", is_flag=True, help="Instead of rating, write the ratings in the bag's topics to files.")
 def rate(recording: Path, rater: str | None, output: Path | None, **given: Any) -> None:
     """Rate valence and arousal of a face in RECORDING continuously, in the browser.
 
-    RECORDING is a rosbag2 recording (its folder or file) or a video. The page runs on this machine alone. Ratings are
-    saved every half second; the same command resumes where it stopped.
+    RECORDING is a rosbag2 recording (its folder or file) or a video. The page can be opened on this machine only.
+    Ratings are saved every half second; run the same command to resume.
     """
     if not recording.exists():
-        raise click.ClickException(f"recording {str(recording)!r}: nothing there; name a bag or a video")
+        raise click.ClickException(f"recording {str(recording)!r}: no such file or folder; give a bag or a video")
     folder = output or recording.absolute().parent / "ratings"
     if given["write_bag"] and given["read_bag"]:
-        raise click.UsageError("--write-bag and --read-bag: give one of them")
+        raise click.UsageError("--write-bag and --read-bag exclude each other: give one of them")
     if given["write_bag"]:
         from ast_net_ros.rating.bag_topics import copy_with_ratings
 
         count = copy_with_ratings(recording, given["topic"], folder, rater, given["write_bag"])
-        click.echo(f"{given['write_bag']}: {recording} with {count} topics of ratings")
+        click.echo(f"written: {given['write_bag']}, a copy of {recording} with {count} rating topics")
     elif given["read_bag"]:
         from ast_net_ros.rating.bag_topics import extract_ratings
 

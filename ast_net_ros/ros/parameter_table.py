@@ -77,7 +77,7 @@ _PIPELINE, _MODEL = PipelineSettings(), ModelSettings()
 # fmt: off
 PARAMETERS: tuple[ParameterSpec, ...] = (
     ParameterSpec("autostart", True, START,
-        description="Configure and activate the node at start; set it to false when a lifecycle manager does that."),
+        description="Configure and activate the node at start. Set it to false if a lifecycle manager does that."),
     ParameterSpec("weights", _MODEL.weights or "", UNCONFIGURED,
         description="Path of a weights file (.safetensors); empty for the packaged weights."),
     ParameterSpec("device", _MODEL.device, UNCONFIGURED, check=_check_device,
@@ -91,56 +91,57 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ParameterSpec("image_topics", [""], UNCONFIGURED, check=_check_topics,
         description="Image topics in addition to `image`, raw or compressed. Empty entries are ignored."),
     ParameterSpec("image_rotation", _PIPELINE.image_rotation, LIVE, unit="degrees", choices=IMAGE_ROTATIONS,
-        description="Angle by which images must be turned clockwise so that faces stand upright, for a camera that "
-        "is mounted on its side or upside down. Messages keep the coordinates of the image as it is."),
+        description="Clockwise rotation that makes faces upright, for a camera that is mounted sideways or upside "
+        "down. Messages keep the coordinates of the unrotated image."),
     ParameterSpec("face_source", "detector", UNCONFIGURED, choices=("detector", "hri"),
-        description="Where faces come from: detector (found in the image topics), or hri (the cropped faces of "
-        "another ROS4HRI face detector, with its ids; the image topics are not used)."),
+        description="Where faces come from: detector (found in the image topics) or hri (crops and ids from another "
+        "ROS4HRI face detector; the image topics are not used)."),
     ParameterSpec("hri", False, UNCONFIGURED,
         description="Publish the faces under `/humans/faces` as specified by REP-155 (ROS4HRI). Requires the package "
         "hri_msgs."),
     ParameterSpec("publish_tf", False, UNCONFIGURED,
-        description="Publish the TF frames `face_<id>` and `gaze_<id>` of every face (REP-155), from the "
+        description="Publish the TF frames `face_<id>` and `gaze_<id>` (REP-155) of every face, using the "
         "`camera_info` beside each image topic. Requires the package tf2_msgs."),
     ParameterSpec("eye_distance", 0.063, LIVE, unit="m", low=0.03, high=0.1,
-        description="Assumed distance between a person's pupils, to which the distance of a face on TF is "
-        "proportional. 0.063 is the mean of adults, with a standard deviation of 6 %."),
+        description="Assumed distance between a person's pupils; the distance of a face on TF is proportional to it. "
+        "The default is the mean of adults, whose standard deviation is 6 %."),
     ParameterSpec("persons", False, UNCONFIGURED,
-        description="Give faces a `person_id` that survives leaving and returning and joins cameras: by appearance, "
-        "kept in memory only, or from `/humans/candidate_matches` if hri_msgs is installed and another node "
-        "identifies people."),
+        description="Give faces a `person_id` that persists when a person leaves and returns or moves to another "
+        "camera. It comes from appearance, kept in memory only, or from `/humans/candidate_matches` if hri_msgs is "
+        "installed and another node identifies people."),
     ParameterSpec("person_timeout", 300.0, LIVE, unit="s", low=1.0, high=3600.0,
         description="With `persons`: forget a person who has not been in view for longer than this."),
     ParameterSpec("qos_reliability", "best_effort", UNCONFIGURED, choices=("best_effort", "reliable"),
         description="Requested reliability of image topics; best_effort is compatible with every publisher."),
     ParameterSpec("qos_depth", 1, UNCONFIGURED, unit="images", low=1, high=100,
-        description="Queue size of the image subscriptions; more than 1 only adds latency."),
+        description="Queue size of the image subscriptions. More than 1 only adds latency."),
     ParameterSpec("detector_input_size", _PIPELINE.detector_input_size, LIVE, unit="pixels", low=64, high=4096,
-        description="Scale images down until their longer side has this many pixels before face detection. More "
-        "finds smaller faces; the cost grows with the square."),
+        description="Images are scaled down to this many pixels on the longer side for face detection. Larger values "
+        "find smaller faces; the cost grows quadratically."),
     ParameterSpec("score_threshold", _PIPELINE.score_threshold, LIVE, low=0.0, high=1.0,
         description="Minimum score of a face detection."),
     ParameterSpec("max_faces", _PIPELINE.max_faces, LIVE, unit="faces", low=1, high=256,
-        description="Maximum number of faces processed in an image; the largest ones."),
+        description="Maximum number of faces processed per image; the largest ones are kept."),
     ParameterSpec("min_face_pixels", _PIPELINE.min_face_pixels, LIVE, unit="pixels", low=1.0, high=10000.0,
-        description="Ignore faces narrower than this in the image."),
+        description="Ignore faces narrower than this."),
     ParameterSpec("max_image_pixels", 64_000_000, LIVE, unit="pixels", low=1, high=1_000_000_000,
-        description="Drop images with more pixels (width x height) than this, before memory is allocated for them."),
+        description="Drop images with more pixels (width x height) than this before memory is allocated for them."),
     ParameterSpec("track_timeout", _PIPELINE.track_timeout, LIVE, unit="s", low=0.05, high=60.0,
-        description="Delete a face's track and state when it has not been seen for longer than this."),
+        description="Delete a face's track and state when the face has not been seen for longer than this."),
     ParameterSpec("max_time_gap", _PIPELINE.max_time_gap, LIVE, unit="s", low=0.1, high=3600.0,
-        description="Reset the camera's face states when timestamps jump forward by more than this, or backward."),
+        description="Reset a camera's face states when its stamps jump forward by more than this, or backward."),
     ParameterSpec("detection_interval", _PIPELINE.detection_interval, LIVE, unit="s", low=0.0, high=10.0,
-        description="Time between two face detections; optical flow tracks the faces in between. 0 detects in every "
-        "image."),
+        description="Time between two face detections; optical flow tracks the faces in between. 0 detects faces in "
+        "every image."),
     ParameterSpec("smoothing_time_constant", _PIPELINE.smoothing_time_constant, LIVE, unit="s", low=0.0, high=60.0,
         description="Time constant of an exponential filter over valence and arousal; 0 publishes the estimates "
         "unfiltered."),
     ParameterSpec("personal_baseline", _PIPELINE.personal_baseline, LIVE, low=0.0, high=0.5,
-        description="Largest correction of a person's resting valence, which is learned while the face is at rest; 0 "
-        "is off."),
+        description="Maximum correction for a person's resting valence, which is learned while the face is at rest. 0 "
+        "disables the correction."),
     ParameterSpec("engagement_window", _PIPELINE.engagement_window, LIVE, unit="s", low=0.1, high=60.0,
-        description="Engagement is the share of this time for which a face was turned to the camera."),
+        description="Length of the time window for `engagement`, the fraction of the window during which a face was "
+        "turned to the camera."),
     ParameterSpec("debug_image", True, LIVE,
         description="Publish `~/debug_image` and its compressed form while they have subscribers."),
     ParameterSpec("annotations", False, UNCONFIGURED,
@@ -149,16 +150,16 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ParameterSpec("no_image_timeout", 5.0, LIVE, unit="s", low=0.5, high=3600.0,
         description="Report a camera that has had no publisher or no image for longer than this."),
     ParameterSpec("latency_warning", 0.2, LIVE, unit="s", low=0.001, high=60.0,
-        description="Diagnostics report WARN when the 95th percentile of the latency from receipt to publishing "
+        description="Diagnostics report WARN when the 95th percentile of the latency from receipt to publication "
         "exceeds this."),
     ParameterSpec("latency_error", 1.0, LIVE, unit="s", low=0.001, high=60.0,
-        description="Diagnostics report ERROR when the 95th percentile of the latency from receipt to publishing "
+        description="Diagnostics report ERROR when the 95th percentile of the latency from receipt to publication "
         "exceeds this."),
     ParameterSpec("dropped_warning", 0.5, LIVE, low=0.0, high=1.0,
-        description="Diagnostics report WARN when more than this fraction of a camera's images is dropped for newer "
-        "ones."),
+        description="Diagnostics report WARN when more than this fraction of a camera's images is dropped because "
+        "newer ones arrived."),
     ParameterSpec("max_consecutive_failures", 30, LIVE, unit="batches", low=0, high=100000,
-        description="Stop after this many failed batches in a row: diagnostics report ERROR and the node becomes "
-        "unconfigured, from where it can be configured again. 0 never stops."),
+        description="Stop after this many failed batches in a row: diagnostics report ERROR, and the node becomes "
+        "unconfigured and can be configured again. 0 disables this limit."),
 )
 # fmt: on

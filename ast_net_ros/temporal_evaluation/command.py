@@ -14,10 +14,10 @@ from ast_net_ros.training.options import FILE, FILE_OR_FOLDER, FOLDER, SHOW_DEFA
 @click.command("evaluate-temporal", context_settings=SHOW_DEFAULTS)
 @click.option("--weights", type=FILE, help="Weights to evaluate.  [default: packaged]")
 @click.option(
-    "--faces", type=FILE_OR_FOLDER, help="Faces of people not trained on, for metrics on simulated recordings of them."
+    "--faces", type=FILE_OR_FOLDER, help="Faces of people not used in training; recordings are simulated from them."
 )
 @click.option("--data", multiple=True, metavar="NAME:PATH", help="Labelled recordings, as for train-temporal.")
-@click.option("--split", type=click.Choice(["valid", "test"]), default="valid", help="Part of --data.")
+@click.option("--split", type=click.Choice(["valid", "test"]), default="valid", help="Split of --data to evaluate.")
 @label_delay_option
 @click.option("--output", type=FOLDER, required=True, help="Folder for temporal_metrics.json and confidence.png.")
 @cache_option

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _DATA = "avec2012:FOLDER, afew-va:FOLDER, aff-wild2:FOLDER or manifest:FILE.csv"
 _SHARE, _NUMBER = click.FloatRange(0, 1), click.IntRange(0)
 _FACES = ".npz with FER+ votes, fer2013.csv with fer2013new.csv beside it, or a folder per class"
-_PART = "Part to evaluate, of data that has parts: fer2013.csv, or a folder with train, valid and test."
+_PART = "Part to evaluate, if the data has parts (fer2013.csv, or a folder with train, valid and test)."
 _FINE_TUNE = "Also train the CNN, at this share of the learning rate (with --data only); 0 keeps it frozen."
 _SMILE_PAIRS = "Folder of NAME_neutral.jpg and NAME_smiling.jpg"
 
@@ -50,7 +50,7 @@ def _sizes(option: str, text: str) -> tuple[int, ...]:
 
 @_command("train-attributes", renamed={"--start-from": "--init-from"})
 @click.option("--train", "train_path", type=FILE_OR_FOLDER, required=True, help=f"Faces to train on: {_FACES}.")
-@click.option("--valid", "valid_path", type=FILE_OR_FOLDER, required=True, help="Faces to choose the best epoch by.")
+@click.option("--valid", "valid_path", type=FILE_OR_FOLDER, required=True, help="Faces for selecting the best epoch.")
 @click.option("--output", type=FOLDER, required=True, help="Folder for cnn.safetensors, epochs.csv and the checkpoint.")
 @click.option("--epochs", type=click.IntRange(1), default=30)
 @click.option("--batch", type=click.IntRange(1), default=128)
@@ -58,15 +58,17 @@ def _sizes(option: str, text: str) -> tuple[int, ...]:
 @click.option("--widths", default="32,64,160,256", help="Channels of each stage of the CNN.")
 @click.option("--depths", default="1,2,2,2", help="Residual blocks of each stage.")
 @click.option("--init-from", type=FILE, help="Weights to start from: cnn.safetensors or ast_net.safetensors.")
-@click.option("--teacher", "teacher_paths", type=FILE, multiple=True, help="Weights to distil; several are averaged.")
+@click.option(
+    "--teacher", "teacher_paths", type=FILE, multiple=True, help="Weights to distil from; repeatable, averaged."
+)
 @click.option(
     "--teacher-share", type=click.FloatRange(0, 1), default=0.5, help="Weight of the teachers in the targets."
 )
-@click.option("--mixup-share", type=click.FloatRange(0, 1), default=0.0, help="Share of the batches that mixup blends.")
+@click.option("--mixup-share", type=click.FloatRange(0, 1), default=0.0, help="Share of the batches with mixup.")
 @click.option(
     "--final-strength", type=_SHARE, default=0.4, help="Strength of the augmentation at the end; it starts at 1."
 )
-@click.option("--rare-exponent", type=_SHARE, default=0.25, help="Show rare emotions more often; 0: all faces alike.")
+@click.option("--rare-exponent", type=_SHARE, default=0.25, help="Sample rare emotions more often; 0: uniformly.")
 @click.option(
     "--precision",
     type=click.Choice(["float32", "bfloat16"]),
@@ -102,11 +104,11 @@ def train_attributes_command(train_path: Path, valid_path: Path, output: Path, d
 @_command("evaluate-attributes", renamed={"--pairs": "--smile-pairs"})
 @click.option("--data", type=FILE_OR_FOLDER, required=True, help=f"Labelled faces: {_FACES}.")
 @click.option("--part", type=click.Choice(["train", "valid", "test"]), default="valid", help=_PART)
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="JSON for the metrics.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="JSON of the metrics.")
 @click.option("--weights", type=FILE, help="Weights to evaluate.  [default: those of the package]")
 @click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N.")
 @click.option("--mirrored", is_flag=True, help="Average each face with its mirror image; the node does not.")
-@click.option("--invariance", is_flag=True, help="Also measure the influence of rotation, shift, blur and light.")
+@click.option("--invariance", is_flag=True, help="Also measure the effect of rotation, shift, blur and light.")
 @click.option("--smile-pairs", type=FOLDER, help=f"Also measure whose valence rises with a smile. {_SMILE_PAIRS}.")
 def evaluate_attributes_command(data: Path, output: Path, smile_pairs: Path | None, **given: Any) -> None:
     """Measure accuracy, macro F1, confusion and calibration of the discrete emotions on labelled faces."""
@@ -145,10 +147,10 @@ def evaluate_attributes_command(data: Path, output: Path, smile_pairs: Path | No
 )
 @cnn_option
 @click.option("--data", multiple=True, metavar="NAME:PATH", help=f"Labelled recordings: {_DATA}. Repeatable.")
-@click.option("--train", type=FILE_OR_FOLDER, help="Faces of simulated recordings (as for train-attributes).")
-@click.option("--valid", type=FILE_OR_FOLDER, help="Faces of other people, to measure on.")
+@click.option("--train", type=FILE_OR_FOLDER, help="Faces to simulate recordings from (as for train-attributes).")
+@click.option("--valid", type=FILE_OR_FOLDER, help="Faces of other people, for the metrics.")
 @click.option("--smile-pairs", type=FOLDER, help=f"Also simulate smiles. {_SMILE_PAIRS}.")
-@click.option("--label-statistics", type=FILE, help="label_statistics.json of `ast_net agree`, to simulate as it says.")
+@click.option("--label-statistics", type=FILE, help="label_statistics.json of `ast_net agree`, for the simulation.")
 @click.option("--output", type=FOLDER, required=True, help="Folder for ast_net.safetensors, metrics and checkpoint.")
 @cache_option
 @label_delay_option
@@ -162,9 +164,9 @@ def evaluate_attributes_command(data: Path, output: Path, smile_pairs: Path | No
 @versions_option
 @click.option("--seed", default=1)
 @training_device_option
-@click.option("--devices", type=click.IntRange(1), default=1, help="Processes on this machine.")
-@click.option("--nodes", type=click.IntRange(1), default=1, help="Machines.")
-@click.option("--description", default="trained by its user", help="Stored in the weights file.")
+@click.option("--devices", type=click.IntRange(1), default=1, help="Number of processes on this machine.")
+@click.option("--nodes", type=click.IntRange(1), default=1, help="Number of machines.")
+@click.option("--description", default="trained by its user", help="Description to store in the weights file.")
 def train_temporal_command(cnn_path: Path, output: Path, device: str, **given: Any) -> None:
     """Stage 2: train the stacked LSTM as a Siamese network on shifted clips of real or simulated recordings.
 

@@ -291,7 +291,7 @@ def test_recordings_of_one_name_get_folder_prefixes(tmp_path):
     ("words", "message"),
     [
         (["--annotation-delay", "1", "--estimate-delay", "a"], "give one of them"),
-        (["--rate", "2"], "--rate and --loops are for --live"),
+        (["--rate", "2"], "--rate and --loops require --live"),
         (["--warm-up", "sometimes"], "'sometimes' is neither in, out nor a number of seconds"),
         (["--warm-up", "nan"], "is not in the range"),
         (["--match", "smallest"], "match 'smallest': unknown"),

@@ -39,7 +39,7 @@ def rated(tmp_path: Path, bags: ModuleType, clip: Path, request: pytest.FixtureR
 def test_a_copy_has_the_ratings_and_everything_else(rated: Path, bags: ModuleType, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in rated.iterdir()}
     copy = tmp_path / "copies" / "rated"
-    assert "2 topics of ratings" in rate(rated, "--write-bag", copy)
+    assert "2 rating topics" in rate(rated, "--write-bag", copy)
     assert {path: path.read_bytes() for path in rated.iterdir()} == before
     assert recording_sha256(copy) == recording_sha256(rated)
     with AnyReader([rated]) as one, AnyReader([copy]) as other:

@@ -112,7 +112,7 @@ def test_a_gain_gives_weights_that_state_their_origin(study, tmp_path):
     assert about["gain"]["ccc"] == found["gain"]["ccc"] and "anna" not in stored.provenance
     assert load_model(tmp_path / "out" / "ast_net.safetensors", "cpu").weights_hash == found["weights_sha256"]
     assert (tmp_path / "out" / "summary.txt").read_text().strip() in printed
-    with pytest.raises(DataError, match="weights of an earlier fit"):
+    with pytest.raises(DataError, match="exists from an earlier fit"):
         fit(study, tmp_path / "labels", tmp_path / "out")
 
 

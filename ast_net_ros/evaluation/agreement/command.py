@@ -18,9 +18,9 @@ _OUTPUT = "Folder for agreement.json, agreement.html, label_statistics.json and 
     multiple=True,
     type=_PATH,
     metavar="PATH",
-    help="Results of annotate or evaluate for the rated recordings, to find the lag behind the face. Repeatable.",
+    help="Results of annotate or evaluate for the rated recordings, to estimate the lag behind the face. Repeatable.",
 )
-@click.option("--exclude", "excluded", multiple=True, metavar="RATER", help="Leave a rater out. Repeatable.")
+@click.option("--exclude", "excluded", multiple=True, metavar="RATER", help="Exclude a rater. Repeatable.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress bars and no summary.")
 @click.pass_context
 def agree(
@@ -31,10 +31,10 @@ def agree(
     excluded: tuple[str, ...],
     quiet: bool,
 ) -> None:
-    """Measure how well raters agree, and make a gold standard of their ratings.
+    """Measure how well raters agree, and combine their ratings into a gold standard.
 
-    RATINGS are files of `ast_net rate`, or folders of them, by two or more raters. Exits with 1 if a file or a
-    recording had to be left out; the others are finished.
+    RATINGS are files of `ast_net rate`, or folders of them, by two or more raters. If a file or a recording must be
+    left out, the others are still used and the exit code is 1.
     """
     from ast_net_ros.evaluation.agreement.run import run_agreement
 

@@ -18,8 +18,11 @@ _LABELS = (
     "Ratings: a file, a folder, a template such as 'ratings/{name}.csv', or topic:NAME.  [default: NAME.csv beside "
     "each recording, ratings/ beside it, or a label topic in it]"
 )
-_ROTATION = "Degrees by which images must be turned clockwise so that faces stand upright."
-_PERSON = "Who is shown: recording (each a different person), folder (its name), or a regular expression on the name."
+_ROTATION = "Clockwise rotation that makes faces upright, in degrees."
+_PERSON = (
+    "How to tell people apart: recording (each shows another person), folder (its name is the person), or a regular "
+    "expression whose match in the recording's name is the person."
+)
 
 
 @click.command("fit", context_settings=SHOW_DEFAULTS)
@@ -28,22 +31,22 @@ _PERSON = "Who is shown: recording (each a different person), folder (its name),
 @click.option("--output", type=FOLDER, required=True, help=f"Folder for {WEIGHTS}, {METRICS} and {SUMMARY}.")
 @click.option("--weights", type=FILE, help="Weights to start from.  [default: packaged]")
 @click.option("--person", default="recording", metavar="RULE", help=_PERSON)
-@click.option("--topic", metavar="NAME", help="The image topic.  [default: the bag's only one]")
+@click.option("--topic", metavar="NAME", help="Image topic.  [default: the only one in the bag]")
 @click.option("--label-delay", type=click.FloatRange(0), help="Seconds by which ratings lag.  [default: estimated]")
-@click.option("--longest-delay", type=_POSITIVE, default=10.0, help="Largest delay tried, in seconds.")
+@click.option("--longest-delay", type=_POSITIVE, default=10.0, help="Largest delay to try, in seconds.")
 @click.option("--label-gap", "max_gap", type=_POSITIVE, default=1.0, help="Longest gap to interpolate, in seconds.")
-@click.option("--clock-offset", default=0.0, help="Seconds added to the ratings' times.")
+@click.option("--clock-offset", default=0.0, help="Seconds to add to the rating times.")
 @click.option("--image-rotation", type=click.Choice(list(map(str, IMAGE_ROTATIONS))), default="0", help=_ROTATION)
-@click.option("--stages", default=",".join(STAGES), metavar="NAMES", help="What is fitted, each if it helps.")
-@click.option("--folds", type=click.IntRange(2), default=10, help="Most groups of people to hold out in turn.")
+@click.option("--stages", default=",".join(STAGES), metavar="NAMES", help="Stages to try; each is kept if it helps.")
+@click.option("--folds", type=click.IntRange(2), default=10, help="Maximum number of cross-validation folds of people.")
 @cache_option
 @click.option("--seed", default=1, help="Seed for training LSTM and CNN.")
 @training_device_option
 def fit_command(recordings: tuple[str, ...], output: Path, stages: str, **given: Any) -> None:
-    """Fit the network to ratings of your own recordings, and keep what helps on people held out.
+    """Fit the network to ratings of your own recordings, and keep what helps on held-out people.
 
-    RECORDING is a rosbag2 recording, a video, a folder of these, or a glob, each of one person. Without a gain that its
-    interval over people supports, no weights are written.
+    RECORDING is a rosbag2 recording, a video, a folder of these, or a glob; each recording shows one person. Weights
+    are written only if the confidence interval over people shows a gain.
     """
     from ast_net_ros.atomic_files import atomic_write
     from ast_net_ros.bags.paths import find_recordings
@@ -61,7 +64,7 @@ def fit_command(recordings: tuple[str, ...], output: Path, stages: str, **given:
     if not set(wanted) <= set(STAGES):
         raise click.BadParameter(f"'{stages}': expected some of {','.join(STAGES)}", param_hint="--stages")
     if (output / WEIGHTS).exists():
-        raise DataError(f"{output / WEIGHTS}: weights of an earlier fit; move them away, or name another --output")
+        raise DataError(f"{output / WEIGHTS}: exists from an earlier fit; move it, or give another --output")
     paths = find_recordings(recordings)
     net, parent = load_weights(given["weights"] or DEFAULT_WEIGHTS)
     engine = Engine(given["device"])
