@@ -1,7 +1,7 @@
 """Summarise the results of `ast_net evaluate` in a table and a plot, with NumPy and Matplotlib only.
 
-Reads DIR/recordings/NAME/frames.csv, prints a line for each recording and writes DIR/curves.png. A starting point for
-an analysis of your own.
+Reads DIR/recordings/NAME/frames.csv, prints one line per recording and writes DIR/curves.png. Use it as a starting
+point for your own analysis.
 
     ast_net evaluate bags/* --output out/evaluation
     python examples/analyse_results.py out/evaluation
@@ -59,11 +59,11 @@ def summary(seconds: np.ndarray, values: dict[str, np.ndarray]) -> dict[str, flo
 def main() -> None:
     """Print a table and write a plot."""
     parser = argparse.ArgumentParser(description="Summarise a folder of ast_net evaluate in a table and a plot.")
-    parser.add_argument("folder", type=Path, help="what was given to ast_net evaluate as --output")
+    parser.add_argument("folder", type=Path, help="output folder of ast_net evaluate")
     folder = parser.parse_args().folder
     paths = sorted(folder.glob("recordings/*/frames.csv"))
     if not paths:
-        raise SystemExit(f"{folder}: no recordings/*/frames.csv; is it a folder that `ast_net evaluate` wrote?")
+        raise SystemExit(f"{folder}: no recordings/*/frames.csv; give the output folder of `ast_net evaluate`")
     figure, axes = plt.subplots(len(paths), squeeze=False, figsize=(9, 2.2 * len(paths)), layout="constrained")
     for axis, path in zip(axes[:, 0], paths):
         seconds, values = read_frames(path)

@@ -1,4 +1,4 @@
-"""A robot that reacts to the person in front of it: it greets a smile and offers help when a face becomes negative.
+"""React to the people in front of a robot: greet a smile, and offer help when a mood becomes negative.
 
 Subscribes: ast_net/faces of a running ast_net_node. Publishes: std_msgs/String on `say`, for a text-to-speech node.
 

@@ -1,6 +1,6 @@
-"""A greeter: greets everybody who smiles at the robot for two seconds, and offers help to everybody who is upset.
+"""Greet everybody who smiles at the robot for two seconds, and offer help to everybody who is upset.
 
-Its rules are a behaviour tree of py_trees (pip install py_trees, or apt install ros-$ROS_DISTRO-py-trees).
+The rules are a py_trees behaviour tree (pip install py_trees, or apt install ros-$ROS_DISTRO-py-trees).
 
 Subscribes: ast_net/faces of a running ast_net_node. Publishes: std_msgs/String on `say`, for a text-to-speech node.
 
@@ -50,7 +50,7 @@ class Greeter(Node):
     def __init__(self) -> None:
         super().__init__("greeter")
         self._moods = MoodMachine()
-        self._told: set[tuple[str, str, str]] = set()  # sentence, camera and person: once for each stay
+        self._told: set[tuple[str, str, str]] = set()  # sentence, camera and person: once per visit
         self._speech = self.create_publisher(String, "say", 10)
         branches = [
             py_trees.composites.Sequence(
@@ -82,7 +82,7 @@ class Greeter(Node):
 
 
 def identity(person: Person) -> tuple[str, str]:
-    """Return what a person is known by: for all cameras where persons are recognised, otherwise for one camera."""
+    """Return the id of a person: for all cameras if persons are recognised, otherwise for one camera."""
     return ("", person.person_id) if person.person_id else (person.source, person.face_id)
 
 

@@ -1,6 +1,6 @@
-"""Runs the behaviour tree examples/greeter.xml of BehaviorTree.CPP on the moods that behavior_example publishes.
+"""Run the BehaviorTree.CPP tree examples/greeter.xml on the moods that behavior_example publishes.
 
-Uses the Python bindings of BehaviorTree.CPP (pip install behaviortreepy); a C++ node runs the same file.
+Uses the Python bindings of BehaviorTree.CPP (pip install behaviortreepy); a C++ node can run the same file.
 
 Subscribes: behavior_example/moods of a running behavior_example. Publishes: std_msgs/String on `say`.
 
@@ -26,7 +26,7 @@ XML = Path(__file__).with_name("greeter.xml")
 
 
 class TreeGreeter(Node):
-    """Keeps one tree for each person who is there, and ticks it after every image."""
+    """Keeps one tree for each person who is present, and ticks it after every image."""
 
     def __init__(self, xml: Path = XML) -> None:
         super().__init__("greeter")

@@ -1,8 +1,8 @@
-"""Rate a video by script, in place of people: try `ast_net agree`, `fit` and `evaluate` without raters.
+"""Simulate raters of a video, to try `ast_net agree`, `fit` and `evaluate` without people.
 
-Cuts the video into short recordings that pass for those of five people, and writes ratings of three raters as
-`ast_net rate` writes them. The raters see less valence and more arousal than the default weights, each some time after
-the face and with a hand that is not quite steady.
+Cuts the video into short recordings that stand in for five people, and writes the ratings of three simulated raters in
+the format of `ast_net rate`. The raters see less valence and more arousal than the default weights, with a lag and some
+noise.
 
     python examples/scripted_rater.py .cache/media/WolfgangLanger_Pexels.mp4 --output study
 """
@@ -29,7 +29,7 @@ SIZE, RATE = (320, 180), 10.0  # pixels and images per second of the recordings
 
 def main() -> None:
     """Make the recordings and their ratings."""
-    parser = argparse.ArgumentParser(description="Make recordings with ratings by a script.")
+    parser = argparse.ArgumentParser(description="Make recordings with simulated ratings.")
     parser.add_argument("video", type=Path)
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()

@@ -52,10 +52,10 @@ IMAGE_PATH = (
     Step("wait", "one slot per camera, newest wins", "ros/latest_images.py"),
     Step("take and decode", "the newest of all cameras, as BGR", "ros/inference_thread.py"),
     Step("process", "one batch of frames", "pipeline.py"),
-    Step("find faces", "detect or follow, cut a chip each", "vision/face_finder.py"),
-    Step("track", "the same face as before?", "vision/tracking.py"),
+    Step("find faces", "detection or flow, one chip per face", "vision/face_finder.py"),
+    Step("track", "match faces to tracks", "vision/tracking.py"),
     Step("encode", "all chips through the CNN", "model/inference.py"),
-    Step("step", "each face's LSTM state, by stamp", "model/recurrent_state.py"),
+    Step("step", "LSTM state of each face, by stamp", "model/recurrent_state.py"),
     Step("convert and publish", "ValenceArousalArray", "ros/conversions.py"),
 )
 """What one image passes from the subscription's callback to the published message."""
