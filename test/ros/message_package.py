@@ -28,7 +28,16 @@ project({name})
 find_package(ament_cmake REQUIRED)
 find_package(rosidl_default_generators REQUIRED)
 {finds}
+# Python needs the C half alone, and the C++ half takes most of the time. In Humble the one may need the other.
+if(NOT "$ENV{{ROS_DISTRO}}" STREQUAL "humble")
+  list(FILTER AMENT_EXTENSIONS_rosidl_generate_idl_interfaces EXCLUDE REGEX "_cpp:")
+endif()
 rosidl_generate_interfaces({name} {files} DEPENDENCIES {depends})
+foreach(target {name}__rosidl_typesupport_c {name}__rosidl_typesupport_fastrtps_c)
+  if(TARGET ${{target}}) # its files include the same large headers
+    set_target_properties(${{target}} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 0)
+  endif()
+endforeach()
 ament_package()
 """
 
