@@ -23,12 +23,12 @@ def pipeline(shared_pipeline) -> AffectPipeline:
     return shared_pipeline
 
 
-def _frames(path, every: int = 1) -> list[tuple[float, np.ndarray]]:
-    """(stamp, frame) of a video, every n-th."""
+def _frames(path, every: int = 1, count: int = 10_000) -> list[tuple[float, np.ndarray]]:
+    """(stamp, frame) of a video, every n-th of the first `count`."""
     capture = cv2.VideoCapture(str(path))
     rate = capture.get(cv2.CAP_PROP_FPS)
     frames: list[tuple[float, np.ndarray | None]] = []
-    while capture.grab():
+    while len(frames) < count and capture.grab():
         index = len(frames)
         frames.append((index / rate, capture.retrieve()[1] if index % every == 0 else None))
     assert frames, f"{path} holds no frame"
@@ -275,21 +275,28 @@ def test_one_source_twice_in_a_batch_is_refused(pipeline):
         pipeline.process_batch([frame, frame])
 
 
-@pytest.mark.parametrize("name", ["WolfgangLanger_Pexels.mp4", "single_face.mp4"])
+@pytest.fixture(scope="module", params=["WolfgangLanger_Pexels.mp4", "single_face.mp4"])
+def detected_everywhere(request, media, shared_pipeline):
+    """96 (stamp, frame) of a video, and their faces with detection in every frame."""
+    frames = _frames(media / request.param, count=96)
+    shared_pipeline.reset()
+    shared_pipeline.settings = PipelineSettings(detection_interval=0.0)
+    return frames, [shared_pipeline.process(image, t) for t, image in frames]
+
+
 @pytest.mark.parametrize("interval", [0.1, 0.2])
-def test_detection_at_intervals_changes_estimates_little(pipeline, media, name, interval):
+def test_detection_at_intervals_changes_estimates_little(detected_everywhere, pipeline, interval):
     """Measured: at most 0.011 in the root of the mean square, 0.050 at worst, at full rate."""
-    frames = _frames(media / name)[:96]
-    runs = []
-    for seconds in (0.0, interval):
-        pipeline.reset()
-        pipeline.settings = PipelineSettings(detection_interval=seconds)
-        runs.append([pipeline.process(image, t) for t, image in frames])
-    assert [len(faces) for faces in runs[0]] == [len(faces) for faces in runs[1]]
-    every, some = (np.array([(face.valence, face.arousal) for faces in run for face in faces]) for run in runs)
+    frames, expected = detected_everywhere
+    pipeline.settings = PipelineSettings(detection_interval=interval)
+    found = [pipeline.process(image, t) for t, image in frames]
+    assert [len(faces) for faces in expected] == [len(faces) for faces in found]
+    every, some = (
+        np.array([(face.valence, face.arousal) for faces in run for face in faces]) for run in (expected, found)
+    )
     assert np.sqrt(np.mean((every - some) ** 2, axis=0)).max() < 0.03
     assert np.abs(every - some).max() < 0.1
-    assert len({face.face_id for faces in runs[1] for face in faces}) == 1
+    assert len({face.face_id for faces in found for face in faces}) == 1
 
 
 def test_a_new_face_is_found_within_one_interval(pipeline, media):
@@ -303,7 +310,7 @@ def test_a_new_face_is_found_within_one_interval(pipeline, media):
 
 
 def test_new_settings_apply_between_two_detections(pipeline, media):
-    image = _frames(media / "single_face.mp4")[0][1]
+    image = _frames(media / "single_face.mp4", count=1)[0][1]
     pipeline.settings = PipelineSettings(detection_interval=5.0, min_face_pixels=5000.0)
     assert pipeline.process(image, 0.0) == [] and pipeline.process(image, 0.1) == []
     pipeline.settings = PipelineSettings(detection_interval=5.0)

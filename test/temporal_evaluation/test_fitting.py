@@ -34,7 +34,7 @@ from ast_net_ros.training.stage2 import TemporalTraining
 
 MAP = (Stage("map", fit_map),)
 PEOPLE, SECONDS = 6, 100.0  # ten minutes of ratings
-SEEDS = range(int(os.environ.get("AST_NET_FIT_SEEDS", "2")))
+SEEDS = range(int(os.environ.get("AST_NET_FIT_SEEDS", "1")))
 
 
 @pytest.fixture(scope="module")

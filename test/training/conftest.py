@@ -26,6 +26,14 @@ def face_image(media: Path) -> np.ndarray:
         return next(iter(video))[1]
 
 
+@pytest.fixture(scope="session")
+def distress_and_smile(media: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The first and the last frame of a face that turns from distress to a smile, H x W x 3 BGR."""
+    with open_video(media / "WolfgangLanger_Pexels.mp4") as video:
+        frames = [frame for _, frame in video]
+    return frames[0], frames[-1]
+
+
 @pytest.fixture
 def interrupted() -> Callable[[ClipSampler, int], ClipSampler]:
     """`interrupted(sampler, 3)`: the same sampler, which raises KeyboardInterrupt at its third call."""

@@ -5,7 +5,6 @@ import numpy as np
 
 from ast_net_ros.model import load_model
 from ast_net_ros.training.smile_metrics import graded_metrics, smile_grading_metrics
-from ast_net_ros.vision.video import open_video
 
 
 def test_a_course_that_falls_after_the_second_step_does_not_count():
@@ -18,11 +17,9 @@ def test_a_course_that_falls_after_the_second_step_does_not_count():
     assert metrics["rising_steps"] == round(26 / 27, 4)
 
 
-def test_a_morph_from_distress_to_a_smile_is_graded(media, tmp_path):
-    with open_video(media / "WolfgangLanger_Pexels.mp4") as video:
-        frames = [frame for _, frame in video]
-    cv2.imwrite(str(tmp_path / "her_neutral.jpg"), frames[0])
-    cv2.imwrite(str(tmp_path / "her_smiling.jpg"), frames[-1])
+def test_a_morph_from_distress_to_a_smile_is_graded(distress_and_smile, tmp_path):
+    for name, frame in zip(("her_neutral", "her_smiling"), distress_and_smile):
+        cv2.imwrite(str(tmp_path / f"{name}.jpg"), frame)
     metrics = smile_grading_metrics(load_model(), tmp_path)
     assert metrics["people"] == 1
     assert metrics["graded"]["mean_valence"][-1] > metrics["graded"]["mean_valence"][0] + 0.5

@@ -27,7 +27,6 @@ from ast_net_ros.training.data.faces import Faces
 from ast_net_ros.training.data.samplers import rarity_weights, weighted_order
 from ast_net_ros.training.smile_metrics import smile_pair_metrics, still_affect
 from ast_net_ros.training.stage1 import AttributeTraining, held_out_metrics, train_attributes
-from ast_net_ros.vision.video import open_video
 
 SMALL = NetworkConfig(chip_side=48, widths=(8, 8), depths=(1, 1), attributes=8, hidden=4, layers=2)
 
@@ -234,13 +233,11 @@ def test_smile_pairs_without_a_face_are_refused(tmp_path):
         smile_pair_metrics(load_model(device="cpu"), tmp_path)
 
 
-def test_smile_pairs_are_measured(media, tmp_path):
-    """The first and the last frame of a face that turns from distress to a smile, and a person without a face."""
-    with open_video(media / "WolfgangLanger_Pexels.mp4") as video:
-        frames = [frame for _, frame in video]
-    for name, neutral, smiling in (("rises", 0, -1), ("falls", -1, 0)):
-        cv2.imwrite(str(tmp_path / f"{name}_neutral.jpg"), frames[neutral])
-        cv2.imwrite(str(tmp_path / f"{name}_smiling.jpg"), frames[smiling])
+def test_smile_pairs_are_measured(distress_and_smile, tmp_path):
+    """A face that turns from distress to a smile, the same turned round, and a person without a face."""
+    for name, frames in (("rises", distress_and_smile), ("falls", distress_and_smile[::-1])):
+        for which, frame in zip(("neutral", "smiling"), frames):
+            cv2.imwrite(str(tmp_path / f"{name}_{which}.jpg"), frame)
     for which in ("neutral", "smiling"):
         cv2.imwrite(str(tmp_path / f"unseen_{which}.jpg"), np.zeros((90, 90, 3), np.uint8))
     metrics = smile_pair_metrics(load_model(device="cpu"), tmp_path)
