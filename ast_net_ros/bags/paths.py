@@ -47,11 +47,11 @@ def find_recordings(arguments: Sequence[str]) -> list[Path]:
         recordings = [recording for path in others for recording in _recordings_at(path)]
         if not recordings:
             reason = "no such file or folder" if not paths else "neither a bag nor a video in it"
-            raise RecordingError(f"recording {argument!r}: {reason}; name bags, folders of bags, globs or videos")
+            raise RecordingError(f"recording {argument!r}: {reason}; give bags, folders of bags, globs or videos")
         for recording in recordings:
             found.setdefault(recording.resolve(), recording)
     if not found:
-        raise RecordingError(f"recording {labels[0]!r}: not a bag or video; name the recording that it belongs to")
+        raise RecordingError(f"recording {labels[0]!r}: not a bag or video; give the recording that it belongs to")
     return list(found.values())
 
 

@@ -183,5 +183,5 @@ def _open_webm(path: Path, fps: float, size: tuple[int, int]) -> cv2.VideoWriter
         os.dup2(stderr, 2)
         os.close(stderr)
     if not writer.isOpened():
-        raise VideoError(f"overlay {path.name}: this OpenCV cannot write VP8; leave out --overlay")
+        raise VideoError(f"overlay {path.name}: this OpenCV cannot write VP8; run without --overlay")
     return writer

@@ -217,7 +217,9 @@ def _live_line(name: str, live: dict) -> str:
     if latency["median"] is not None:
         line += f", latency {latency['median']:.0f} ms in the median, {latency['p95']:.0f} at the 95th percentile"
     if live["frames_sent_late"]:
-        line += f"; {live['frames_sent_late']} were sent late: is the machine fast enough to play them?"
+        line += (
+            f"; {live['frames_sent_late']} were sent late, because the machine is too slow to play them in real time"
+        )
     return line
 
 

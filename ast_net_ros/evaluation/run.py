@@ -118,7 +118,9 @@ def evaluate(arguments: Sequence[str], options: RunOptions) -> EvaluationOutcome
     names = unique_names(paths)
     development = _development(names, options)
     if options.write_bag and len(names) > 1 and "{name}" not in options.write_bag:
-        raise EvaluationError(f"--write-bag {options.write_bag}: one file for {len(names)} recordings; use {{name}}")
+        raise EvaluationError(
+            f"--write-bag {options.write_bag}: one file cannot hold {len(names)} recordings; use {{name}} in its name"
+        )
     model = _load_model(options)
     truths, label_problems = _ground_truths(paths, names, options)
     try:

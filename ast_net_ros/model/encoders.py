@@ -98,7 +98,7 @@ def choose_backend(device: str, precision: str, runtime: str) -> Backend:
     if arithmetic not in allowed:
         fitting = runtimes_for(kind, arithmetic)
         other = f"use runtime {' or '.join(fitting)}" if fitting else f"use {' or '.join(allowed)}, or a GPU"
-        raise DeviceError(f"runtime '{runtime}' does not compute in {arithmetic} on {device}; {other}")
+        raise DeviceError(f"runtime '{runtime}' does not support {arithmetic} on {device}; {other}")
     if runtime == "torch" and not _installed("torch"):
         raise DeviceError("runtime 'torch': the package torch is not installed; pip install 'ast_net_ros[torch]'")
     return Backend(device, arithmetic, runtime)

@@ -116,21 +116,21 @@ def _read_checked(path: Path) -> Weights:
     with path.open("rb") as file:
         header = int.from_bytes(file.read(8), "little")
     if header > MAX_HEADER_BYTES:  # before it is parsed
-        raise SafetensorError(f"its header claims {header} bytes, more than the {MAX_HEADER_BYTES} allowed")
+        raise SafetensorError(f"its header declares {header} bytes, more than the {MAX_HEADER_BYTES} allowed")
     with safe_open(path, framework="np") as stored:
         metadata = stored.metadata() or {}
         if metadata.get("format") != FORMAT:
-            raise ValueError(f"format is {metadata.get('format')!r}, wanted {FORMAT!r}")
+            raise ValueError(f"format is {metadata.get('format')!r}, expected {FORMAT!r}")
         config = parse_config(metadata.get("config", ""))
         _check_tensors(config, {name: stored.get_slice(name) for name in stored.keys()})  # noqa: SIM118
         tensors = {name: np.asarray(stored.get_tensor(name)) for name in stored.keys()}  # noqa: SIM118
     description, provenance = metadata.get("description", ""), metadata.get("provenance", "")
     digest = _digest(metadata["config"], description, provenance, tensors)
     if digest != metadata.get("sha256"):
-        raise ValueError(f"content has SHA-256 {digest}, the file states {metadata.get('sha256')}")
+        raise ValueError(f"the content has SHA-256 {digest}, but the file states {metadata.get('sha256')}")
     for name, value in tensors.items():
         if not np.isfinite(value).all():
-            raise ValueError(f"{name} holds NaN or infinity")
+            raise ValueError(f"{name} contains NaN or infinity")
     return Weights(config, tensors, WeightsInfo(path, digest, _printable(description)), description, provenance)
 
 
@@ -143,9 +143,9 @@ def _check_tensors(config: NetworkConfig, stored: dict[str, Any]) -> None:
     for name, shape in expected.items():
         found, kind = stored[name].get_shape(), stored[name].get_dtype()
         if list(shape) != found:
-            raise ValueError(f"{name} is {found}, wanted {list(shape)}")
+            raise ValueError(f"{name} is {found}, expected {list(shape)}")
         if kind not in _NUMBER_TYPES:
-            raise ValueError(f"{name} is of type {kind}, wanted one of {', '.join(_NUMBER_TYPES)}")
+            raise ValueError(f"{name} is of type {kind}, expected one of {', '.join(_NUMBER_TYPES)}")
 
 
 def parse_config(text: str) -> NetworkConfig:
@@ -168,7 +168,9 @@ def parse_config(text: str) -> NetworkConfig:
         if not sane or isinstance(value, list) != (name in ("widths", "depths")):
             raise ValueError(f"configuration {name} = {value!r} is out of range")
     if len(values["widths"]) != len(values["depths"]) or sum(values["depths"]) > 256:
-        raise ValueError("configuration widths and depths do not fit each other")
+        raise ValueError(
+            "configuration: widths and depths must have the same length, and the depths a sum of at most 256"
+        )
     sizes: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
     return NetworkConfig(**sizes)
 

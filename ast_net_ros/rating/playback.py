@@ -138,7 +138,7 @@ def _convert(recording: Recording, video: Path, rotation: int, find_faces: bool,
             if not 0 <= seconds - before <= 60.0:  # more is a clock that was set rather than a pause
                 raise RatingError(
                     f"recording {recording.path}: the stamps of its images jump from {before:.2f} s to {seconds:.2f} "
-                    "s, so it has no single time line; split it there (`ros2 bag convert`) and rate the parts"
+                    "s, so its times are not unique; split it there (`ros2 bag convert`) and rate the parts"
                 )
             write(image, seconds)
             if pipeline:

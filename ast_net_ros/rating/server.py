@@ -102,7 +102,7 @@ class RatingServer:
     ) -> web.StreamResponse:
         """Refuse requests without the token or of other hosts."""
         if request.host not in self._hosts():
-            return web.Response(status=403, text=f"This server is {HOST}:{self._port} only.\n")
+            return web.Response(status=403, text=f"This server only answers requests to {HOST}:{self._port}.\n")
         token = request.path.split("/")[1]
         if self._opening and request.path == f"/{self._opening}":
             self._opening = None
@@ -229,7 +229,7 @@ async def _serve(
         loop.add_signal_handler(number, server.finished.set)
     try:
         log(f"rate {session.playback.name} as {session.rater} in {server.url}")
-        log("Ctrl-C ends the session; all ratings so far are saved, and the same command resumes it")
+        log("Ctrl-C ends the session; all ratings so far are saved; run the same command to resume")
         # Without a screen, a browser for the terminal would start in this one.
         has_screen = not sys.platform.startswith("linux") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
         if open_browser and has_screen:

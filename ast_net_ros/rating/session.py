@@ -188,6 +188,6 @@ def _lock(path: Path, rater: str) -> IO[str]:
     except BlockingIOError as error:
         file.close()
         raise RatingError(
-            f"rater '{rater}': is rating this recording in another process; end that one, or choose another name"
+            f"rater '{rater}': is already rating this recording in another process; end it or choose another name"
         ) from error
     return file

@@ -117,7 +117,7 @@ class Camera:
             return qos_issue
         if self.publishers:
             count = f"{self.publishers} publisher{'s' if self.publishers > 1 else ''}"
-            never = "" if self.last_received else f"; if it sends, all are lost: {loss_advice}"
+            never = "" if self.last_received else f"; if images are being sent, all of them are lost: {loss_advice}"
             return f"no image for {timeout:g} s although the topic has {count}{never}"
         return "no publisher; start the camera, or remap the topic to its name" if required else ""
 

@@ -102,7 +102,7 @@ class Cameras:
         if not self.paused and camera.needs_other_type(node):
             camera.unsubscribe(node)
             self._subscribe(camera)
-            logger.info(f"camera {camera.topic}: its publisher sends {camera.message_type}")
+            logger.info(f"camera {camera.topic}: subscribed to {camera.message_type}, the type that is published")
         # `image` may stay unused when other topics are configured.
         required = len(self._cameras) == 1 or camera.topic != node.resolve_topic_name("image")
         timeout = self._values["no_image_timeout"]

@@ -135,11 +135,13 @@ def _warnings(camera: Camera, increase: CameraCounts, span: float, dropped_warni
     if increase.stamps_back > STAMPS_BACK_ALLOWED:
         warnings.append(
             f"stamps went back {increase.stamps_back} times in {span:.0f} s and reset the face states each time; "
-            f"{camera.publishers} publishers share the topic: give each its own"
+            f"publishers on the topic: {camera.publishers}; give each its own topic, or fix the camera's stamps"
         )
     dropped = increase.late / increase.received if increase.received else 0.0
     if dropped > dropped_warning:
-        warnings.append(f"{dropped:.0%} of the images arrive faster than they can be processed")
+        warnings.append(
+            f"{dropped:.0%} of the images were dropped because newer ones arrived before they could be processed"
+        )
     return warnings
 
 

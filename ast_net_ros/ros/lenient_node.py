@@ -28,7 +28,7 @@ class LenientNode(LifecycleNode):
                 return change_state(request, response)
             except RuntimeError as error:  # rclpy's RCLError is one
                 transition = request.transition.label or request.transition.id
-                self.get_logger().warning(f"transition {transition} is impossible in the present state ({error})")
+                self.get_logger().warning(f"transition {transition} is not possible in the current state ({error})")
                 response.success = False
                 return response
 

@@ -247,7 +247,7 @@ class AstNetNode(LenientNode):
     def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         """Pause or resume. Face states are continued, ended or reset as after any other gap between two images."""
         if self._inference is None:
-            response.success, response.message = False, f"the node is {self._state}: it takes no images"
+            response.success, response.message = False, f"the node is {self._state}: it processes no images"
             return response
         if request.data:
             self._cameras.pause()

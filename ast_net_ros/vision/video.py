@@ -48,7 +48,7 @@ class Video:
         self._first = self._read()
         if self._first is None:
             capture.release()
-            raise VideoError(f"video {source}: opened, but holds no frame that can be decoded; is it complete?")
+            raise VideoError(f"video {source}: contains no frame that can be decoded; check that the file is complete")
         self.size = (self._first[1].shape[1], self._first[1].shape[0])
 
     def __enter__(self) -> Video:
@@ -120,7 +120,7 @@ def _check_file(path: Path) -> None:
     reads a numbered image together with its neighbours.
     """
     if path.is_dir():
-        raise VideoError(f"video {path}: is a folder; name the video file in it")
+        raise VideoError(f"video {path}: is a folder; give the path of a video file")
     try:
         with path.open("rb") as file:
             start = file.read(4096)
@@ -133,4 +133,4 @@ def _check_file(path: Path) -> None:
     if not any(byte < 32 and byte not in _TEXT_CONTROLS for byte in start):
         raise VideoError(f"video {path}: is a text file, not a video")
     if path.suffix.lower() != ".gif" and cv2.haveImageReader(str(path)):
-        raise VideoError(f"video {path}: is a still image; affect is estimated over time, a video is needed")
+        raise VideoError(f"video {path}: is a still image; estimation needs a video")

@@ -178,7 +178,7 @@ def test_ratings_of_other_images_of_one_name_do_not_mix(study, tmp_path):
     content = agree(made, tmp_path / "out")
     assert "late_comer" not in content["raters"]
     (reason,) = content["left_out"]
-    assert "'walk_0'" in reason and "1 rater only (late_comer)" in reason and "ffffffffffff" in reason
+    assert "'walk_0'" in reason and "only 1 rater (late_comer)" in reason and "ffffffffffff" in reason
     command = ["agree", str(made.folder), "-o", str(tmp_path / "again"), "-q"]
     assert CliRunner().invoke(ast_net, command).exit_code == 1
 
@@ -194,10 +194,10 @@ def test_two_files_of_one_rater_are_refused(study, tmp_path):
 def test_one_rater_only_is_refused(study):
     made = study(seconds=20)
     made.write("anna", 0, made.rated(0, 0.0))
-    with pytest.raises(AgreementError, match=r"no face has ratings of two raters.*1 rater only \(anna\)"):
+    with pytest.raises(AgreementError, match=r"no face has ratings of two raters.*only 1 rater \(anna\)"):
         read_panels([made.folder])
     made.write("ben", 0, made.rated(0, 0.0))
-    with pytest.raises(AgreementError, match=r"1 rater only \(anna\)"):
+    with pytest.raises(AgreementError, match=r"only 1 rater \(anna\)"):
         read_panels([made.folder], excluded=["ben"])
 
 
@@ -210,7 +210,7 @@ def test_gaps_are_left_out_and_a_mostly_empty_file_is_named(study, tmp_path):
     made.write("gap", 0, gap)
     made.write("empty", 0, empty)
     content = agree(made, tmp_path / "out", drawn=True)
-    assert "of 20 % of the recording only" in content["left_out"][0] and "empty" not in content["raters"]
+    assert "they cover only 20 % of the recording" in content["left_out"][0] and "empty" not in content["raters"]
     found = content["recordings"][0]["as_rated"]["valence"]
     assert found["count"] == pytest.approx(1001 - 250, abs=2)
     assert any("1 gaps without valence or arousal" in remark for remark in content["remarks"])
@@ -240,7 +240,7 @@ def test_ratings_of_valence_alone_are_compared(study, tmp_path):
     found = content["recordings"][0]["aligned"]
     assert found["valence"]["icc_3_k"]["value"] > 0.9 and found["valence"]["icc_3_k"]["interval"] is not None
     assert found["arousal"]["icc_3_k"]["value"] is None
-    assert found["arousal"]["reasons"] == ["no moment that all raters rated"]
+    assert found["arousal"]["reasons"] == ["no moment was rated by all raters"]
     assert content["raters"]["ben"]["lag"]["seconds"] == pytest.approx(0.15, abs=0.05)
     gold = read_ratings(tmp_path / "out" / "gold" / "walk_0.csv")
     assert np.isfinite(gold.values[100:1500, 0]).all() and np.isnan(gold.values[:, 1]).all()

@@ -319,6 +319,6 @@ def test_a_live_run_prints_its_metrics_without_labels(study, recordings, tmp_pat
     lines = [line for line in output.splitlines() if line.startswith("live ")]
     answered = "live walk: 3 of 4 frames answered, latency 11 ms in the median, 12 at the 95th percentile"
     assert lines == [
-        f"{answered}; 1 were sent late: is the machine fast enough to play them?",
+        f"{answered}; 1 were sent late, because the machine is too slow to play them in real time",
         "live silent: 0 of 2 frames answered",
     ]

@@ -44,7 +44,7 @@ def header_of(path: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("size", [2**63, 2**40, MAX_HEADER_BYTES + 1])
 def test_a_header_that_claims_a_huge_size_is_refused(stored: Path, size: int) -> None:
     with_header(stored, b"{}", size)
-    with pytest.raises(WeightsError, match="header claims"):
+    with pytest.raises(WeightsError, match="header declares"):
         load_weights(stored)
 
 
@@ -54,7 +54,7 @@ def test_metadata_that_exhaust_memory_are_refused(stored: Path, bomb: str, monke
     header["__metadata__"]["config"] = bomb
     with_header(stored, json.dumps(header).encode())
     monkeypatch.setattr(json, "loads", lambda *_: pytest.fail("read"))
-    with pytest.raises(WeightsError, match="header claims"):
+    with pytest.raises(WeightsError, match="header declares"):
         load_weights(stored)
 
 

@@ -117,7 +117,7 @@ def test_auto_takes_onnx_runtime_in_float32_and_torch_otherwise():
         ({"device": "cpu0"}, "device 'cpu0': unknown"),
         ({"device": "cuda:99"}, "device 'cuda:99': the NVIDIA driver reports"),
         ({"runtime": "tensorflow"}, "runtime 'tensorflow': unknown; use auto"),
-        ({"runtime": "tensorrt"}, "'tensorrt' does not compute in float32 on cpu; use runtime onnxruntime or torch"),
+        ({"runtime": "tensorrt"}, "'tensorrt' does not support float32 on cpu; use runtime onnxruntime or torch"),
         ({"precision": "int3"}, "precision 'int3': unknown"),
         ({"precision": "float16"}, "float16 on cpu; use float32 or bfloat16, or a GPU"),
         ({"precision": "bfloat16", "runtime": "onnxruntime"}, "bfloat16 on cpu; use runtime torch"),

@@ -89,7 +89,7 @@ def test_values_that_are_not_finite_are_refused(tmp_path):
     network = ASTNet(SMALL)
     network.temporal.head.bias.data[0] = float("nan")
     save_weights(network, tmp_path / "nan.safetensors", "")
-    with pytest.raises(WeightsError, match="temporal.head.bias holds NaN"):
+    with pytest.raises(WeightsError, match="temporal.head.bias contains NaN"):
         load_weights(tmp_path / "nan.safetensors")
 
 
@@ -119,7 +119,7 @@ def test_a_tensor_of_another_shape_is_named(stored):
     tensors = load_file(stored)
     tensors["temporal.head.bias"] = torch.zeros(5)
     _rewrite(stored, tensors)
-    with pytest.raises(WeightsError, match=r"temporal.head.bias is \[5\], wanted \[4\]"):
+    with pytest.raises(WeightsError, match=r"temporal.head.bias is \[5\], expected \[4\]"):
         load_weights(stored)
 
 

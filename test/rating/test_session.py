@@ -64,7 +64,7 @@ def test_a_session_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 def test_a_name_is_used_by_one_process_at_a_time(tmp_path: Path) -> None:
     with RatingSession(tmp_path, PLAYBACK, "anna"):
-        with pytest.raises(RatingError, match="rater 'anna': is rating this recording in another process"):
+        with pytest.raises(RatingError, match="rater 'anna': is already rating this recording in another process"):
             RatingSession(tmp_path, PLAYBACK, "anna")
         with (
             RatingSession(tmp_path, PLAYBACK, "ben") as other,

@@ -426,7 +426,9 @@ def test_another_node_tells_who_a_face_belongs_to(
     match("anna", 0.8)
     wait_until(lambda: person() == "anna", "the person that was told")
     match("bert", 0.7)
-    node.said(f"ignoring the match of '{face_id}' and 'bert': stronger matches make it a cycle or a contradiction")
+    node.said(
+        f"ignoring the match of '{face_id}' and 'bert': it contradicts stronger matches or forms a cycle with them"
+    )
     assert person() == "anna"
     match("anna", 0.0)
     wait_until(lambda: person() != "anna", "the match taken back")

@@ -214,7 +214,7 @@ def test_the_publishers_type_selects_compressed_images(client: Any, node: Any, f
     answer = client.answer_to(compressed_message(header, face_frames[0]), publisher)
     client.destroy_publisher(publisher)
     assert answer.source == "/left" and len(answer.faces) == 1
-    node.said("camera /left: its publisher sends sensor_msgs/msg/CompressedImage")
+    node.said("camera /left: subscribed to sensor_msgs/msg/CompressedImage")
 
 
 def test_a_face_has_different_ids_in_different_cameras(client: Any, face_frames: list[np.ndarray]) -> None:
@@ -245,7 +245,7 @@ def test_two_cameras_on_one_topic_are_reported_once(client: Any, node: Any, face
         assert len(client.show(face_frames[index], step=1.0 if index % 2 else -0.9).faces) == 1
     counts = client.camera()
     assert int(counts["stamps that went back"]) >= 9
-    assert "publishers share the topic" in client.sentences["ast_net: camera /image"]
+    assert "give each its own topic" in client.sentences["ast_net: camera /image"]
     assert len(node.log.splitlines()) - lines <= 5
 
 

@@ -90,7 +90,7 @@ def test_only_an_active_node_pauses_and_activation_ends_a_pause(
 ) -> None:
     assert pause(client, True).success and client.transition(Transition.TRANSITION_DEACTIVATE)
     refused = pause(client, False)
-    assert not refused.success and refused.message == "the node is inactive: it takes no images"
+    assert not refused.success and refused.message == "the node is inactive: it processes no images"
     assert client.transition(Transition.TRANSITION_ACTIVATE)
     assert len(client.show(face_frames[0], step=100.0).faces) == 1
     assert pause(client, True).success

@@ -57,7 +57,7 @@ def test_the_weakest_match_of_a_cycle_does_not_count(graph: MatchGraph) -> None:
 @pytest.mark.parametrize(
     "first, second, confidence, words",
     [
-        ((FACE, "f1"), (FACE, "f1"), 0.5, "it matches itself"),
+        ((FACE, "f1"), (FACE, "f1"), 0.5, "an id cannot match itself"),
         ((FACE, "f1"), (PERSON, ""), 0.5, "cannot be part of a topic name"),
         ((FACE, "f1"), (PERSON, "an/na"), 0.5, "cannot be part of a topic name"),
         ((FACE, "f1"), (0, "anna"), 0.5, "has the type 0"),

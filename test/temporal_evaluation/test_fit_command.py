@@ -119,7 +119,7 @@ def test_a_gain_gives_weights_that_state_their_origin(study, tmp_path):
 def test_without_a_gain_no_weights_are_written(study, tmp_path):
     rate(study, tmp_path / "labels", lambda affect: affect)
     printed = fit(study, tmp_path / "labels", tmp_path / "out")
-    assert "No gain can be claimed" in printed and "no weights were written" in printed
+    assert "No gain was found" in printed and "no weights were written" in printed
     assert not (tmp_path / "out" / "ast_net.safetensors").exists()
     assert metrics(tmp_path / "out")["gain"] is None
 
@@ -162,11 +162,11 @@ def _altered(study: Study, folder: Path, change: Callable[[list[str]], list[str]
     [
         (lambda rows: rows[:20] + rows[60:], "1 gaps between ratings are longer than 1 s"),
         (lambda rows: [*rows, "9.0,0.1,0.2"], "the last label is at 9.0 s"),
-        (lambda rows: [f"{100 + i},0.1,0.{i}" for i in range(9)], "no face is seen while it is rated"),
+        (lambda rows: [f"{100 + i},0.1,0.{i}" for i in range(9)], "no face is visible while it is rated"),
         (lambda rows: [",".join([*row.split(",")[:2], "0.3"]) for row in rows], "arousal is rated 0.3 throughout"),
         (lambda rows: [row.split(",")[0] + ",0.1,0.3" for row in rows], "its ratings never change"),
         (lambda rows: [row.split(",")[0] + ",40,0.3" for row in rows], "expected valence and arousal in"),
-        (lambda rows: [row.split(",")[0] + ",," for row in rows], "no face is seen while it is rated"),
+        (lambda rows: [row.split(",")[0] + ",," for row in rows], "no face is visible while it is rated"),
     ],
 )
 def test_unusable_ratings_are_named(study, tmp_path, change, named):
@@ -217,7 +217,7 @@ def test_the_rated_one_of_two_faces_is_taken(media, tmp_path):
     one, other, largest = (chips(face_id) for face_id in ("face_1", "face_2", ""))
     assert one.shape == other.shape == (12, 48, 48) and np.abs(one - other).mean() > 10
     assert sorted(np.array_equal(largest, each) for each in (one, other)) == [False, True]
-    with pytest.raises(DataError, match="the rated face face_9 is not seen; there are face_1, face_2"):
+    with pytest.raises(DataError, match="the rated face face_9 is not visible; the recording has face_1, face_2"):
         chips("face_9")
 
 

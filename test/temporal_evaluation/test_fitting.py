@@ -109,7 +109,7 @@ def test_the_cnn_is_kept_where_its_features_say_too_little():
     stage = Stage("cnn", partial(fit_cnn, training=training), trains_cnn=True)
     faces = [encoded(_grating(f"person {seed}", seed), small) for seed in range(5)]
     without = [replace(face, chips=None) for face in faces]
-    assert fit_ratings(without, small, (stage,)).stages[0].reason == "not tried: the faces come without chips"
+    assert fit_ratings(without, small, (stage,)).stages[0].reason == "not tried: the faces have no chips"
     outcome = fit_ratings(faces, small, (stage,), delay=0.0, largest_folds=3)
     assert outcome.net and outcome.gain and outcome.gain.claimed
     assert state_digest(outcome.net.cnn) != state_digest(small.cnn) and state_digest(small) == before

@@ -80,7 +80,7 @@ def _head(results: dict) -> str:
 def _targets(rows: list[dict]) -> str:
     verdict = {True: "yes", False: "**no**", None: "not measured"}
     shown = [(r["metric"], r["target"], _with_unit(r["measured"], r["unit"]), verdict[r["met"]]) for r in rows]
-    return "## Targets\n\n" + table(("figure", "target", "measured", "met"), shown)
+    return "## Targets\n\n" + table(("metric", "target", "measured", "met"), shown)
 
 
 def _with_unit(value: float | None, unit: str) -> str:

@@ -127,7 +127,7 @@ def _remarks(panel_set: PanelSet) -> list[str]:
     if len(panel_set.panels) < FEW_RECORDINGS:
         remarks.append(f"{len(panel_set.panels)} faces: intervals of fewer than {FEW_RECORDINGS} are too narrow")
     if len(panel_set.raters) < FEWEST_RATERS:
-        remarks.append("two raters: which of them lags or is outlying cannot be known")
+        remarks.append("two raters: it cannot be determined which of them lags or is an outlier")
     return remarks
 
 
@@ -216,7 +216,7 @@ def panel_agreement(panels: Sequence[Panel], dimension: int) -> dict[str, Any]:
 def _reasons(blocks: Sums, raters: Sequence[str], count: int) -> list[str]:
     """Return why measures are None."""
     if not count:
-        return ["no moment that all raters rated"]
+        return ["no moment was rated by all raters"]
     _, covariances = blocks.total().moments()
     constant = [rater for rater, variance in zip(raters, np.diagonal(covariances[0])) if variance <= 0]
     if constant:

@@ -64,7 +64,7 @@ def _echo(content: dict, output: Path) -> None:
     click.echo(f"lag: {', '.join(shown[:12])}{f' and {len(shown) - 12} more' if len(shown) > 12 else ''}")
     for rater, about in content["raters"].items():
         if about["outlying"]:
-            click.echo(f"far from the others: {rater}: {'; '.join(about['outlying'])}")
+            click.echo(f"outlying rater {rater}: {'; '.join(about['outlying'])}")
     for reason in content["left_out"]:
         click.echo(f"left out: {reason}", err=True)
     click.echo(f"written: {output / 'agreement.json'}, agreement.html, gold/")

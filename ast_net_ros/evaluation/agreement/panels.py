@@ -125,7 +125,8 @@ def _panel(group: dict[str, Ratings]) -> tuple[Panel | None, list[str]]:
         coverage = np.isfinite(values).mean(axis=0)
         if coverage.max() < LEAST_COVERAGE:
             reasons.append(
-                f"ratings of '{info.recording}' by {rater}: of {100 * coverage.max():.0f} % of the recording only"
+                f"ratings of '{info.recording}' by {rater}: they cover only {100 * coverage.max():.0f} % of the "
+                "recording"
             )
         else:
             curves[rater] = values
@@ -151,7 +152,7 @@ def on_times(wanted: np.ndarray, times: np.ndarray, values: np.ndarray) -> np.nd
 def _one_rater(group: dict[str, Ratings], groups: Iterable[dict[str, Ratings]]) -> str:
     """Return why a face is left out, and whether the same name was rated on other images."""
     info = next(iter(group.values())).info
-    text = f"'{info.recording}', {info.face}: {len(group)} rater only ({', '.join(group)}); two are needed"
+    text = f"'{info.recording}', {info.face}: only {len(group)} rater ({', '.join(group)}); at least two are needed"
     other = next(
         (
             ratings.info
@@ -164,7 +165,7 @@ def _one_rater(group: dict[str, Ratings], groups: Iterable[dict[str, Ratings]]) 
     if other is None:
         return text
     return (
-        f"{text}; {other.rater} rated other images of that name (SHA-256 {other.recording_sha256[:12]}..., not "
+        f"{text}; {other.rater} rated different images with that name (SHA-256 {other.recording_sha256[:12]}..., not "
         f"{info.recording_sha256[:12]}...)"
     )
 

@@ -63,7 +63,7 @@ def _measures(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
 
 def _undefined(own: np.ndarray, others: np.ndarray) -> str:
     if not len(own):
-        return "no moment that all raters rated"
+        return "no moment was rated by all raters"
     return "constant ratings" if np.ptp(own) == 0 else "the others' mean is constant"
 
 

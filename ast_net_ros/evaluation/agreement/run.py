@@ -80,7 +80,7 @@ def _movement(panel: Panel, places: Sequence[Path], alone: bool) -> np.ndarray |
         named = re.fullmatch(r"face_(\d+)", panel.info.face)
         place = int(named.group(1)) - 1 if named else 0
         if not 0 <= place < len(rows):
-            return f"{path}: has no face that could be {panel.info.face}"
+            return f"{path}: contains no face that matches {panel.info.face}"
         table = np.array(sorted(rows.values(), key=len, reverse=True)[place])
     times, first = np.unique(table[:, 0], return_index=True)
     inside = (panel.times >= times[0]) & (panel.times <= times[-1])

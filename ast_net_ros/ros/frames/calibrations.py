@@ -63,7 +63,7 @@ def calibration_of(info: CameraInfo, size: tuple[int, int], rectified: bool) -> 
         return Calibration(matrix, np.zeros(0))
     model = info.distortion_model
     if model not in _COEFFICIENTS:
-        raise CalibrationError(f"has the distortion model '{model}'; known are {', '.join(_COEFFICIENTS)}")
+        raise CalibrationError(f"has the distortion model '{model}'; use one of {', '.join(_COEFFICIENTS)}")
     if len(distortion) not in _COEFFICIENTS[model] or not np.isfinite(distortion).all():
         wanted = " or ".join(map(str, _COEFFICIENTS[model]))
         raise CalibrationError(f"has D = {distortion.tolist()}; {model} needs {wanted} finite numbers")

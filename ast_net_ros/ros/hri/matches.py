@@ -55,7 +55,7 @@ class MatchGraph:
         if not (math.isfinite(confidence) and 0.0 <= confidence <= 1.0):
             raise MatchError(f"confidence {confidence} is not in [0, 1]")
         if first == second:
-            raise MatchError("it matches itself")
+            raise MatchError("an id cannot match itself")
         link = frozenset((first, second))
         self._links.pop(link, None)
         if confidence == 0.0:
@@ -68,7 +68,7 @@ class MatchGraph:
         if against is not None:
             weakest = min(against, key=self._links.__getitem__, default=None)
             if weakest is None or self._links[weakest] >= confidence:
-                raise MatchError("stronger matches make it a cycle or a contradiction")
+                raise MatchError("it contradicts stronger matches or forms a cycle with them")
             del self._links[weakest]
         self._links[link] = confidence
         if len(self._links) > _MAX_LINKS:
@@ -120,7 +120,9 @@ class CandidateMatches:
         taken: dict[str, str] = {}
         for face_id, (person, _) in sorted(found.items(), key=lambda item: -item[1][1]):
             if person and taken.setdefault(person, face_id) != face_id:
-                self._log_once(f"ignoring that {face_id} is {person}: so is {taken[person]} in the same image")
+                self._log_once(
+                    f"ignoring the match of {face_id} and {person}: {taken[person]} in the same image is that person"
+                )
                 found[face_id] = ("", 0.0)
         return [replace(face, person_id=found[face.face_id][0] or face.person_id) for face in faces]
 

@@ -127,7 +127,7 @@ def _open(
     sequence = cached_face_sequence(recording, net.cnn, net.config, options.cache)
     clips = step_clips(recording, sequence, net.config.step_seconds)
     if not clips:
-        raise DataError("no face is seen while it is rated")
+        raise DataError("no face is visible while it is rated")
     remarks = (*recording.remarks, *rating_remarks(name, rows, options.labels.max_gap))
     for remark in (*remarks, *sequence_remarks(recording, sequence, clips)):
         log(remark)
@@ -199,7 +199,7 @@ def rated_chips(path: Path, topic: str | None, image_rotation: int, first_ns: in
     alone = all(len(faces) == 1 for _, _, faces in seen)
     ids = {face.face_id for _, _, faces in seen for face in faces}
     if face_id and not alone and face_id not in ids:
-        raise DataError(f"the rated face {face_id} is not seen; there are {', '.join(sorted(ids))}")
+        raise DataError(f"the rated face {face_id} is not visible; the recording has {', '.join(sorted(ids))}")
     for stamp, name, faces in seen:
         rated = [face for face in faces if alone or not face_id or face.face_id == face_id]
         if rated:

@@ -101,8 +101,8 @@ def conclusion_of(metrics: Mapping) -> str:
     people, gain = len(metrics["people"]), metrics["gain"]
     if gain is None:
         return (
-            f"No gain can be claimed: no stage helps the {people} people while they are held out. The weights that you "
-            "have stay the better choice; no weights were written."
+            f"No gain was found: no stage helps the {people} people while they are held out. Keep the current weights; "
+            "no weights were written."
         )
     low, high = gain["interval"]
     return (

@@ -87,7 +87,7 @@ def fit_ratings(
     if len(people) < LEAST_PEOPLE:
         raise DataError(
             f"ratings of {len(people)} people ({', '.join(people) or 'none'}): at least {LEAST_PEOPLE} are needed to "
-            "say whether a fit helps on people it has not seen; rate more, or name people with --person"
+            "measure whether a fit helps on unseen people; rate more, or identify people with --person"
         )
     outputs = {id(face): list(outputs_of(parent, face)) for face in faces}
 
@@ -141,7 +141,7 @@ def _lacking(stage: Stage, faces: Sequence[RatedFace], people: int, minutes: flo
     if people < stage.least_people or minutes < stage.least_minutes:
         needed = f"needs {stage.least_people} and {stage.least_minutes:g}"
         return f"not tried: {people} people and {minutes:.1f} rated minutes, {needed}"
-    return "not tried: the faces come without chips" if stage.trains_cnn and not all(f.chips for f in faces) else ""
+    return "not tried: the faces have no chips" if stage.trains_cnn and not all(f.chips for f in faces) else ""
 
 
 def _calibrated(net: ASTNet, after: Mapping[str, HeldOut]) -> ASTNet:

@@ -101,7 +101,7 @@ def _simulation(sources: Sources, step_seconds: float, log: Log) -> tuple[Simula
     left = [max(0.0, lag - sources.label_delay) for lag in statistics.reaction_lags]
     delays = tuple(round(lag / step_seconds) for lag in left)
     delayed = f"labels {min(left):.1f} to {max(left):.1f} s late" if left else "no reaction lags in the file"
-    log(f"simulation: as {statistics.recordings} recordings of {statistics.raters} raters move; {delayed}")
+    log(f"simulation: statistics of {statistics.recordings} recordings by {statistics.raters} raters; {delayed}")
     return measured_simulation(statistics, step_seconds), delays
 
 

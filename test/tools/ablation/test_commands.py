@@ -119,7 +119,7 @@ def test_real_and_simulated_recordings_are_mixed(folder, tmp_path):
         *["--label-statistics", tmp_path / "label_statistics.json", "--label-delay", "0.2"],
         *["--output", tmp_path, *TINY_RUN],
     )
-    assert "as 1 recordings of 3 raters move; labels 0.2 to 0.8 s late" in printed and "written:" in printed
+    assert "statistics of 1 recordings by 3 raters; labels 0.2 to 0.8 s late" in printed and "written:" in printed
 
 
 @pytest.mark.parametrize(
