@@ -230,7 +230,7 @@ def benchmark_targets() -> str:
     parts = []
     for page in sorted((ROOT / "benchmarks").glob("*/README.md")):
         targets = page.read_text(encoding="utf-8").partition("## Targets")[2].partition("\n## ")[0]
-        parts.append(targets.strip().replace("| figure |", "| metric |") + "\n")
+        parts.append(targets.strip() + "\n")
     return "\n".join(parts)
 
 

@@ -195,7 +195,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--size", type=_size, metavar="WxH", help="resize to this many pixels, such as 640x480")
     parser.add_argument("--compressed", action="store_true", help="publish JPEG as sensor_msgs/CompressedImage")
     parser.add_argument("--best-effort", action="store_true", help="publish with best effort instead of reliable")
-    parser.add_argument("--wait-for-subscriber", action="store_true", help="start when there is a subscriber")
+    parser.add_argument("--wait-for-subscriber", action="store_true", help="wait for a subscriber before playing")
     parser.add_argument("--stamps", type=Path, metavar="CSV", help=f"write {', '.join(STAMP_COLUMNS)} of every image")
     return parser.parse_args(arguments)
 

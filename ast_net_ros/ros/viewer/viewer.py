@@ -120,20 +120,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="viewer", description="Show ast_net_node live in Rerun.")
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--serve", action="store_true", help="serve a page for the browser instead of a window")
-    where.add_argument("--record", type=Path, metavar="FILE.rrd", help="write a recording instead of showing a window")
+    where.add_argument("--serve", action="store_true", help="serve a web page instead of opening a window")
+    where.add_argument("--record", type=Path, metavar="FILE.rrd", help="write a recording instead of opening a window")
     parser.add_argument("--port", type=int, default=9090, help="port of the page (default: %(default)s)")
     parser.add_argument(
         "--bind",
         default=LOOPBACK,
         metavar="ADDRESS",
-        help="address to serve on; others than the default show the faces to the network (default: %(default)s)",
+        help="address to listen on; any other makes the faces visible on the network (default: %(default)s)",
     )
     parser.add_argument(
         "--rate", type=positive_number, default=10.0, help="maximum images per second (default: %(default)s)"
     )
     parser.add_argument(
-        "--longest-side", type=int, default=640, help="pixels to which images are scaled down (default: %(default)s)"
+        "--longest-side",
+        type=int,
+        default=640,
+        help="longer side, in pixels, to which images are scaled down (default: %(default)s)",
     )
     parser.add_argument("--no-images", "--no-pictures", action="store_true", help="show everything but the images")
     options = parser.parse_args(arguments)
