@@ -68,7 +68,7 @@ def test_labels_named_beside_the_recordings_are_not_recordings(recordings):
     paths = find_recordings(expanded)
     assert unique_names(paths) == ["jpeg", "raw", "split"]
     assert ground_truth_of(recordings / "raw", "raw", LabelOptions(), alone=False) is not None
-    with pytest.raises(RecordingError, match="not a bag or video; name the recording"):
+    with pytest.raises(RecordingError, match="not a bag or video; give the recording"):
         find_recordings([str(recordings / "raw.csv")])
 
 

@@ -84,7 +84,7 @@ def images_lost(client: Any, node: Any, topic: str) -> tuple[int, int, bool]:
     values = client.camera(topic)
     if values[keys.LOST] == keys.UNKNOWN:
         assert values[keys.RECEIVED] == "0"
-        return FRAMES, 0, f"camera {topic}: no image for 2 s although the topic has 1 publisher; if it" in node.log
+        return FRAMES, 0, f"camera {topic}: no image for 2 s although the topic has 1 publisher; if images" in node.log
     sentence = client.sentences[keys.camera_status("ast_net", topic)]
     logged = any(f"camera {topic}: " in line and "lost before receipt; " in line for line in node.log.splitlines())
     return int(values[keys.LOST]), int(values[keys.RECEIVED]), "lost before receipt; " in sentence and logged
