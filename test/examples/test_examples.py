@@ -109,7 +109,7 @@ def test_the_analysis_computes_the_same_concordance() -> None:
 
 def test_the_analysis_names_a_folder_without_results(tmp_path: Path) -> None:
     ended = example("analyse_results", str(tmp_path))
-    assert ended.returncode == 1 and "is it a folder that `ast_net evaluate` wrote?" in ended.stderr
+    assert ended.returncode == 1 and "give the output folder of `ast_net evaluate`" in ended.stderr
 
 
 def test_the_companion_speaks_rarely(monkeypatch: Any) -> None:
