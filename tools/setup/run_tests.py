@@ -23,6 +23,8 @@ from shutil import which
 from ast_net_ros.child_process import die_with_parent
 
 TESTS = Path(__file__).parents[2] / "test"
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""For tests that share two cores: threads of NumPy and torch that wait for each other occupy them meanwhile."""
 _OUTCOMES = ("failed", "passed", "skipped", "xfailed", "xpassed", "error")
 
 
@@ -42,7 +44,8 @@ def main(arguments: list[str]) -> int:
         # Without the cache of failed tests, which supports one pytest at a time.
         others = ["-p", "no:cacheprovider", f"--ignore={TESTS / 'ros'}", str(TESTS)]
         command = die_with_parent([which("nice") or "nice", "pytest", *others])
-        beside = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        environment = {**ONE_THREAD, **os.environ}
+        beside = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
         print("run_tests: test/ros runs here, all other tests beside it; their output follows", flush=True)
         try:
             ros_code, ros_output = _run_pytest([str(TESTS / "ros")])
