@@ -27,7 +27,7 @@ from ast_net_ros.ros.runtime.transports import (
     packaged_profile,
 )
 
-FRAMES = 100
+FRAMES = 60
 CAMERA_WITHOUT_SETTINGS = '''
 """A camera driver that knows nothing of ast_net_ros: 1280x720 at 30 images per second."""
 import sys, time
