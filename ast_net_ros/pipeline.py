@@ -23,9 +23,8 @@ from ast_net_ros.model.resting_baseline import RestingBaseline
 from ast_net_ros.settings import PipelineSettings
 from ast_net_ros.vision.appearance import Appearance, describe
 from ast_net_ros.vision.detection import Detection, Detector, make_detector
-from ast_net_ros.vision.engagement import Engagement
 from ast_net_ros.vision.face_finder import FaceFinder, FoundFaces, Frame
-from ast_net_ros.vision.head_pose import estimate_head_pose
+from ast_net_ros.vision.head_pose import Engagement, estimate_head_pose
 from ast_net_ros.vision.persons import PersonMemory
 from ast_net_ros.vision.quality import QUALITY_THRESHOLD, face_quality
 from ast_net_ros.vision.tracking import FaceTracker, Track

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -34,7 +35,7 @@ from ast_net_ros.ros.cameras import Cameras
 from ast_net_ros.ros.diagnostics import estimation_status
 from ast_net_ros.ros.hri.input import HriInput
 from ast_net_ros.ros.hri.matches import CandidateMatches
-from ast_net_ros.ros.hri.messages import TRACKED, HriMessages, hri_messages_for
+from ast_net_ros.ros.hri.messages import TRACKED, hri_messages_for
 from ast_net_ros.ros.image_bridge import image_converter
 from ast_net_ros.ros.inference_thread import Estimate, InferenceThread
 from ast_net_ros.ros.latest_images import LatestImages
@@ -79,7 +80,7 @@ class AstNetNode(LenientNode):
         self._inference: InferenceThread | None = None
         self._images = LatestImages()
         self._cameras = Cameras(self, self._values, self._on_image)
-        self._hri_messages: HriMessages | None = None
+        self._hri_messages: ModuleType | None = None
         self._hri_input: HriInput | None = None
         self._matches: CandidateMatches | None = None
         self._outputs: Outputs | None = None
@@ -152,7 +153,7 @@ class AstNetNode(LenientNode):
                     self._cameras.add(topic)
                     self._outputs.add_camera(topic)
             if self._values["persons"] and self._hri_messages is not None:
-                self._matches = CandidateMatches(self, self._hri_messages.ids_match)
+                self._matches = CandidateMatches(self, self._hri_messages.IdsMatch)
         except Exception as error:
             self._stop_processing()
             super().on_deactivate(state)

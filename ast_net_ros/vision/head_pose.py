@@ -1,11 +1,13 @@
-"""Head pose from the five landmarks of a face.
+"""Head pose from the five landmarks of a face, and for how long the face was turned to the camera.
 
-In: landmarks in pixels. Out: a :class:`HeadPose`: roll, pitch and yaw with their uncertainty.
+In: landmarks in pixels. Out: a :class:`HeadPose`: roll, pitch and yaw with their uncertainty; and from the poses of one
+face from frame to frame its :class:`Engagement`, which says nothing about the eyes.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 
 import numpy as np
 
@@ -25,6 +27,14 @@ MODEL = np.array(
 )
 LANDMARK_SIGMA = 0.05
 """By how much a person's landmarks deviate from the model in each direction, in distances of the eyes."""
+
+TURNED_BELOW = math.radians(20.0)
+"""A face begins to count as turned to the camera when it is turned away from it by less than this, radians.
+
+People move the eyes alone for glances up to about 20 degrees; a head that is turned further attends to something else.
+"""
+TURNED_UNTIL = math.radians(30.0)
+"""It counts so until it is turned away by more than this: twice the median error of the head pose further."""
 
 _CENTRED = MODEL - MODEL.mean(axis=0)
 _TO_AFFINE = np.linalg.pinv(_CENTRED)
@@ -130,3 +140,44 @@ def _rotation(vector: np.ndarray) -> np.ndarray:
     angle = min(angle, 0.5)
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     return np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * cross @ cross
+
+
+def angle_to_camera(pose: HeadPose) -> float:
+    """Return the angle between where the face points and the line to the camera, radians, in [0, pi]."""
+    return math.acos(min(max(math.cos(pose.yaw) * math.cos(pose.pitch), -1.0), 1.0))
+
+
+class Engagement:
+    """The engagement of one face.
+
+    Time before the first update counts as turned away, so that the value of a new face rises from 0. Between two
+    updates the state of the earlier one holds.
+    """
+
+    def __init__(self) -> None:
+        self._turned = False
+        self._stamp: float | None = None
+        self._periods: deque[tuple[float, float]] = deque()  # of being turned to the camera: first and last stamp
+
+    def update(self, stamp: float, pose: HeadPose | None, window: float) -> float:
+        """Take in the next observation of the face.
+
+        Args:
+            stamp: Of the frame, seconds; not before the last one.
+            pose: None where it is not known, which counts as turned away.
+            window: Seconds over which the share is taken, above 0.
+
+        Returns:
+            The engagement, in [0, 1].
+        """
+        if self._turned and self._stamp is not None:
+            # Joined with a period that ended here, so that their number stays small.
+            start = self._periods.pop()[0] if self._periods and self._periods[-1][1] == self._stamp else self._stamp
+            self._periods.append((start, stamp))
+        self._stamp = stamp
+        self._turned = pose is not None and angle_to_camera(pose) < (TURNED_UNTIL if self._turned else TURNED_BELOW)
+        began = stamp - window
+        while self._periods and self._periods[0][1] <= began:
+            self._periods.popleft()
+        turned = sum(end - max(start, began) for start, end in self._periods)
+        return min(max(turned / window, 0.0), 1.0)

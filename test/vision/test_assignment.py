@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from ast_net_ros.vision.assignment import assign
+from ast_net_ros.vision.tracking import assign
 
 
 @pytest.mark.parametrize("seed", range(50))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ast_net_ros.face_affect import HeadPose
-from ast_net_ros.vision.engagement import Engagement, angle_to_camera
+from ast_net_ros.vision.head_pose import Engagement, angle_to_camera
 
 
 def turned(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> HeadPose:

@@ -13,7 +13,6 @@ from std_msgs.msg import Header
 from ast_net_ros.face_affect import Box, FaceAffect
 from ast_net_ros.model import EMOTIONS
 from ast_net_ros.ros.conversions import region_of_interest
-from ast_net_ros.ros.hri.messages import HriMessages
 
 CROP_SIDE = 128  # pixels; the default of REP-155
 # Emotion -> constant of hri_msgs/Expression. REP-155 does not list contempt.
@@ -83,18 +82,18 @@ def expression_message(message_type: Any, header: Header, face: FaceAffect) -> A
     return message_type(header=header, expression=expression, **values)
 
 
-def landmarks_message(messages: HriMessages, header: Header, face: FaceAffect, image_size: tuple[int, int]) -> Any:
+def landmarks_message(messages: Any, header: Header, face: FaceAffect, image_size: tuple[int, int]) -> Any:
     """Return a face's landmarks, normalised to [0, 1]; those that we do not have are 0 with confidence 0.
 
-    `image_size` is (width, height) in pixels.
+    `messages` is hri_msgs.msg, `image_size` (width, height) in pixels.
     """
     width, height = image_size
-    message = messages.landmarks(header=header, width=width, height=height)
-    message.landmarks = [messages.point() for _ in range(LANDMARK_COUNT)]
+    message = messages.FacialLandmarks(header=header, width=width, height=height)
+    message.landmarks = [messages.NormalizedPointOfInterest2D() for _ in range(LANDMARK_COUNT)]
     for name, (x, y) in zip(LANDMARKS, face.landmarks):
         if 0 <= x <= width and 0 <= y <= height:
-            point = messages.point(x=x / width, y=y / height, c=float(face.detection_score))
-            message.landmarks[getattr(messages.landmarks, name)] = point
+            point = messages.NormalizedPointOfInterest2D(x=x / width, y=y / height, c=float(face.detection_score))
+            message.landmarks[getattr(messages.FacialLandmarks, name)] = point
     return message
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
@@ -19,7 +20,7 @@ from sensor_msgs.msg import RegionOfInterest
 
 from ast_net_ros.face_affect import FaceAffect
 from ast_net_ros.ros.cameras import Cameras
-from ast_net_ros.ros.hri.messages import FACES, QUEUE_DEPTH, TRACKED, HriMessages
+from ast_net_ros.ros.hri.messages import FACES, QUEUE_DEPTH, TRACKED, roi_type
 
 CROPS = ("cropped", "aligned")  # the images of one face in REP-155, preferred first
 _MAX_REJECTED_IDS = 100  # remembered, so that each is logged once
@@ -40,7 +41,7 @@ class HriInput:
     Args:
         node: The node that subscribes.
         values: Its parameters; read at every use.
-        messages: The message classes.
+        messages: hri_msgs.msg.
         cameras: Subscribes to the images of the faces.
         reset: Called with the image topic of a face that is lost.
     """
@@ -49,7 +50,7 @@ class HriInput:
         self,
         node: Node,
         values: Mapping[str, Any],
-        messages: HriMessages,
+        messages: ModuleType,
         cameras: Cameras,
         reset: Callable[[str], Any],
     ):
@@ -57,7 +58,7 @@ class HriInput:
         self._faces: dict[str, _DetectedFace] = {}
         self._rejected: set[str] = set()
         self._detector_seen_at, self._missing_logged = time.monotonic(), False
-        self._tracked = node.create_subscription(messages.ids_list, TRACKED, self._on_tracked, QUEUE_DEPTH)
+        self._tracked = node.create_subscription(messages.IdsList, TRACKED, self._on_tracked, QUEUE_DEPTH)
 
     def with_detector_id(self, topic: str, faces: Sequence[FaceAffect]) -> list[FaceAffect] | None:
         """Return the face that an image of `topic` shows, the first of `faces`, with the detector's id.
@@ -117,7 +118,7 @@ class HriInput:
             if face_id in self._faces:
                 self._faces[face_id].area = _area(roi)
 
-        subscription = self._node.create_subscription(self._messages.roi, f"{FACES}/{face_id}/roi", on_roi, 1)
+        subscription = self._node.create_subscription(roi_type(self._messages), f"{FACES}/{face_id}/roi", on_roi, 1)
         self._faces[face_id] = _DetectedFace(topic, subscription)
         self._cameras.add(topic)
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
@@ -25,7 +26,7 @@ from ast_net_ros.ros.hri.face_messages import (
     landmarks_message,
     roi_message,
 )
-from ast_net_ros.ros.hri.messages import FACES, PERSONS, QUEUE_DEPTH, TRACKED, HriMessages
+from ast_net_ros.ros.hri.messages import FACES, PERSONS, QUEUE_DEPTH, TRACKED, roi_type
 from ast_net_ros.ros.inference_thread import Estimate
 
 
@@ -41,15 +42,16 @@ class _PublishedFace:
 class HriOutput:
     """Publishes faces and their topics with lifecycle publishers. Thread-safe.
 
-    `owns_faces` is False if another detector publishes the faces, so that only expressions and engagement are added.
+    `messages` is hri_msgs.msg. `owns_faces` is False if another detector publishes the faces, so that only expressions
+    and engagement are added.
     """
 
-    def __init__(self, node: LifecycleNode, messages: HriMessages, owns_faces: bool):
+    def __init__(self, node: LifecycleNode, messages: ModuleType, owns_faces: bool):
         self._node, self._messages, self._owns_faces = node, messages, owns_faces
         self._faces: dict[str, _PublishedFace] = {}
         self._images_at: dict[str, float] = {}  # camera -> monotonic time of its last processed image
         self._lock = threading.Lock()
-        self._tracked = node.create_lifecycle_publisher(messages.ids_list, TRACKED, QUEUE_DEPTH) if owns_faces else None
+        self._tracked = node.create_lifecycle_publisher(messages.IdsList, TRACKED, QUEUE_DEPTH) if owns_faces else None
 
     def publish(self, estimate: Estimate, timeout: float) -> None:
         """Publish the faces of one image; a face that is not seen for `timeout` seconds is lost."""
@@ -95,9 +97,9 @@ class HriOutput:
                 self._tracked = None
 
     def _new_face(self, face_id: str, camera: str) -> _PublishedFace:
-        types = {"expression": self._messages.expression, "engagement_status": self._messages.engagement}
+        types = {"expression": self._messages.Expression, "engagement_status": self._messages.EngagementLevel}
         if self._owns_faces:
-            types |= {"roi": self._messages.roi, "cropped": Image, "landmarks": self._messages.landmarks}
+            types |= {"roi": roi_type(self._messages), "cropped": Image, "landmarks": self._messages.FacialLandmarks}
         publishers = {name: self._create(kind, f"{FACES}/{face_id}/{name}") for name, kind in types.items()}
         return _PublishedFace(camera, 0.0, publishers)
 
@@ -113,19 +115,19 @@ class HriOutput:
 
     def _publish_face(self, known: _PublishedFace, estimate: Estimate, face: FaceAffect) -> None:
         header, messages, publishers = estimate.header, self._messages, known.publishers
-        publishers["expression"].publish(expression_message(messages.expression, header, face))
+        publishers["expression"].publish(expression_message(messages.Expression, header, face))
         self._publish_engagement(known, header, face)
         if not self._owns_faces:
             return
         height, width = estimate.image_bgr.shape[:2]
-        publishers["roi"].publish(roi_message(messages.roi, header, face, (width, height)))
+        publishers["roi"].publish(roi_message(roi_type(messages), header, face, (width, height)))
         if publishers["landmarks"].get_subscription_count():
             publishers["landmarks"].publish(landmarks_message(messages, header, face, (width, height)))
         if publishers["cropped"].get_subscription_count():
             publishers["cropped"].publish(image_message(header, cropped_face(estimate.image_bgr, face.box)))
 
     def _publish_engagement(self, known: _PublishedFace, header: Header, face: FaceAffect) -> None:
-        kind = self._messages.engagement
+        kind = self._messages.EngagementLevel
         known.engagement = engagement_level(face, known.engagement)
         message = kind(header=header, level=getattr(kind, known.engagement))
         known.publishers["engagement_status"].publish(message)
@@ -142,7 +144,7 @@ class HriOutput:
 
     def _publish_tracked(self, header: Header) -> None:
         if self._tracked is not None:
-            self._tracked.publish(self._messages.ids_list(header=header, ids=list(self._faces)))
+            self._tracked.publish(self._messages.IdsList(header=header, ids=list(self._faces)))
 
     def _header_now(self) -> Header:
         return Header(stamp=self._node.get_clock().now().to_msg())

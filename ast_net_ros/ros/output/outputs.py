@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
@@ -14,7 +15,6 @@ from ast_net_ros.face_affect import FaceAffect
 from ast_net_ros.msg import ValenceArousal, ValenceArousalArray
 from ast_net_ros.ros.conversions import affect_array, compressed_message, image_message
 from ast_net_ros.ros.frames.face_frames import FaceFrames
-from ast_net_ros.ros.hri.messages import HriMessages
 from ast_net_ros.ros.hri.output import HriOutput
 from ast_net_ros.ros.inference_thread import Estimate
 from ast_net_ros.ros.output.annotations import Annotations, load_foxglove_messages
@@ -53,10 +53,10 @@ class Outputs:
     Args:
         node: The node that publishes.
         values: The node's parameters; read at every use.
-        hri_messages: The message classes of ROS4HRI, if it is used.
+        hri_messages: hri_msgs.msg, if ROS4HRI is used.
     """
 
-    def __init__(self, node: LifecycleNode, values: Mapping[str, Any], hri_messages: HriMessages | None):
+    def __init__(self, node: LifecycleNode, values: Mapping[str, Any], hri_messages: ModuleType | None):
         self._node, self._values = node, values
         self._publishers: list[LifecyclePublisher] = []
         self._annotations: Annotations | None = None
