@@ -41,7 +41,15 @@ _SUMMARIES = (
     "Fit the network to ratings of your own recordings.",
 )
 
-_RENAMED_OPTIONS = {"--detection-side": "--detector-input-size", "--smoothing": "--smoothing-time-constant"}
+# former name: present one, of all commands; accepted until the next release
+_RENAMED_OPTIONS = {
+    "--agreement": "--consistency",
+    "--detection-side": "--detector-input-size",
+    "--own-looks": "--independent-augmentation",
+    "--pairs": "--smile-pairs",
+    "--smoothing": "--smoothing-time-constant",
+    "--start-from": "--init-from",
+}
 _MOVED_COMMANDS = {"bench": "make bench", "ablate": "python tools/run.py ablation"}
 
 # top-level module: extra of this package that installs it
@@ -83,7 +91,7 @@ class _LazyGroup(click.Group):
 
 
 def _current_option(argument: str) -> str:
-    """Replace the old name of an option, with a warning. The old names go with the next release."""
+    """Replace the former name of an option, with a warning."""
     old, equals, value = argument.partition("=")
     if old not in _RENAMED_OPTIONS:
         return argument

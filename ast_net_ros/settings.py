@@ -5,10 +5,35 @@ Imports nothing heavy, so that parameter tables and `--help` can read it at once
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+Kind = TypeVar("Kind")
 
 IMAGE_ROTATIONS = (0, 90, 180, 270)
 """Allowed values of `image_rotation`, degrees clockwise."""
+
+CHOICES: dict[str, tuple[str | int, ...]] = {
+    "precision": ("auto", "float32", "bfloat16", "float16"),
+    "runtime": ("auto", "torch", "onnxruntime"),
+    "image_rotation": IMAGE_ROTATIONS,
+}
+"""The values of a setting that commands and node accept."""
+
+LIMITS: dict[str, tuple[float, float]] = {
+    "score_threshold": (0, 1),
+    "max_faces": (1, 256),
+    "min_face_pixels": (1, 10_000),
+    "detector_input_size": (64, 4096),
+    "detection_interval": (0, 10),
+    "track_timeout": (0.05, 60),
+    "max_time_gap": (0.1, 3600),
+    "smoothing_time_constant": (0, 60),
+    "personal_baseline": (0, 0.5),
+    "engagement_window": (0.1, 60),
+}
+"""Likewise the smallest and the largest value, both inclusive."""
 
 
 @dataclass(frozen=True)
@@ -66,3 +91,9 @@ class PipelineSettings:
     smoothing_time_constant: float = 0.0
     personal_baseline: float = 0.0
     engagement_window: float = 3.0
+
+
+def from_values(kind: type[Kind], values: Mapping[str, Any]) -> Kind:
+    """Make the dataclass `kind` of the values that are named like its fields; other fields keep their defaults."""
+    names = [field.name for field in fields(kind) if field.name in values]  # type: ignore[arg-type]
+    return kind(**{name: values[name] for name in names})

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import functools
 import heapq
+from collections import deque
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -29,6 +32,9 @@ REORDER_WINDOW = 4
 """Frames held back to be put in order; more would take much memory with raw 8K images."""
 RESTART_NS = 500_000_000
 _COMPLETE_SHARE = 0.9  # a container's own frame count can be slightly off
+
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -195,3 +201,32 @@ def _open_video(path: Path) -> Video:
         return open_video(path)
     except VideoError as error:
         raise RecordingError(f"recording {path}: {error}") from error
+
+
+class ReadAhead(Generic[Item]):
+    """Items, such as frames, that are produced in a thread of their own, up to `count` ahead of the iteration.
+
+    A context manager, which ends the thread; iterate over it once. The iteration raises the exceptions of the thread.
+    """
+
+    def __init__(self, items: Iterator[Item], count: int = 3):  # few: an 8K frame takes 100 MB
+        self._items, self._pool = items, ThreadPoolExecutor(1, "read ahead")
+        self._waiting = deque(self._pool.submit(next, items, None) for _ in range(count))
+
+    def __enter__(self) -> ReadAhead[Item]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for future in self._waiting:
+            future.cancel()
+        self._pool.shutdown()
+
+    @property
+    def full(self) -> bool:
+        """Whether `count` items, or all, are ready."""
+        return all(future.done() for future in self._waiting)
+
+    def __iter__(self) -> Iterator[Item]:
+        while (item := self._waiting.popleft().result()) is not None:
+            self._waiting.append(self._pool.submit(next, self._items, None))
+            yield item

@@ -11,13 +11,13 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ast_net_ros.evaluation.options import add_options, estimation_options, settings_from
+from ast_net_ros.settings import from_values
 
 if TYPE_CHECKING:
     from ast_net_ros.evaluation.run import EvaluationOutcome
@@ -38,11 +38,12 @@ def _warm_up(value: str) -> float:
     return seconds
 
 
-_FILE = click.Path(path_type=Path)
+_PATH = click.Path(path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OPTIONS: dict[tuple[str, ...], tuple[str, dict[str, Any]]] = {
     ("--output", "-o"): (
         "Folder for results.json, report.html and recordings/. The same command resumes an interrupted run.",
-        {"required": True, "metavar": "DIR", "type": _FILE},
+        {"required": True, "metavar": "DIR", "type": _PATH},
     ),
     ("--topic",): ("Image topic.  [default: the only one in the bag]", {"metavar": "NAME"}),
     ("--labels",): (
@@ -96,7 +97,7 @@ _OPTIONS: dict[tuple[str, ...], tuple[str, dict[str, Any]]] = {
     ("--loops",): ("With --live: number of times to play.", {"default": 1, "type": click.IntRange(1)}),
     ("--baseline",): (
         "Run to compare with: its results.json or output folder.",
-        {"metavar": "RESULTS", "type": _FILE},
+        {"metavar": "RESULTS", "type": _PATH},
     ),
     ("--write-bag",): (
         "Also write the estimates to a bag, as ValenceArousalArray messages. {name} in the file name writes one bag "
@@ -135,20 +136,20 @@ def evaluate(ctx: click.Context, bags: tuple[str, ...], **given: Any) -> None:
             )
 
     from ast_net_ros.evaluation.labels.ground_truth import LabelOptions
-    from ast_net_ros.evaluation.run import LiveRun, RunOptions
+    from ast_net_ros.evaluation.live import LiveOptions
+    from ast_net_ros.evaluation.run import RunOptions
     from ast_net_ros.evaluation.run import evaluate as evaluate_recordings
 
     requested = given["labels"] is not None
     given["annotation_delay"] = given["annotation_delay"] or 0.0
-    rate, loops = given.pop("rate"), given.pop("loops")
-    options = RunOptions(
-        settings=settings_from(given),
-        labels=LabelOptions(**{field.name: given.pop(field.name) for field in fields(LabelOptions)}),
-        workers=given.pop("workers") or _cores(),
-        live=LiveRun(rate, loops) if given.pop("live") else None,
-        command=shlex.join([*ctx.command_path.split(), *sys.argv[2:]]) if ctx.parent else shlex.join(sys.argv),
-        **given,
-    )
+    command = shlex.join([*ctx.command_path.split(), *sys.argv[2:]]) if ctx.parent else shlex.join(sys.argv)
+    made = {
+        "settings": settings_from(given),
+        "labels": from_values(LabelOptions, given),
+        "workers": given["workers"] or _cores(),
+        "live": LiveOptions(rate=given["rate"], loops=given["loops"]) if given["live"] else None,
+    }
+    options = from_values(RunOptions, {**given, **made, "command": command})
     try:
         outcome = evaluate_recordings(bags, options)
     except KeyboardInterrupt:
@@ -227,13 +228,10 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-_EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-
 @click.command("evaluate-affect", context_settings={"show_default": True})
-@click.option("--data", type=_EXISTING_FILE, required=True, help="Rated faces: .npz with images, valence and arousal.")
+@click.option("--data", type=_FILE, required=True, help="Rated faces: .npz with images, valence and arousal.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="JSON file for the metrics.")
-@click.option("--weights", type=_EXISTING_FILE, help="Weights to evaluate.  [default: those of the package]")
+@click.option("--weights", type=_FILE, help="Weights to evaluate.  [default: those of the package]")
 @click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N.")
 @click.option("--resamples", type=click.IntRange(1), default=2000, help="Of the bootstrap intervals.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of the bootstrap.")

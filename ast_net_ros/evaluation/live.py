@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
@@ -17,6 +17,8 @@ from tqdm import tqdm
 
 from ast_net_ros.child_process import running
 from ast_net_ros.evaluation.recording_result import read_about
+
+LIVE_MODULE = "ast_net_ros.ros.replay.live_recording"
 
 
 class LiveError(ValueError):
@@ -30,9 +32,13 @@ class LiveOptions:
     topic: str | None = None  # image topic; None takes the only one
     rate: float = 1.0  # playback speed; 2 plays twice as fast, with unchanged stamps
     loops: int = 1  # number of times it is played; estimates are those of the first, metrics those of all
-    node_arguments: tuple[str, ...] = ()  # ROS arguments of the node; see `node_parameters`
+    node_arguments: Sequence[str] = ()  # ROS arguments of the node; see `node_parameters`
     name: str = ""  # name of the recording in its results
     key: str = ""  # key stored in recording.json
+
+    def as_text(self) -> str:
+        """Return all of it as JSON, for the child process."""
+        return json.dumps(asdict(self))
 
 
 def node_parameters(values: Mapping[str, bool | int | float | str | Sequence[str]]) -> tuple[str, ...]:
@@ -56,7 +62,8 @@ def record_live(
     with tempfile.TemporaryDirectory() as empty_folder, tempfile.TemporaryDirectory() as log_folder, bar:
         log = Path(log_folder) / "log"
         with running(
-            _command(recording, folder, options), log, "live run",
+            [sys.executable, "-m", LIVE_MODULE, str(recording.resolve()), str(folder.resolve()), options.as_text()],
+            log, "live run",
             40.0,  # s; the process gives the node 15 s, and its threads end in order
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, cwd=empty_folder,
             start_new_session=True,  # Ctrl-C on the terminal arrives here, which passes it on once
@@ -77,16 +84,6 @@ def check_ros() -> None:
             f"live mode needs ROS 2 and this package built in it ({' and '.join(missing)} not found): "
             "source env.sh or the workspace's setup.bash"
         )
-
-
-def _command(recording: Path, folder: Path, options: LiveOptions) -> list[str]:
-    topic = [] if options.topic is None else ["--topic", options.topic]
-    return [
-        sys.executable, "-m", "ast_net_ros.ros.replay.live_recording",
-        str(recording.resolve()), "--output", str(folder.resolve()), *topic,
-        "--rate", repr(options.rate), "--loops", str(options.loops), "--name", options.name, "--key", options.key,
-        "--ros-args", *options.node_arguments,
-    ]  # fmt: skip
 
 
 def _follow(lines: IO[str], bar: tqdm) -> None:

@@ -12,17 +12,14 @@ import importlib
 import importlib.util
 import json
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import TypeVar
 
 import cv2
 
-from ast_net_ros.bags.recordings import RecordedFrame, open_recording
+from ast_net_ros.bags.recordings import ReadAhead, RecordedFrame, open_recording
 from ast_net_ros.evaluation.options import EstimationSettings, pipeline_maker
 from ast_net_ros.evaluation.recording_result import RecordingWriter, seconds_since
 from ast_net_ros.evaluation.workers import Progress, RecordingJob
@@ -32,8 +29,6 @@ from ast_net_ros.pipeline import AffectPipeline, FoundFaces, Frame
 
 LIBRARIES = ("ast_net_ros", "numpy", "onnx", "onnxruntime", "opencv-python", "rosbags", "torch")
 """Libraries that decode or compute; their versions go into results and keys."""
-
-Item = TypeVar("Item")
 
 
 def evaluate_recording(job: RecordingJob, report: Progress = lambda _: None) -> None:
@@ -81,7 +76,7 @@ def estimate_ahead(
     The next frames are read and decoded, and their faces found, in a second thread. The pipeline must not have seen
     this source. Close the generator if the frames are not exhausted.
     """
-    with closing(read_ahead(_find(pipeline, frames, source))) as found_ahead:
+    with ReadAhead(_find(pipeline, frames, source)) as found_ahead:
         for frame, found in found_ahead:
             yield frame, pipeline.estimate([found])[0]
 
@@ -93,22 +88,6 @@ def _find(
     for frame in frames:
         first_ns = frame.stamp_ns if first_ns is None else first_ns
         yield frame, pipeline.find([Frame(frame.image, seconds_since(frame.stamp_ns, first_ns), source)])[0]
-
-
-def read_ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
-    """Yield `items`, which are produced in a thread of their own, up to a few ahead.
-
-    Exceptions of the thread are raised here. Closing the generator ends the thread.
-    """
-    with ThreadPoolExecutor(1, "read ahead") as pool:
-        waiting = deque(pool.submit(next, items, None) for _ in range(3))  # few: an 8K frame takes 100 MB
-        try:
-            while (item := waiting.popleft().result()) is not None:
-                waiting.append(pool.submit(next, items, None))
-                yield item
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 @contextmanager

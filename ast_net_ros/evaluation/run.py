@@ -38,6 +38,7 @@ from ast_net_ros.evaluation.estimates import iterate_estimates
 from ast_net_ros.evaluation.labels.ground_truth import GroundTruth, LabelOptions, LabelsError, ground_truth_of
 from ast_net_ros.evaluation.labels.labelling import delay_of, label_recording
 from ast_net_ros.evaluation.labels.matching import check_rule
+from ast_net_ros.evaluation.live import LiveOptions, check_ros, node_parameters, record_live
 from ast_net_ros.evaluation.metrics.summary import MetricOptions, evaluation_metrics, read_results, write_results
 from ast_net_ros.evaluation.offline import evaluate_recording, key_of, library_versions
 from ast_net_ros.evaluation.options import EstimationSettings
@@ -54,14 +55,6 @@ class EvaluationError(ValueError):
 
 
 @dataclass(frozen=True)
-class LiveRun:
-    """How recordings are played to a node: speed (2 is twice as fast) and number of repetitions."""
-
-    rate: float = 1.0
-    loops: int = 1
-
-
-@dataclass(frozen=True)
 class RunOptions:
     """Options of an evaluation."""
 
@@ -73,7 +66,7 @@ class RunOptions:
     longest_delay: float = 10.0  # largest delay tried, in seconds
     workers: int = 1
     ray: str | None = None  # "local" or a cluster's address; None does not use Ray
-    live: LiveRun | None = None
+    live: LiveOptions | None = None  # how recordings are played to a node as well; None does not
     baseline: Path | None = None  # results.json of another run, or its folder
     write_bag: str | None = None  # path, or a template with {name}, of bags with the estimates
     thumbnails: bool | None = None  # whether the report shows images; None shows them for offline runs only
@@ -166,8 +159,6 @@ def _checked(options: RunOptions) -> dict | None:
     if options.output.exists() and not options.output.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "is a file; name a folder for the results", str(options.output))
     if options.live:
-        from ast_net_ros.evaluation.live import check_ros
-
         check_ros()
     return read_results(options.baseline) if options.baseline else None
 
@@ -213,8 +204,8 @@ def _job(path: Path, name: str, options: RunOptions, model: AffectModel) -> Reco
 
 def _live_job(job: RecordingJob, options: RunOptions, model: AffectModel) -> RecordingJob:
     assert options.live
-    played = {"mode": "live", **asdict(options.live)}
-    key = key_of(Path(job.path), job.topic, job.settings, model.weights_hash, **played)
+    played = {"rate": options.live.rate, "loops": options.live.loops}
+    key = key_of(Path(job.path), job.topic, job.settings, model.weights_hash, mode="live", **played)
     return replace(job, folder=job.folder + LIVE_SUFFIX, key=key)
 
 
@@ -278,12 +269,10 @@ def _play(jobs: list[RecordingJob], options: RunOptions) -> list[str | None]:
 
 
 def _play_one(job: RecordingJob, _: Progress, options: RunOptions) -> None:
-    from ast_net_ros.evaluation.live import LiveOptions, node_parameters, record_live
-
     assert options.live
     settings = job.settings.as_dict()
     parameters = node_parameters(settings | {"weights": settings["weights"] or ""})
-    live = LiveOptions(job.topic, options.live.rate, options.live.loops, parameters, job.name, job.key)
+    live = replace(options.live, topic=job.topic, node_arguments=parameters, name=job.name, key=job.key)
     frames = _begin([job], options)
     record_live(Path(job.path), Path(job.folder), live, frames, progress=not options.quiet)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any, Union
 
-from ast_net_ros.settings import IMAGE_ROTATIONS, ModelSettings, PipelineSettings
+from ast_net_ros.settings import CHOICES, LIMITS, ModelSettings, PipelineSettings
 
 Value = Union[bool, int, float, str, "list[str]"]
 
@@ -72,25 +72,33 @@ def _check_topics(value: list[str]) -> str | None:
     return None
 
 
-_PIPELINE, _MODEL = PipelineSettings(), ModelSettings()
+_SETTINGS = {**asdict(ModelSettings()), **asdict(PipelineSettings())}
+
+
+def _setting(name: str, change: Change, **more: Any) -> ParameterSpec:
+    """Return the parameter of a setting, whose default and allowed values are those of settings.py."""
+    low, high = LIMITS.get(name, (None, None))
+    default = "" if _SETTINGS[name] is None else _SETTINGS[name]
+    return ParameterSpec(name, default, change, low=low, high=high, choices=CHOICES.get(name, ()), **more)
+
 
 # fmt: off
 PARAMETERS: tuple[ParameterSpec, ...] = (
     ParameterSpec("autostart", True, START,
         description="Configure and activate the node at start. Set it to false if a lifecycle manager does that."),
-    ParameterSpec("weights", _MODEL.weights or "", UNCONFIGURED,
+    _setting("weights", UNCONFIGURED,
         description="Path of a weights file (.safetensors); empty for the packaged weights."),
-    ParameterSpec("device", _MODEL.device, UNCONFIGURED, check=_check_device,
+    _setting("device", UNCONFIGURED, check=_check_device,
         description="Device of the network: auto (the first GPU, else the CPU), cpu, cuda or cuda:N."),
-    ParameterSpec("precision", _MODEL.precision, UNCONFIGURED, choices=("auto", "float32", "bfloat16", "float16"),
+    _setting("precision", UNCONFIGURED,
         description="Arithmetic of the CNN: auto (float32), float32, bfloat16, or float16 (GPU only). The LSTM uses "
         "float32."),
-    ParameterSpec("runtime", _MODEL.runtime, UNCONFIGURED, choices=("auto", "torch", "onnxruntime"),
+    _setting("runtime", UNCONFIGURED,
         description="Library that runs the network: auto (onnxruntime on a CPU, torch on a GPU), onnxruntime or "
         "torch."),
     ParameterSpec("image_topics", [""], UNCONFIGURED, check=_check_topics,
         description="Image topics in addition to `image`, raw or compressed. Empty entries are ignored."),
-    ParameterSpec("image_rotation", _PIPELINE.image_rotation, LIVE, unit="degrees", choices=IMAGE_ROTATIONS,
+    _setting("image_rotation", LIVE, unit="degrees",
         description="Clockwise rotation that makes faces upright, for a camera that is mounted sideways or upside "
         "down. Messages keep the coordinates of the unrotated image."),
     ParameterSpec("face_source", "detector", UNCONFIGURED, choices=("detector", "hri"),
@@ -115,31 +123,31 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         description="Requested reliability of image topics; best_effort is compatible with every publisher."),
     ParameterSpec("qos_depth", 1, UNCONFIGURED, unit="images", low=1, high=100,
         description="Queue size of the image subscriptions. More than 1 only adds latency."),
-    ParameterSpec("detector_input_size", _PIPELINE.detector_input_size, LIVE, unit="pixels", low=64, high=4096,
+    _setting("detector_input_size", LIVE, unit="pixels",
         description="Images are scaled down to this many pixels on the longer side for face detection. Larger values "
         "find smaller faces; the cost grows quadratically."),
-    ParameterSpec("score_threshold", _PIPELINE.score_threshold, LIVE, low=0.0, high=1.0,
+    _setting("score_threshold", LIVE,
         description="Minimum score of a face detection."),
-    ParameterSpec("max_faces", _PIPELINE.max_faces, LIVE, unit="faces", low=1, high=256,
+    _setting("max_faces", LIVE, unit="faces",
         description="Maximum number of faces processed per image; the largest ones are kept."),
-    ParameterSpec("min_face_pixels", _PIPELINE.min_face_pixels, LIVE, unit="pixels", low=1.0, high=10000.0,
+    _setting("min_face_pixels", LIVE, unit="pixels",
         description="Ignore faces narrower than this."),
     ParameterSpec("max_image_pixels", 64_000_000, LIVE, unit="pixels", low=1, high=1_000_000_000,
         description="Drop images with more pixels (width x height) than this before memory is allocated for them."),
-    ParameterSpec("track_timeout", _PIPELINE.track_timeout, LIVE, unit="s", low=0.05, high=60.0,
+    _setting("track_timeout", LIVE, unit="s",
         description="Delete a face's track and state when the face has not been seen for longer than this."),
-    ParameterSpec("max_time_gap", _PIPELINE.max_time_gap, LIVE, unit="s", low=0.1, high=3600.0,
+    _setting("max_time_gap", LIVE, unit="s",
         description="Reset a camera's face states when its stamps jump forward by more than this, or backward."),
-    ParameterSpec("detection_interval", _PIPELINE.detection_interval, LIVE, unit="s", low=0.0, high=10.0,
+    _setting("detection_interval", LIVE, unit="s",
         description="Time between two face detections; optical flow tracks the faces in between. 0 detects faces in "
         "every image."),
-    ParameterSpec("smoothing_time_constant", _PIPELINE.smoothing_time_constant, LIVE, unit="s", low=0.0, high=60.0,
+    _setting("smoothing_time_constant", LIVE, unit="s",
         description="Time constant of an exponential filter over valence and arousal; 0 publishes the estimates "
         "unfiltered."),
-    ParameterSpec("personal_baseline", _PIPELINE.personal_baseline, LIVE, low=0.0, high=0.5,
+    _setting("personal_baseline", LIVE,
         description="Maximum correction for a person's resting valence, which is learned while the face is at rest. 0 "
         "disables the correction."),
-    ParameterSpec("engagement_window", _PIPELINE.engagement_window, LIVE, unit="s", low=0.1, high=60.0,
+    _setting("engagement_window", LIVE, unit="s",
         description="Length of the time window for `engagement`, the fraction of the window during which a face was "
         "turned to the camera."),
     ParameterSpec("debug_image", True, LIVE,

@@ -9,11 +9,10 @@ import argparse
 import difflib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from ast_net_ros.ros.parameter_table import PARAMETERS, RENAMED, Change, ParameterSpec
-from ast_net_ros.settings import PipelineSettings
+from ast_net_ros.settings import PipelineSettings, from_values
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -130,7 +129,7 @@ def start_overrides(node: Node) -> dict[str, Any]:
 
 def pipeline_settings(values: Mapping[str, Any]) -> PipelineSettings:
     """Return the parameter values that are settings of the pipeline."""
-    return PipelineSettings(**{field.name: values[field.name] for field in fields(PipelineSettings)})
+    return from_values(PipelineSettings, values)
 
 
 def _descriptor(spec: ParameterSpec) -> Any:
@@ -145,7 +144,9 @@ def _descriptor(spec: ParameterSpec) -> Any:
     )
     if spec.low is not None and spec.high is not None:
         if isinstance(spec.default, float):
-            descriptor.floating_point_range = [FloatingPointRange(from_value=spec.low, to_value=spec.high)]
+            descriptor.floating_point_range = [
+                FloatingPointRange(from_value=float(spec.low), to_value=float(spec.high))
+            ]
         else:
             descriptor.integer_range = [IntegerRange(from_value=int(spec.low), to_value=int(spec.high), step=1)]
     return descriptor

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ast_net_ros.settings import from_values
 from ast_net_ros.training.options import (
     FILE,
     FILE_OR_FOLDER,
     FOLDER,
     SHOW_DEFAULTS,
-    RenamedOptionsCommand,
     cache_option,
     clip_options,
     cnn_option,
-    from_options,
     label_delay_option,
     training_device_option,
     versions_option,
@@ -34,7 +33,7 @@ _PART = "Part to evaluate, if the data has parts (fer2013.csv, or a folder with 
 _FINE_TUNE = "Also train the CNN, at this share of the learning rate (with --data only); 0 keeps it frozen."
 _SMILE_PAIRS = "Folder of NAME_neutral.jpg and NAME_smiling.jpg"
 
-_command = partial(click.command, cls=RenamedOptionsCommand, context_settings=SHOW_DEFAULTS)
+_command = partial(click.command, context_settings=SHOW_DEFAULTS)
 
 
 def _sizes(option: str, text: str) -> tuple[int, ...]:
@@ -48,7 +47,7 @@ def _sizes(option: str, text: str) -> tuple[int, ...]:
     return sizes
 
 
-@_command("train-attributes", renamed={"--start-from": "--init-from"})
+@_command("train-attributes")
 @click.option("--train", "train_path", type=FILE_OR_FOLDER, required=True, help=f"Faces to train on: {_FACES}.")
 @click.option("--valid", "valid_path", type=FILE_OR_FOLDER, required=True, help="Faces for selecting the best epoch.")
 @click.option("--output", type=FOLDER, required=True, help="Folder for cnn.safetensors, epochs.csv and the checkpoint.")
@@ -96,12 +95,12 @@ def train_attributes_command(train_path: Path, valid_path: Path, output: Path, d
     click.echo(
         f"face found in {train.found.mean():.1%} of {len(train)} training and {valid.found.mean():.1%} of {len(valid)}"
     )
-    training = from_options(AttributeTraining, given)
+    training = from_values(AttributeTraining, given)
     best = train_attributes(train, valid, output, training, network, device, initial_cnn, teachers)
     click.echo(f"best FER+ accuracy {best:.4f}: {output / 'cnn.safetensors'}")
 
 
-@_command("evaluate-attributes", renamed={"--pairs": "--smile-pairs"})
+@_command("evaluate-attributes")
 @click.option("--data", type=FILE_OR_FOLDER, required=True, help=f"Labelled faces: {_FACES}.")
 @click.option("--part", type=click.Choice(["train", "valid", "test"]), default="valid", help=_PART)
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="JSON of the metrics.")
@@ -141,10 +140,7 @@ def evaluate_attributes_command(data: Path, output: Path, smile_pairs: Path | No
     click.echo(f"written: {output}")
 
 
-@_command(
-    "train-temporal",
-    renamed={"--agreement": "--consistency", "--own-looks": "--independent-augmentation", "--pairs": "--smile-pairs"},
-)
+@_command("train-temporal")
 @cnn_option
 @click.option("--data", multiple=True, metavar="NAME:PATH", help=f"Labelled recordings: {_DATA}. Repeatable.")
 @click.option("--train", type=FILE_OR_FOLDER, help="Faces to simulate recordings from (as for train-attributes).")
@@ -180,9 +176,9 @@ def train_temporal_command(cnn_path: Path, output: Path, device: str, **given: A
     from ast_net_ros.training.fine_tuning import fine_tune
     from ast_net_ros.training.stage2 import TemporalTraining, check_run, temporal_metrics, train_temporal
 
-    training = from_options(TemporalTraining, given)
+    training = from_values(TemporalTraining, given)
     cache, chips = given["cache"] or output / "features", training.cnn_share > 0
-    sources = from_options(Sources, given | {"cache": cache, "chips": chips})
+    sources = from_values(Sources, given | {"cache": cache, "chips": chips})
     network, cnn = load_cnn(cnn_path)
     digest = state_digest(cnn)
     engine = start_engine(given["devices"], given["nodes"], device)

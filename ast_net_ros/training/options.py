@@ -5,15 +5,13 @@ Only click is imported here, so that `--help` answers at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import fields
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 Command = Callable[..., Any]
-Settings = TypeVar("Settings")
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -39,27 +37,3 @@ def clip_options(command: Command) -> Command:
     ):
         command = click.option(name, type=click.IntRange(least), default=default, help=text)(command)
     return command
-
-
-def from_options(kind: type[Settings], given: Mapping[str, Any]) -> Settings:
-    """Make the dataclass `kind` of the options that are named like its fields; other fields keep their defaults."""
-    names = [field.name for field in fields(kind) if field.name in given]  # type: ignore[arg-type]
-    return kind(**{name: given[name] for name in names})
-
-
-class RenamedOptionsCommand(click.Command):
-    """A command that accepts former names of its options, with a warning; renamed: new name by former name."""
-
-    def __init__(self, *args: Any, renamed: Mapping[str, str], **kwargs: Any):
-        super().__init__(*args, **kwargs)
-        self.renamed = renamed
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Replace former names before click parses the arguments."""
-        current = []
-        for argument in args:
-            name, equals, value = argument.partition("=")
-            if name in self.renamed:
-                click.echo(f"{name} is now {self.renamed[name]}; the next release drops the old name", err=True)
-            current.append(self.renamed.get(name, name) + equals + value)
-        return super().parse_args(ctx, current)

@@ -7,13 +7,18 @@ import threading
 import numpy as np
 import pytest
 
-from ast_net_ros.bags.recordings import RecordedFrame
-from ast_net_ros.evaluation.offline import estimate_ahead, read_ahead
+from ast_net_ros.bags.recordings import ReadAhead, RecordedFrame
+from ast_net_ros.evaluation.offline import estimate_ahead
 from ast_net_ros.evaluation.recording_result import seconds_since
 from ast_net_ros.model import load_model
 from ast_net_ros.pipeline import AffectPipeline
 from ast_net_ros.settings import PipelineSettings
 from ast_net_ros.vision.video import open_video
+
+
+def read_ahead(items):
+    with ReadAhead(items) as ahead:
+        yield from ahead
 
 
 def make_frames(count, fail_at=None):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from ast_net_ros.cli import ast_net
 from ast_net_ros.model.config import NetworkConfig
 from ast_net_ros.model.network import ASTNet, DiscreteEmotionCNN, save_weights
 from ast_net_ros.rating_files import DataError
@@ -68,8 +69,7 @@ def test_former_option_names_are_accepted_with_a_warning(stored, tmp_path):
     (tmp_path / "x.npz").write_bytes(b"")
     arguments = ["--train", tmp_path / "x.npz", "--valid", tmp_path / "x.npz", "--output", tmp_path / "out"]
     for former in (["--start-from", str(stored[0])], [f"--start-from={stored[0]}"]):
-        result = CliRunner().invoke(
-            train_attributes_command, [*map(str, arguments), *former, "--widths", "12,16,16,16"]
-        )
+        given = ["train-attributes", *map(str, arguments), *former, "--widths", "12,16,16,16"]
+        result = CliRunner().invoke(ast_net, given)
         assert "--start-from is now --init-from" in result.output
         assert "stem of 8 channels" in str(result.exception), "the weights are read"

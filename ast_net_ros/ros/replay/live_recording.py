@@ -10,14 +10,13 @@ is answered, so that a later loss is due to the node or the middleware and not t
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -28,18 +27,18 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from ast_net_ros.bags.recordings import RecordingError, open_recording
+from ast_net_ros.bags.recordings import ReadAhead, RecordingError, open_recording
 from ast_net_ros.child_process import ChildProcess, ProcessError
+from ast_net_ros.evaluation.live import LiveOptions
 from ast_net_ros.evaluation.recording_result import RecordingWriter
 from ast_net_ros.face_affect import FaceAffect
 from ast_net_ros.ros import diagnostics_keys as keys
 from ast_net_ros.ros.conversions import NANOSECONDS, image_message, time_message
 from ast_net_ros.ros.replay.live_metrics import SentImage, live_metrics
-from ast_net_ros.ros.replay.live_playback import ImageReader, play
+from ast_net_ros.ros.replay.live_playback import Playback, PlaybackImage, play
 from ast_net_ros.ros.replay.recorder import Recorder
 from ast_net_ros.ros.runtime.domain import reserve_domain
 from ast_net_ros.ros.runtime.executables import running
-from ast_net_ros.ros.runtime.launching import positive_number
 from ast_net_ros.ros.runtime.signals import StopSignal
 from ast_net_ros.ros.runtime.spinning import Spinner, StartError, init_ros
 from ast_net_ros.ros.runtime.transports import image_transport_settings
@@ -56,42 +55,46 @@ _ABOUT_NODE = (
     *(keys.WEIGHTS, keys.WEIGHTS_HASH, keys.WEIGHTS_DESCRIPTION),
 )
 _NODE_NAME = "ast_net"
+_READ_AHEAD_BYTES = 400_000_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `python -m ast_net_ros.ros.replay.live_recording`; return its exit code."""
-    options, node_arguments = _parse(sys.argv[1:] if arguments is None else list(arguments))
+    """Play the recording RECORDING, write the folder FOLDER, as the JSON of LiveOptions says; return the exit code."""
+    place, output, text = sys.argv[1:] if arguments is None else arguments
+    path, folder, options = Path(place), Path(output), LiveOptions(**json.loads(text))
     stop = StopSignal()
     os.environ.update(image_transport_settings())  # for the node
     # Not the user's domain, where the recording's topic may be in use.
     os.environ["ROS_DOMAIN_ID"] = str(reserve_domain())
     try:
-        with open_recording(options.recording, options.topic) as recording:
+        with open_recording(path, options.topic) as recording:
             topic, name = recording.topic, options.name or recording.name
-        with RecordingWriter(options.output, name, str(options.recording), topic, "live") as writer:
+            first = next(recording.frames()).image
+        with RecordingWriter(folder, name, str(path), topic, "live") as writer:
             writer.about["key"] = options.key
-            _record(options, topic, node_arguments, writer, stop)
+            _record(path, topic, first, options, writer, stop)
     except (RecordingError, ProcessError, StartError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("error: interrupted; nothing was written", file=sys.stderr)
         return 130
-    print(json.dumps({"folder": str(options.output)}), flush=True)
+    print(json.dumps({"folder": str(folder)}), flush=True)
     return 0
 
 
 def _record(
-    options: argparse.Namespace, topic: str, node_arguments: Sequence[str], writer: RecordingWriter, stop: StopSignal
+    path: Path, topic: str, first: np.ndarray, options: LiveOptions, writer: RecordingWriter, stop: StopSignal
 ) -> None:
-    """Run node, recorder and playback, then write the rows."""
+    """Run node, recorder and playback, then write the rows; `first` is the recording's first image."""
     # A topic with the suffix would be subscribed to as compressed, but the images are sent decoded, as offline.
     image_topic = topic.removesuffix("/compressed") or "/image"
-    given = ["--ros-args", "-r", f"image:={image_topic}", *node_arguments, "-p", "autostart:=true"]
+    given = ["--ros-args", "-r", f"image:={image_topic}", *options.node_arguments, "-p", "autostart:=true"]
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         base_ns = time.time_ns()
-        reader = stack.enter_context(ImageReader(options.recording, topic, options.loops, base_ns))
+        playback = Playback(path, topic, options.loops, base_ns)
+        images = stack.enter_context(ReadAhead(playback.images(), max(2, _READ_AHEAD_BYTES // first.nbytes)))
         init_ros([])
         stack.callback(rclpy.shutdown)
         recorder = Recorder(f"{_NODE_NAME}/faces")
@@ -100,12 +103,13 @@ def _record(
         stack.callback(spinner.stop)
         publisher = recorder.create_publisher(Image, image_topic, 5)  # reliable, as camera drivers offer
         with running("ast_net_node", given, scratch) as node:
-            reader.wait_filled(stop)
-            _wait_for_answers(node, recorder, publisher, reader, base_ns + _PROBE_OFFSET, stop)
+            while not images.full and not stop.wait(0.05):
+                pass
+            _wait_for_answers(node, recorder, publisher, np.zeros_like(first), base_ns + _PROBE_OFFSET, stop)
             before = _counts(recorder, image_topic)
             recorder.received.clear()
             began = time.monotonic()
-            recorded_ns, sent = _play(reader, publisher, node, options.rate, stop)
+            recorded_ns, sent = _send(play(images, playback, publisher.publish, options.rate, stop), node, stop)
             playing_seconds = time.monotonic() - began
             _wait_until_idle(node, recorder, image_topic, before, len(sent), stop)
             after = _counts(recorder, image_topic)
@@ -120,10 +124,9 @@ def _record(
     faces = {image.stamp_ns: tuple(map(_named_as_offline, image.faces)) for image in recorder.received}
     for stamp_ns, image in zip(recorded_ns, sent):
         writer.add(stamp_ns, faces.get(image.stamp_ns))
-    writer.about |= {"partial": reader.partial, "problems": reader.problems, "live": metrics}
+    writer.about |= {"partial": playback.partial, "problems": playback.problems, "live": metrics}
     writer.about["processing_seconds"] = round(playing_seconds, 3)
-    settings = {"rate": options.rate, "loops": options.loops, "node_arguments": list(node_arguments)}
-    writer.about["settings"] = settings
+    writer.about["settings"] = {name: getattr(options, name) for name in ("rate", "loops", "node_arguments")}
 
 
 def _named_as_offline(face: FaceAffect) -> FaceAffect:
@@ -131,15 +134,15 @@ def _named_as_offline(face: FaceAffect) -> FaceAffect:
     return replace(face, face_id=re.sub(r"^face_[0-9a-f]{4}_(?=\d+$)", "face_", face.face_id))
 
 
-def _play(
-    reader: ImageReader, publisher: Publisher, node: ChildProcess, rate: float, stop: StopSignal
+def _send(
+    playing: Iterator[tuple[PlaybackImage, SentImage]], node: ChildProcess, stop: StopSignal
 ) -> tuple[list[int], list[SentImage]]:
     """Send all images; return the stamps in the recording, and the images of all loops.
 
     Raises ProcessError if the node ends meanwhile, KeyboardInterrupt on a signal.
     """
     recorded_ns, images, last_progress = [], [], 0.0
-    for image, sent in play(reader, publisher.publish, rate, stop):
+    for image, sent in playing:
         images.append(sent)
         if image.loop == 0:
             recorded_ns.append(image.recorded_ns)
@@ -152,11 +155,9 @@ def _play(
 
 
 def _wait_for_answers(
-    node: ChildProcess, recorder: Recorder, publisher: Publisher, reader: ImageReader, stamp_ns: int, stop: StopSignal
+    node: ChildProcess, recorder: Recorder, publisher: Publisher, black: np.ndarray, stamp_ns: int, stop: StopSignal
 ) -> None:
     """Wait until the node has answered a black image, is idle, and has published its counts."""
-    height, width = reader.first.image.shape[:2] if reader.first is not None else (48, 64)
-    black = np.zeros((height, width, 3), np.uint8)
     deadline = time.monotonic() + START_TIMEOUT
     next_probe = 0.0
     while not recorder.received:
@@ -213,27 +214,6 @@ def _increase(before: Mapping[str, int | None], after: Mapping[str, int | None])
 def _check_interrupted(stop: StopSignal) -> None:
     if stop.is_set():
         raise KeyboardInterrupt
-
-
-def _parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """Return the options, and the arguments after --ros-args, which are for the node."""
-    split = arguments.index("--ros-args") if "--ros-args" in arguments else len(arguments)
-    parser = argparse.ArgumentParser(
-        prog="python -m ast_net_ros.ros.replay.live_recording",
-        description="Play a recording in real time to ast_net_node and write its estimates.",
-        epilog="Arguments after --ros-args are passed to the node: --ros-args -p max_faces:=1",
-    )
-    parser.add_argument("recording", type=Path, help="a rosbag2 recording or a video")
-    parser.add_argument("--output", type=Path, required=True, help="folder for the results")
-    parser.add_argument("--topic", help="image topic in the recording (default: the only one)")
-    parser.add_argument("--rate", type=positive_number, default=1.0, help="speed, 2 plays twice as fast (default: 1)")
-    parser.add_argument("--loops", type=int, default=1, help="how many times to play the recording (default: 1)")
-    parser.add_argument("--name", default="", help="name of the recording in its results")
-    parser.add_argument("--key", default="", help="text for recording.json that identifies the settings")
-    options = parser.parse_args(arguments[:split])
-    if options.loops < 1:
-        parser.error(f"--loops {options.loops}: use 1 or more")
-    return options, arguments[split + 1 :]
 
 
 if __name__ == "__main__":
