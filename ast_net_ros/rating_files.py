@@ -1,4 +1,4 @@
-"""Files of continuous valence and arousal labels, as raters and data sets give them.
+"""Files of continuous valence and arousal labels and of labelled faces, as raters and data sets give them.
 
 In: a CSV (time, valence, arousal), the .dat files of AVEC 2012, the JSON of an AFEW-VA clip. Out: arrays of times and
 of values in [-1, 1], NaN where a label is missing. Training and evaluation read labels here, so that both mean the
@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -24,6 +25,10 @@ AVEC_LABEL_SECONDS = 0.02
 AFEW_VA_FRAME_RATE = 25.0
 """Frames per second of the films that AFEW-VA's clips come from."""
 _LARGEST_PLAUSIBLE = 1.5  # beyond it, values are of another scale rather than a little out of range
+
+
+STAMP_TOLERANCE = 1e-4
+"""Seconds by which rounding may move a stamp."""
 
 
 class DataError(ValueError):
@@ -169,3 +174,46 @@ def _ordered(face_id: str, table: np.ndarray, path: Path) -> LabelRows:
         remarks += (f"{what}: {len(table) - len(times)} rows repeat a time; the first of each counts",)
     values, clipped = bounded_labels(table[first, 1:], what)
     return LabelRows(face_id, times, values, remarks + clipped)
+
+
+def read_faces(path: Path, required: Sequence[str], optional: Sequence[str]) -> dict[str, np.ndarray]:
+    """Read named arrays of an .npz archive of faces, one of which is `images`, N x height x width uint8.
+
+    Raises:
+        DataError: It is no such archive, or a required array is missing.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in (*required, *optional) if name in archive.files}
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise DataError(f"{path}: not a readable .npz archive ({error})") from error
+    missing = [name for name in required if name not in arrays]
+    if missing:
+        raise DataError(f"{path}: no array {', '.join(missing)}; it must have {', '.join(required)}")
+    images = arrays["images"]
+    if images.ndim != 3 or images.dtype != np.uint8 or 0 in images.shape:
+        raise DataError(f"{path}: 'images' is {images.dtype} {images.shape}; expected uint8 N x height x width")
+    return arrays
+
+
+def interpolate(moments: np.ndarray, times: np.ndarray, values: np.ndarray, max_gap: float = math.inf) -> np.ndarray:
+    """Interpolate M x D labels at rising `times` to N moments, all in seconds.
+
+    Linear between consecutive labels at most `max_gap` apart; a moment within STAMP_TOLERANCE of a label takes that
+    label. There is no extrapolation, and no interpolation across a missing label, which misses in one dimension or all.
+
+    Returns:
+        N x D, NaN where there is none.
+    """
+    found = np.full((len(moments), values.shape[1]), np.nan)
+    after = np.searchsorted(times, moments - STAMP_TOLERANCE, side="left")
+    before = np.searchsorted(times, moments + STAMP_TOLERANCE, side="right") - 1
+    exact = before >= after
+    found[exact] = values[after[exact]]
+    between = np.flatnonzero(~exact & (before >= 0) & (after < len(times)))
+    left, right = before[between], np.minimum(after[between], len(times) - 1)
+    width = times[right] - times[left]
+    between, left, right, width = (part[width <= max_gap + STAMP_TOLERANCE] for part in (between, left, right, width))
+    share = ((moments[between] - times[left]) / width)[:, None]
+    found[between] = values[left] + share * (values[right] - values[left])
+    return np.where(np.isfinite(found).all(axis=1, keepdims=True), found, np.nan)

@@ -10,20 +10,23 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ast_net_ros.face_affect import FaceAffect, HeadPose
 from ast_net_ros.model.config import EMOTIONS
 
+# Columns that are attributes of FaceAffect. Files of former versions lack the last ones, which keep their defaults.
+_FIRST = ("valence", "arousal", "confidence", "state_age")
+_LATER = ("valence_sigma", "arousal_sigma", "detection_score", "quality", "baseline")
+_ANGLES = ("head_roll", "head_pitch", "head_yaw")
+_ANGLE_SIGMAS = ("head_roll_sigma", "head_pitch_sigma", "head_yaw_sigma")
 ESTIMATE_COLUMNS = (
     *("frame", "time", "face_id", "box_x", "box_y", "box_width", "box_height"),
-    *("valence", "arousal", "confidence", "state_age", *EMOTIONS),
-    *("valence_sigma", "arousal_sigma", "detection_score", "quality", "baseline"),
-    *("head_roll", "head_pitch", "head_yaw", "head_roll_sigma", "head_pitch_sigma", "head_yaw_sigma", "engagement"),
+    *(*_FIRST, *EMOTIONS, *_LATER, *_ANGLES, *_ANGLE_SIGMAS, "engagement"),
 )
 """The header. frame: from 0; time: seconds since the first frame; box: pixels; the rest as in FaceAffect."""
 
 _FORMER_COLUMNS = tuple(ESTIMATE_COLUMNS[:-count] for count in (7, 10, 12))  # without head; trust; sigma
-_UNKNOWN = (0.0, 0.0, 0.0, 1.0, *(0.0,) * 8)  # of the columns that those files lack
 
 
 class EstimatesError(ValueError):
@@ -49,8 +52,9 @@ def format_row(frame: int, time: float, face: FaceAffect) -> list[str]:
     """Format one row, in the order of ESTIMATE_COLUMNS."""
     pose = face.head_pose
     numbers = (
-        *(face.valence, face.arousal, face.confidence, face.state_age, *face.emotions),
-        *(face.valence_sigma, face.arousal_sigma, face.detection_score, face.quality, face.baseline),
+        *(getattr(face, name) for name in _FIRST),
+        *face.emotions,
+        *(getattr(face, name) for name in _LATER),
         *((pose.roll, pose.pitch, pose.yaw, *pose.sigma) if pose else (0.0,) * 6),
         face.engagement,
     )
@@ -94,15 +98,15 @@ def iterate_estimates(path: Path) -> Iterator[EstimateRow]:
                     f"it must be {','.join(ESTIMATE_COLUMNS)}"
                 )
             for row in rows:
-                yield _parse_row(path, rows.line_num, row, len(header))
+                yield _parse_row(path, rows.line_num, row, header)
         except (csv.Error, UnicodeDecodeError) as error:
             raise EstimatesError(f"estimates {path}, line {rows.line_num + 1}: not a CSV file ({error})") from error
 
 
-def _parse_row(path: Path, line: int, row: Sequence[str], columns: int) -> EstimateRow:
-    if len(row) != columns:
+def _parse_row(path: Path, line: int, row: Sequence[str], header: Sequence[str]) -> EstimateRow:
+    if len(row) != len(header):
         raise EstimatesError(
-            f"estimates {path}, line {line}: {len(row)} fields instead of {columns}; is the file complete?"
+            f"estimates {path}, line {line}: {len(row)} fields instead of {len(header)}; is the file complete?"
         )
     try:
         frame = int(row[0])
@@ -111,19 +115,11 @@ def _parse_row(path: Path, line: int, row: Sequence[str], columns: int) -> Estim
             raise ValueError("a value is not finite")
     except ValueError as error:
         raise EstimatesError(f"estimates {path}, line {line}: {error}") from error
-    x, y, width, height, valence, arousal, confidence, state_age, *others = numbers
-    emotions, later = tuple(others[: len(EMOTIONS)]), others[len(EMOTIONS) :]
-    valence_sigma, arousal_sigma, score, quality, baseline, *head = (*later, *_UNKNOWN[len(later) :])
-    roll, pitch, yaw, s_roll, s_pitch, s_yaw, engagement = head
-    sigma = (s_roll, s_pitch, s_yaw)
-    face = FaceAffect(
-        *(row[2], (x, y, width, height), valence, arousal, confidence, emotions, state_age),
-        valence_sigma=valence_sigma,
-        arousal_sigma=arousal_sigma,
-        detection_score=score,
-        quality=quality,
-        baseline=baseline,
-        head_pose=HeadPose(roll, pitch, yaw, sigma) if any(sigma) else None,
-        engagement=engagement,
-    )
+    x, y, width, height, *others = numbers
+    values = dict(zip(header[7:], others))
+    emotions = tuple(values[name] for name in EMOTIONS)
+    roll, pitch, yaw, *sigmas = (values.get(name, 0.0) for name in (*_ANGLES, *_ANGLE_SIGMAS))
+    pose = HeadPose(roll, pitch, yaw, (sigmas[0], sigmas[1], sigmas[2])) if any(sigmas) else None
+    plain: dict[str, Any] = {name: values[name] for name in (*_FIRST, *_LATER, "engagement") if name in values}
+    face = FaceAffect(face_id=row[2], box=(x, y, width, height), emotions=emotions, head_pose=pose, **plain)
     return EstimateRow(frame, time, face)

@@ -50,7 +50,8 @@ _OPTIONS: dict[str, tuple[str | None, str]] = {
     "score_threshold": ("P", "Minimum score of a face detection."),
     "detector_input_size": (
         "N",
-        "Scale frames down to N pixels on the longer side for detection; larger values find smaller faces but take longer.",
+        "Scale frames down to N pixels on the longer side for detection; larger values find smaller faces but take "
+        "longer.",
     ),
     "detection_interval": (
         "S",
@@ -99,7 +100,8 @@ def _option_type(name: str, default: object) -> Any:
     if name == "image_rotation":
         return _rotation
     if name in LIMITS:
-        return (click.IntRange if isinstance(default, int) else click.FloatRange)(*LIMITS[name])
+        kind: Any = click.IntRange if isinstance(default, int) else click.FloatRange
+        return kind(*LIMITS[name])
     return click.Choice([str(choice) for choice in CHOICES[name]]) if name in CHOICES else str
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS, MEASURES, accuracy
 from ast_net_ros.evaluation.metrics.intervals import Resampling, intervals_of_joined
 from ast_net_ros.model.inference import AffectModel
-from ast_net_ros.rating_files import DataError
+from ast_net_ros.rating_files import DataError, read_faces
 from ast_net_ros.vision.detection import make_detector
 from ast_net_ros.vision.face_crops import crop_chip
 
@@ -44,17 +43,8 @@ class StillEstimates:
 
 def load_rated_faces(path: Path) -> RatedFaces:
     """Read an archive of rated faces. DataError: it is none, or a rating is missing or out of range."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in ("images", *DIMENSIONS, "group") if name in archive.files}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise DataError(f"{path}: not a readable .npz archive ({error})") from error
-    missing = [name for name in ("images", *DIMENSIONS) if name not in arrays]
-    if missing:
-        raise DataError(f"{path}: no array {', '.join(missing)}; it must have images, valence and arousal")
+    arrays = read_faces(path, ("images", *DIMENSIONS), ("group",))
     images = arrays["images"]
-    if images.ndim != 3 or images.dtype != np.uint8 or 0 in images.shape:
-        raise DataError(f"{path}: 'images' is {images.dtype} {images.shape}; expected uint8 N x height x width")
     for name in arrays.keys() - {"images"}:
         if arrays[name].shape != (len(images),):
             raise DataError(

@@ -13,8 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from ast_net_ros.evaluation.metrics.accuracy import (
@@ -24,7 +22,8 @@ from ast_net_ros.evaluation.metrics.accuracy import (
     convergence_time,
     trajectory_metrics,
 )
-from ast_net_ros.model.config import CONFIDENCE_RADIUS, AffectOutput, confidence
+from ast_net_ros.evaluation.report.page_plots import NARROW, confidence_panels, write_plot
+from ast_net_ros.model.config import AffectOutput, confidence
 from ast_net_ros.model.inference import AffectModel
 from ast_net_ros.model.recurrent_state import FaceState, advance
 from ast_net_ros.training.data.recordings import StepClip
@@ -37,8 +36,6 @@ Predict = Callable[[Tensor], AffectOutput]
 RATES = (50.0, 25.0, 12.5, 8.0)
 """Frame rates that must give the same trajectory; the first is the reference."""
 MAX_RATE_RMSE = 0.05
-
-_BLUE, _ORANGE, _GREY = "#2b6cb0", "#c05621", "#718096"
 
 
 def predictor(temporal: torch.nn.Module) -> Predict:
@@ -174,18 +171,6 @@ def _trajectory(model: AffectModel, features: Tensor, stamps: np.ndarray, kept: 
 
 def plot_confidence(metrics: Mapping, path: Path) -> None:
     """Plot `confidence_calibration`: the share within CONFIDENCE_RADIUS, and the RMSE, against confidence."""
-    bins = metrics["bins"]
-    certainty = [b["confidence"] for b in bins]
-    figure = Figure(figsize=(9, 4), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    reliability, error = figure.subplots(1, 2)
-    reliability.plot([0, 1], [0, 1], color=_GREY, linewidth=1, linestyle="--", label="calibrated")
-    reliability.plot(certainty, [b["within"] for b in bins], "o-", color=_BLUE, label="held-out recordings")
-    share = f"share within {CONFIDENCE_RADIUS:g} of the label"
-    reliability.set(xlabel="confidence", ylabel=share, xlim=(0, 1), ylim=(0, 1))
-    reliability.legend(frameon=False)
-    error.plot(certainty, [b["rmse"] for b in bins], "o-", color=_ORANGE)
-    error.set(xlabel="confidence", ylabel="RMSE", ylim=(0, None))
     rank = metrics["rank_correlation"]
-    error.set_title("" if rank is None else f"rank correlation of confidence and error {rank:.2f}", fontsize=10)
-    figure.savefig(path)
+    title = "" if rank is None else f"rank correlation of confidence and error {rank:.2f}"
+    write_plot(path, confidence_panels(metrics), (NARROW, 370), title)

@@ -1,10 +1,12 @@
-"""Checkpoints of both stages: the state of a run to resume, and the CNN file that stage 1 hands to stage 2.
+"""Files of a run of either stage: the state to resume from, its log, and the CNN that stage 1 hands to stage 2.
 
-All files are safetensors, written whole or not at all. A run is resumed only with the settings it was started with.
+All are written whole or not at all, the state and the CNN as safetensors. A run is resumed only with the settings it
+was started with.
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 from collections.abc import Mapping
@@ -81,6 +83,22 @@ def check_settings(path: Path, settings: Settings) -> None:
     if changed:
         differences = "; ".join(f"{name} was {before.get(name)}, now {now.get(name)}" for name in changed)
         raise DataError(f"{path} belongs to a run with other settings ({differences}); choose another output folder")
+
+
+def log_row(path: Path, row: Mapping[str, int | float | str]) -> None:
+    """Add one row to the log; write the header first where the file is new.
+
+    The first column is the step, a whole number that rises; rows of this or a later step are dropped, as a resumed run
+    repeats them.
+    """
+    columns = list(row)
+    rows: list[list[str]] = []
+    if path.is_file():
+        with path.open(newline="") as file:
+            rows = [old for old in list(csv.reader(file))[1:] if old and int(old[0]) < int(row[columns[0]])]
+    rows.append([f"{value:.5f}" if isinstance(value, float) else str(value) for value in row.values()])
+    with atomic_file(path) as partial, partial.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([columns, *rows])
 
 
 def state_digest(module: nn.Module) -> str:

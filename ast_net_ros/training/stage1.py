@@ -22,13 +22,12 @@ from tqdm import tqdm
 from ast_net_ros.model.config import NetworkConfig
 from ast_net_ros.model.network import DiscreteEmotionCNN
 from ast_net_ros.training.augmentation import augment
-from ast_net_ros.training.checkpoint import Checkpoint, save_cnn, state_digest
+from ast_net_ros.training.checkpoint import Checkpoint, log_row, save_cnn, state_digest
 from ast_net_ros.training.data.faces import Faces, majority_emotion, vote_distribution
 from ast_net_ros.training.data.samplers import rarity_weights, weighted_order
 from ast_net_ros.training.engine import Engine
 from ast_net_ros.training.losses import vote_cross_entropy
 from ast_net_ros.training.schedule import warmup_cosine
-from ast_net_ros.training.training_log import log_row
 from ast_net_ros.training.transfer.distillation import mixup, teacher_probabilities
 
 _Tensors = tuple[Tensor, ...] | list[Tensor]

@@ -20,12 +20,11 @@ from tqdm import tqdm
 from ast_net_ros.model.config import AffectOutput, NetworkConfig
 from ast_net_ros.model.network import StackedLSTM
 from ast_net_ros.rating_files import DataError
-from ast_net_ros.training.checkpoint import Checkpoint, Settings, check_settings
+from ast_net_ros.training.checkpoint import Checkpoint, Settings, check_settings, log_row
 from ast_net_ros.training.data.samplers import ClipSampler
 from ast_net_ros.training.engine import Engine
 from ast_net_ros.training.losses import SiameseLoss, concordance, siamese_loss
 from ast_net_ros.training.schedule import warmup_cosine
-from ast_net_ros.training.training_log import log_row
 
 Trained = TypeVar("Trained", bound=nn.Module)
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ast_net_ros.evaluation.agreement.face_lags import face_lags
-from ast_net_ros.evaluation.agreement.lags import relative_lags
+from ast_net_ros.evaluation.agreement.lags import face_lags, relative_lags
 from ast_net_ros.evaluation.agreement.panels import read_panels
 
 

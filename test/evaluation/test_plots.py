@@ -12,6 +12,7 @@ import pytest
 from ast_net_ros.evaluation.estimates import EstimateRow
 from ast_net_ros.evaluation.report import estimate_plots
 from ast_net_ros.evaluation.report.estimate_plots import plot_estimates
+from ast_net_ros.evaluation.report.page_plots import COLORS
 from ast_net_ros.face_affect import FaceAffect
 
 
@@ -47,9 +48,9 @@ def test_the_plot_shows_rising_valence_and_level_arousal(tmp_path):
     image = read(tmp_path / "plot.png")
     height, width = image.shape[:2]
     assert height >= 600 and width >= 1200
-    rows, columns = np.nonzero(colored(image[: height // 2, : width // 2], "#2b6cb0"))
+    rows, columns = np.nonzero(colored(image[: height // 2, : width // 2], COLORS["valence"]))
     assert np.corrcoef(columns, rows)[0, 1] < -0.99  # up to the right
-    rows, _ = np.nonzero(colored(image[height // 2 :, : width // 2], "#c05621"))
+    rows, _ = np.nonzero(colored(image[height // 2 :, : width // 2], COLORS["arousal"]))
     assert np.ptp(rows) < 8
 
 

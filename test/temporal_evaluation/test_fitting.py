@@ -26,7 +26,7 @@ from ast_net_ros.temporal_evaluation.fitting.held_out_gain import (
 )
 from ast_net_ros.temporal_evaluation.fitting.selection import fit_ratings
 from ast_net_ros.training.checkpoint import state_digest
-from ast_net_ros.training.data.recordings import FaceSequence, InputKind, Recording, step_clips
+from ast_net_ros.training.data.recordings import FaceSequence, Recording, step_clips
 from ast_net_ros.training.fitting.output_map import OutputMap, with_output_map
 from ast_net_ros.training.fitting.rated_faces import RatedFace, encoded, outputs_of
 from ast_net_ros.training.fitting.stages import Stage, fit_cnn, fit_lstm, fit_map
@@ -123,7 +123,7 @@ def _grating(name: str, seed: int) -> RatedFace:
     angle = (valence * np.pi / 2)[:, None, None]
     chips = (127 + 90 * np.sin(0.6 * (across * np.cos(angle) + down * np.sin(angle)))).astype(np.uint8)
     stamps = np.arange(40) * 0.2
-    sequence = FaceSequence(stamps, chips, 40, kind=InputKind.CHIPS)
+    sequence = FaceSequence(stamps, chips, 40)
     ratings = np.stack([valence, -valence], axis=1)
     recording = Recording(name, "train", name, lambda: iter(()), (), stamps + 0.2, ratings)
     return RatedFace(recording, FaceSequence(stamps, np.zeros((40, 8), np.float32)), lambda: sequence)

@@ -11,7 +11,7 @@ from ast_net_ros.model.network import ASTNet, DiscreteEmotionCNN
 from ast_net_ros.rating_files import DataError
 from ast_net_ros.training.checkpoint import save_cnn
 from ast_net_ros.training.commands import train_temporal_command
-from ast_net_ros.training.data.recordings import InputKind, StepClip, chips_by_step
+from ast_net_ros.training.data.recordings import StepClip, chips_by_step
 from ast_net_ros.training.data.samplers import independent_augmentation, recorded_clip_sampler
 from ast_net_ros.training.fine_tuning import FineTunedNetwork, fine_tune, refit_emotions
 from ast_net_ros.training.stage2 import TemporalTraining, temporal_metrics
@@ -32,7 +32,7 @@ def _clips(count: int, seed: int) -> list[StepClip]:
         angle = (valence * np.pi / 2)[:, None, None]
         chips = (127 + 90 * np.sin(0.6 * (across * np.cos(angle) + down * np.sin(angle)))).astype(np.uint8)
         labels = np.stack([valence, -valence], axis=1)
-        clips.append(StepClip(f"clip {index}", f"person {index}", 0.0, chips, labels, InputKind.CHIPS))
+        clips.append(StepClip(f"clip {index}", f"person {index}", 0.0, chips, labels))
     return clips
 
 

@@ -14,8 +14,6 @@ from matplotlib.figure import Figure
 from ast_net_ros.evaluation.estimates import EstimateRow
 from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS
 from ast_net_ros.evaluation.report.estimate_plots import (
-    COLORS,
-    INK,
     by_face,
     draw_band,
     draw_curve,
@@ -25,6 +23,7 @@ from ast_net_ros.evaluation.report.estimate_plots import (
     style_curves,
     write_png,
 )
+from ast_net_ros.evaluation.report.page_plots import COLORS, INK
 from ast_net_ros.face_affect import Box, FaceAffect
 from ast_net_ros.vision.drawing import draw_faces
 

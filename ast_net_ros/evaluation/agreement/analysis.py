@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ast_net_ros.evaluation.agreement.face_lags import SHORTEST, face_lags
 from ast_net_ros.evaluation.agreement.facts import label_statistics
 from ast_net_ros.evaluation.agreement.gold import gold_standard, rater_weights
-from ast_net_ros.evaluation.agreement.lags import MAX_LAG, Peak, relative_lags
+from ast_net_ros.evaluation.agreement.lags import MAX_LAG, SHORTEST, Peak, face_lags, relative_lags
 from ast_net_ros.evaluation.agreement.measures import (
     LEVEL,
     RATED_MEASURES,

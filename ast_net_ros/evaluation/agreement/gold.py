@@ -14,34 +14,28 @@ from pathlib import Path
 import numpy as np
 
 from ast_net_ros.evaluation.agreement.panels import Panel
+from ast_net_ros.evaluation.metrics.accuracy import Sums, correlation
 from ast_net_ros.ratings import rating_rows, write_ratings
 
 
 def rater_weights(panels: Sequence[Panel], raters: Sequence[str]) -> dict[str, list[float]]:
     """Compute each rater's weights (valence, arousal) in [0, 1] from panels whose lags are removed."""
     # Means are not removed from each recording, so that differences between recordings count as well.
-    sums = {rater: np.zeros((2, 6)) for rater in raters}
+    blocks: dict[str, tuple[list[Sums], list[Sums]]] = {rater: ([], []) for rater in raters}
     for panel in panels:
         with_value = np.isfinite(panel.values)
         count = with_value.sum(axis=0)
         total = np.where(with_value, panel.values, 0).sum(axis=0)
         mean = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 1)
         for rater, values in zip(panel.raters, panel.values):
-            for index in range(2):
-                both = np.isfinite(values[:, index]) & np.isfinite(mean[:, index])
-                x, m = values[both, index], mean[both, index]
-                sums[rater][index] += (len(x), x.sum(), m.sum(), (x * x).sum(), (m * m).sum(), (x * m).sum())
-    return {rater: [_correlation(row) for row in rows] for rater, rows in sums.items()}
+            for of_dimension, both in zip(blocks[rater], np.stack([values, mean]).transpose(2, 0, 1)):
+                of_dimension.append(Sums.of(both[:, np.isfinite(both).all(axis=0)]))
+    return {rater: [_weight(Sums.joined(parts).total()) for parts in blocks[rater]] for rater in raters}
 
 
-def _correlation(row: np.ndarray) -> float:
-    count, x, m, xx, mm, xm = row
-    if count < 2:
-        return 0.0
-    x_variance, m_variance = xx / count - (x / count) ** 2, mm / count - (m / count) ** 2
-    if x_variance <= 1e-12 or m_variance <= 1e-12:
-        return 0.0
-    return float(np.clip((xm / count - x * m / count**2) / np.sqrt(x_variance * m_variance), 0, 1))
+def _weight(sums: Sums) -> float:
+    _, (((variance, covariance), (_, of_mean)),) = sums.moments()
+    return float(np.clip(np.nan_to_num(correlation(variance, of_mean, covariance)), 0, 1))
 
 
 def gold_standard(panel: Panel, weights: dict[str, list[float]]) -> np.ndarray:

@@ -12,59 +12,16 @@ Annals of Mathematical Statistics 40; Arvesen and Schmitz 1970, Biometrics 26).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 from scipy import stats
 
+from ast_net_ros.evaluation.metrics.accuracy import NO_VARIANCE, Sums, concordance, correlation
+
 LEVEL = 0.95
 """Confidence level of all intervals."""
-_NO_VARIANCE = 1e-12
-"""Variances below this share of the largest square are what rounding leaves of constant ratings."""
 RATED_MEASURES = ("icc_3_1", "icc_3_k", "alpha", "ccc_mean")
-
-
-@dataclass(frozen=True, eq=False)
-class Sums:
-    """What blocks of samples that all k raters gave add up to; the first axis may be blocks, sums of blocks, or one."""
-
-    count: np.ndarray  # B
-    first: np.ndarray  # B x k: sums
-    second: np.ndarray  # B x k x k: sums of products
-
-    @classmethod
-    def of(cls, values: np.ndarray) -> Sums:
-        """Sum k x N finite values as one block."""
-        return cls(np.array([float(values.shape[1])]), values.sum(axis=1)[None], (values @ values.T)[None])
-
-    @classmethod
-    def joined(cls, parts: Sequence[Sums]) -> Sums:
-        """Put the blocks of several sums one after the other."""
-        return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("count", "first", "second")))
-
-    def weighted(self, weights: np.ndarray) -> Sums:
-        """Add blocks up with R x B weights: R sums."""
-        return Sums(weights @ self.count, weights @ self.first, np.tensordot(weights, self.second, axes=1))
-
-    def total(self) -> Sums:
-        """Add all blocks up."""
-        return self.weighted(np.ones((1, len(self.count))))
-
-    def without_each(self) -> Sums:
-        """Add all blocks but one up, for each one."""
-        return self.weighted(1 - np.eye(len(self.count)))
-
-    def moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return means (B x k) and covariances (B x k x k, divided by the count)."""
-        count = np.maximum(self.count, 1)[:, None]
-        means = self.first / count
-        covariances = self.second / count[..., None] - means[:, :, None] * means[:, None, :]
-        variances, squares = (np.diagonal(m, axis1=1, axis2=2) for m in (covariances, self.second / count[..., None]))
-        constant = variances <= _NO_VARIANCE * np.maximum(squares, 1e-300)
-        covariances[constant[:, :, None] | constant[:, None, :]] = 0.0
-        return means, covariances
 
 
 def agreement_measures(sums: Sums) -> dict[str, np.ndarray]:
@@ -77,7 +34,9 @@ def agreement_measures(sums: Sums) -> dict[str, np.ndarray]:
     means, covariances = sums.moments()
     k = means.shape[1]
     variances = np.diagonal(covariances, axis1=1, axis2=2)
-    pair_ccc = _ccc(means[:, :, None], means[:, None, :], variances[:, :, None], variances[:, None, :], covariances)
+    pair_ccc = concordance(
+        means[:, :, None], means[:, None, :], variances[:, :, None], variances[:, None, :], covariances
+    )
     upper = np.triu_indices(k, 1)
     with_others = (covariances.sum(axis=2) - variances) / (k - 1)
     others_mean = (means.sum(axis=1, keepdims=True) - means) / (k - 1)
@@ -88,26 +47,17 @@ def agreement_measures(sums: Sums) -> dict[str, np.ndarray]:
     # Mean squares of the two-way table of samples and raters, up to the common factor N / (N - 1).
     between = total / k
     residual = (trace - between) / (k - 1)
-    defined = between > _NO_VARIANCE * np.maximum(trace, 1e-300)
+    defined = between > NO_VARIANCE * np.maximum(trace, 1e-300)
     with np.errstate(divide="ignore", invalid="ignore"):
         return {
             "ccc": pair_ccc,
             "ccc_mean": pair_ccc[:, upper[0], upper[1]].mean(axis=1),
-            "ccc_others": _ccc(means, others_mean, variances, others_variance, with_others),
-            "r_others": np.where(
-                (variances > 0) & (others_variance > 0), with_others / np.sqrt(variances * others_variance), np.nan
-            ),
+            "ccc_others": concordance(means, others_mean, variances, others_variance, with_others),
+            "r_others": correlation(variances, others_variance, with_others),
             "icc_3_1": np.where(defined, (between - residual) / (between + (k - 1) * residual), np.nan),
             "icc_3_k": np.where(defined, (between - residual) / between, np.nan),
             "alpha": np.where(defined, k / (k - 1) * (1 - trace / total), np.nan),
         }
-
-
-def _ccc(mean: np.ndarray, other_mean: np.ndarray, variance: np.ndarray, other: np.ndarray, both: np.ndarray) -> Any:
-    """Lin's CCC; NaN where either side is constant."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ccc = 2 * both / (variance + other + (mean - other_mean) ** 2)
-    return np.where((variance > 0) & (other > 0), ccc, np.nan)
 
 
 def icc_f_intervals(icc_3_k: float, count: int, raters: int) -> dict[str, list[float] | None]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ast_net_ros.rating_files import DataError
+from ast_net_ros.rating_files import STAMP_TOLERANCE, DataError, interpolate
 from ast_net_ros.ratings import RATING_RATE, RatingInfo, Ratings, find_ratings, read_ratings
 
 STEP_SECONDS = 1 / RATING_RATE
@@ -23,8 +23,6 @@ MAX_GAP = 1.0
 """Longest gap between two ratings that is interpolated, in seconds."""
 LEAST_COVERAGE = 0.5
 """A rater takes part in a panel with ratings of at least this share of the recording."""
-
-_TOLERANCE = 1e-4  # s
 
 
 class AgreementError(DataError):
@@ -118,7 +116,7 @@ def read_panels(places: Iterable[Path], excluded: Sequence[str] = ()) -> PanelSe
 def _panel(group: dict[str, Ratings]) -> tuple[Panel | None, list[str]]:
     """Interpolate the ratings of one face at common times; None where fewer than two raters are left."""
     info = next(iter(group.values())).info
-    times = np.arange(int(info.duration_seconds / STEP_SECONDS + _TOLERANCE) + 1) * STEP_SECONDS
+    times = np.arange(int(info.duration_seconds / STEP_SECONDS + STAMP_TOLERANCE) + 1) * STEP_SECONDS
     curves, reasons = {}, []
     for rater, ratings in sorted(group.items()):
         values = on_times(times, ratings.times, ratings.values)
@@ -137,16 +135,7 @@ def _panel(group: dict[str, Ratings]) -> tuple[Panel | None, list[str]]:
 
 def on_times(wanted: np.ndarray, times: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Interpolate M x 2 values at M rising times to T wanted times, each dimension by itself: T x 2, NaN for none."""
-    if len(times) == 0:
-        return np.full((len(wanted), 2), np.nan)
-    after = np.clip(np.searchsorted(times, wanted - _TOLERANCE), 1, max(1, len(times) - 1))
-    gap = (times[np.minimum(after, len(times) - 1)] - times[after - 1]) > MAX_GAP + _TOLERANCE
-    exact = np.abs(times[np.clip(np.searchsorted(times, wanted - _TOLERANCE), 0, len(times) - 1)] - wanted)
-    outside = (wanted < times[0] - _TOLERANCE) | (wanted > times[-1] + _TOLERANCE)
-    lost = outside | (gap & (exact > _TOLERANCE))
-    # np.interp lets a neighbour's NaN in between two samples, but not at a sample itself.
-    found = np.stack([np.interp(wanted, times, column) for column in values.T], axis=1)
-    return np.where(lost[:, None], np.nan, found)
+    return np.hstack([interpolate(wanted, times, column, MAX_GAP) for column in np.hsplit(values, 2)])
 
 
 def _one_rater(group: dict[str, Ratings], groups: Iterable[dict[str, Ratings]]) -> str:

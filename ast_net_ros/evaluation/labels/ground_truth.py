@@ -13,8 +13,7 @@ Clocks: the times of a CSV are seconds from the first frame if all are below 1e8
 clock of the image stamps, in a unit that follows from their size (seconds below 1e11, then ms, us, ns). A label at time
 t applies to t + clock offset - annotation delay.
 
-Interpolation is linear between consecutive labels at most `max_gap` apart; a frame within 0.1 ms of a label takes that
-label. There is no extrapolation and no interpolation across a missing label.
+Labels at the stamps of frames are those of `rating_files.interpolate`.
 """
 
 from __future__ import annotations
@@ -33,14 +32,21 @@ from ast_net_ros.bags.paths import RecordingError
 from ast_net_ros.bags.reader import METADATA
 from ast_net_ros.evaluation.labels.matching import mean_ccc
 from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS
-from ast_net_ros.rating_files import DataError, LabelRows, read_afew_va, read_avec2012_pair, read_label_csv
+from ast_net_ros.rating_files import (
+    STAMP_TOLERANCE,
+    DataError,
+    LabelRows,
+    interpolate,
+    read_afew_va,
+    read_avec2012_pair,
+    read_label_csv,
+)
 from ast_net_ros.ratings import check_rated_recording, is_ratings, read_rating_info
 
 DELAY_STEP = 0.1
 """Step of the search for the annotation delay, in seconds."""
 
 _EPOCH_MIN = 1e8  # s; no recording is three years long, and no camera stamps the year 1973
-_TOLERANCE = 1e-4  # s, as in pipeline.py
 
 
 class LabelsError(DataError):
@@ -214,22 +220,6 @@ def label_moments(first_ns: int, truth: GroundTruth, face: LabelRows, options: L
     return from_first + options.clock_offset - options.annotation_delay
 
 
-def interpolate(moments: np.ndarray, times: np.ndarray, values: np.ndarray, max_gap: float) -> np.ndarray:
-    """Interpolate M x 2 labels at N moments (seconds) by the rules of this module: N x 2, NaN where there is none."""
-    found = np.full((len(moments), 2), np.nan)
-    after = np.searchsorted(times, moments - _TOLERANCE, side="left")
-    before = np.searchsorted(times, moments + _TOLERANCE, side="right") - 1
-    exact = before >= after
-    found[exact] = values[after[exact]]
-    between = np.flatnonzero(~exact & (before >= 0) & (after < len(times)))
-    left, right = before[between], np.minimum(after[between], len(times) - 1)
-    width = times[right] - times[left]
-    between, left, right, width = (part[width <= max_gap + _TOLERANCE] for part in (between, left, right, width))
-    share = ((moments[between] - times[left]) / width)[:, None]
-    found[between] = values[left] + share * (values[right] - values[left])
-    return np.where(np.isfinite(found).all(axis=1, keepdims=True), found, np.nan)
-
-
 def fit_problems(
     stamps_ns: np.ndarray, truth: GroundTruth, face: LabelRows, options: LabelOptions, found: np.ndarray
 ) -> list[str]:
@@ -238,7 +228,7 @@ def fit_problems(
     length = float(stamps_ns.max() - stamps_ns[0]) / 1e9
     span = f"labels run from {times[0]:.2f} s to {times[-1]:.2f} s, the recording from 0 to {length:.2f} s"
     missing = int((~np.isfinite(face.values)).any(axis=1).sum())
-    if times[0] > length + _TOLERANCE or times[-1] < -_TOLERANCE:
+    if times[0] > length + STAMP_TOLERANCE or times[-1] < -STAMP_TOLERANCE:
         return [f"{span}: they do not overlap; check --label-time and --clock-offset"]
     if missing == len(times):
         return [f"all {missing} labels are missing values (NaN)"]
@@ -252,7 +242,7 @@ def fit_problems(
     slack = max(1.0, 0.05 * length)
     if times[0] > slack or abs(times[-1] - length) > slack:
         problems.append(f"{span}; only the overlap is used")
-    wide = int((np.diff(times) > options.max_gap + _TOLERANCE).sum())
+    wide = int((np.diff(times) > options.max_gap + STAMP_TOLERANCE).sum())
     if wide:
         problems.append(f"{wide} gaps between labels are longer than {options.max_gap:g} s and are not interpolated")
     return problems

@@ -17,6 +17,9 @@ DIMENSIONS = ("valence", "arousal")
 CONVERGENCE_TOLERANCE = 0.05
 """A cold-started state has converged once both dimensions stay this close to those of a warm one."""
 
+NO_VARIANCE = 1e-12
+"""Variances below this share of the mean square are what rounding leaves of constant values."""
+
 MEASURES = ("r", "ccc", "rmse", "mae", "sagr")
 """The measures that `accuracy` computes."""
 
@@ -36,6 +39,62 @@ class Trajectory:
                 f"recording '{self.name}': predicted is {self.predicted.shape} and truth {self.truth.shape}; "
                 "both must be T x 2"
             )
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """What blocks of N samples of k curves add up to; the first axis may be blocks, sums of blocks, or one."""
+
+    count: np.ndarray  # B
+    first: np.ndarray  # B x k: sums
+    second: np.ndarray  # B x k x k: sums of products
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> Sums:
+        """Sum k x N finite values as one block."""
+        return cls(np.array([float(values.shape[1])]), values.sum(axis=1)[None], (values @ values.T)[None])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Sums]) -> Sums:
+        """Put the blocks of several sums one after the other."""
+        return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("count", "first", "second")))
+
+    def weighted(self, weights: np.ndarray) -> Sums:
+        """Add blocks up with R x B weights: R sums."""
+        return Sums(weights @ self.count, weights @ self.first, np.tensordot(weights, self.second, axes=1))
+
+    def total(self) -> Sums:
+        """Add all blocks up."""
+        return self.weighted(np.ones((1, len(self.count))))
+
+    def without_each(self) -> Sums:
+        """Add all blocks but one up, for each one."""
+        return self.weighted(1 - np.eye(len(self.count)))
+
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return means (B x k) and covariances (B x k x k, divided by the count)."""
+        count = np.maximum(self.count, 1)[:, None]
+        means = self.first / count
+        covariances = self.second / count[..., None] - means[:, :, None] * means[:, None, :]
+        variances, squares = (np.diagonal(m, axis1=1, axis2=2) for m in (covariances, self.second / count[..., None]))
+        constant = variances <= NO_VARIANCE * np.maximum(squares, 1e-300)
+        covariances[constant[:, :, None] | constant[:, None, :]] = 0.0
+        return means, covariances
+
+
+def correlation(variance: np.ndarray, other: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Return Pearson's r; NaN where either side is constant."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where((variance > 0) & (other > 0), covariance / np.sqrt(variance) / np.sqrt(other), np.nan)
+
+
+def concordance(
+    mean: np.ndarray, other_mean: np.ndarray, variance: np.ndarray, other: np.ndarray, covariance: np.ndarray
+) -> np.ndarray:
+    """Return the concordance correlation coefficient (Lin 1989); NaN where either side is constant."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ccc = 2 * covariance / (variance + other + (mean - other_mean) ** 2)
+    return np.where((variance > 0) & (other > 0), ccc, np.nan)
 
 
 def accuracy(predicted: np.ndarray, truth: np.ndarray) -> dict:
@@ -82,12 +141,11 @@ def _correlations(predicted: np.ndarray, truth: np.ndarray) -> tuple[float | Non
     if constant:
         return None, 0.0, [f"constant {' and '.join(constant)}: r is undefined, CCC is 0"]
     p, t = predicted - predicted.mean(), truth - truth.mean()
-    covariance = float((p * t).mean())
-    p_variance, t_variance = float((p * p).mean()), float((t * t).mean())
+    covariance, p_variance, t_variance = (p * t).mean(), (p * p).mean(), (t * t).mean()
     if p_variance == 0 or t_variance == 0:  # the squares underflow
         return None, 0.0, ["variance too small: r is undefined, CCC is 0"]
-    r = covariance / np.sqrt(p_variance) / np.sqrt(t_variance)
-    ccc = 2 * covariance / (p_variance + t_variance + (predicted.mean() - truth.mean()) ** 2)
+    r = correlation(p_variance, t_variance, covariance)
+    ccc = concordance(predicted.mean(), truth.mean(), p_variance, t_variance, covariance)
     return float(np.clip(r, -1, 1)), float(ccc), []
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ast_net_ros.evaluation.metrics.accuracy import MEASURES
+from ast_net_ros.evaluation.metrics.accuracy import MEASURES, Sums, concordance, correlation
 
 FEW_RECORDINGS = 10
 """With fewer recordings than this, percentile intervals are known to be too narrow; a remark says so."""
@@ -51,36 +51,23 @@ def intervals_of_joined(pairs: Sequence[tuple[np.ndarray, np.ndarray]], resampli
     pairs = [pair for pair in pairs if len(pair[0])]
     if len(pairs) < 2:
         return dict.fromkeys(MEASURES)
-    joined = np.concatenate(pairs, axis=1)
-    # Relative to the common means, where sums of squares keep their precision.
-    centre = joined.mean(axis=1)
-    sums = np.array([_sums(predicted, truth, *centre) for predicted, truth in pairs])
-    count, p, t, pp, tt, pt, squares, absolute, same_sign = (_resampled_counts(len(pairs), resampling) @ sums).T
-    p_mean, t_mean = p / count, t / count
-    p_variance, t_variance = pp / count - p_mean**2, tt / count - t_mean**2
-    covariance = pt / count - p_mean * t_mean
-    # Differences of sums: without variance only rounding is left, which must not pass for a correlation.
-    smallest = 1e-12 * (np.abs(joined).max() ** 2 + 1e-300)
-    varies = (p_variance > smallest) & (t_variance > smallest)
-    apart = (p_mean + centre[0]) - (t_mean + centre[1])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        r = np.where(varies, covariance / np.sqrt(p_variance * t_variance), np.nan)
-        ccc = np.where(varies, 2 * covariance / (p_variance + t_variance + apart**2), 0.0)
-    resampled = (  # in the order of MEASURES
-        np.clip(r, -1, 1),
-        ccc,
-        np.sqrt(squares / count),
-        absolute / count,
-        same_sign / count,
-    )
-    return {measure: _percentiles(values, resampling) for measure, values in zip(MEASURES, resampled)}
+    # Relative to the common mean, where sums of squares keep their precision.
+    centre = np.concatenate(pairs, axis=1).mean()
+    counts = _resampled_counts(len(pairs), resampling)
+    resampled = Sums.joined([Sums.of(np.stack(pair) - centre) for pair in pairs]).weighted(counts)
+    means, covariances = resampled.moments()
+    p_variance, t_variance, covariance = covariances[:, 0, 0], covariances[:, 1, 1], covariances[:, 0, 1]
+    r = np.clip(correlation(p_variance, t_variance, covariance), -1, 1)
+    ccc = np.nan_to_num(concordance(means[:, 0], means[:, 1], p_variance, t_variance, covariance))
+    errors = np.array([_error_sums(*pair) for pair in pairs])
+    square, absolute, same_sign = (counts @ errors / resampled.count[:, None]).T
+    in_order = (r, ccc, np.sqrt(square), absolute, same_sign)  # of MEASURES
+    return {measure: _percentiles(values, resampling) for measure, values in zip(MEASURES, in_order)}
 
 
-def _sums(predicted: np.ndarray, truth: np.ndarray, p_centre: float, t_centre: float) -> tuple[float, ...]:
-    p, t, error = predicted - p_centre, truth - t_centre, predicted - truth
-    same_sign = np.sign(predicted) == np.sign(truth)
-    terms = (p, t, p * p, t * t, p * t, error * error, np.abs(error), same_sign)
-    return len(p), *(float(term.sum()) for term in terms)
+def _error_sums(predicted: np.ndarray, truth: np.ndarray) -> tuple[float, ...]:
+    error, same_sign = predicted - truth, np.sign(predicted) == np.sign(truth)
+    return (error * error).sum(), np.abs(error).sum(), same_sign.sum()
 
 
 def _resampled_counts(recordings: int, resampling: Resampling) -> np.ndarray:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
@@ -21,13 +22,11 @@ from matplotlib.patheffects import withStroke
 
 from ast_net_ros.evaluation.estimates import EstimateRow
 from ast_net_ros.evaluation.metrics.accuracy import DIMENSIONS
+from ast_net_ros.evaluation.report.page_plots import COLORS, INK, STYLE, plane_axes, value_axis
 from ast_net_ros.vision.drawing import face_color
 
-COLORS = {"valence": "#2b6cb0", "arousal": "#c05621"}
-_QUADRANTS = ((0.97, 0.97, "excited"), (-0.97, 0.97, "distressed"), (-0.97, -0.97, "sad"), (0.97, -0.97, "calm"))
-INK, _GRID = "#2d3748", "#e2e8f0"
 
-
+@rc_context(STYLE)
 def plot_estimates(estimates: Sequence[EstimateRow], path: Path, title: str = "", duration: float = 0.0) -> None:
     """Write a PNG with valence and arousal over time, and the paths of the faces in the valence-arousal plane.
 
@@ -72,22 +71,9 @@ def style_curves(axes: Axes, estimates: Sequence[EstimateRow], duration: float) 
     """Set up a time axis and a value axis from -1 to 1."""
     end = max(duration, max((row.time for row in estimates), default=0.0))
     axes.set_xlim(0, end if end > 0 else 1)
-    axes.set_ylim(-1, 1)
-    axes.set_yticks([-1, -0.5, 0, 0.5, 1])
-    _style(axes)
+    value_axis(axes)
     if not estimates:
         axes.text(0.5, 0.6, "no face detected", transform=axes.transAxes, ha="center", color=INK)
-
-
-def _style(axes: Axes) -> None:
-    axes.grid(color=_GRID, linewidth=0.8)
-    axes.axhline(0, color="#a0aec0", linewidth=1.0, zorder=1)
-    axes.set_axisbelow(True)
-    axes.tick_params(color=_GRID, labelcolor=INK)
-    axes.yaxis.label.set_color(INK)
-    axes.xaxis.label.set_color(INK)
-    for spine in axes.spines.values():
-        spine.set_color(_GRID)
 
 
 def draw_curve(
@@ -130,14 +116,7 @@ def legend_above(axes: Axes, columns: int) -> None:
 
 def _draw_plane(figure: Figure, axes: Axes, faces: dict[str, list[EstimateRow]]) -> None:
     """Draw the paths in the plane, coloured by time and ending in the face's colour."""
-    axes.set(xlim=(-1, 1), ylim=(-1, 1), xlabel="valence", ylabel="arousal", aspect="equal")
-    axes.set_xticks([-1, -0.5, 0, 0.5, 1])
-    axes.set_yticks([-1, -0.5, 0, 0.5, 1])
-    _style(axes)
-    axes.axvline(0, color="#a0aec0", linewidth=1.0, zorder=1)
-    for x, y, name in _QUADRANTS:
-        side, level = ("right" if x > 0 else "left"), ("top" if y > 0 else "bottom")
-        axes.text(x, y, name, ha=side, va=level, color="#718096", style="italic")
+    plane_axes(axes)
     shown = dict(list(faces.items())[:4])
     if len(shown) < len(faces):
         axes.set_title(f"the {len(shown)} of {len(faces)} faces seen longest", fontsize="small", color=INK)
@@ -149,7 +128,7 @@ def _draw_plane(figure: Figure, axes: Axes, faces: dict[str, list[EstimateRow]])
         _draw_path(axes, rows, paper_color(face_id), time_colors)
     bar = figure.colorbar(time_colors, ax=axes, shrink=0.8, pad=0.02)
     bar.set_label("time in seconds   (○ start, ● end)", color=INK)
-    bar.outline.set_edgecolor(_GRID)
+    bar.outline.set_visible(False)
 
 
 def _draw_path(axes: Axes, rows: Sequence[EstimateRow], color: str, time_colors: ScalarMappable) -> None:

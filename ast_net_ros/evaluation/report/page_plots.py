@@ -11,12 +11,14 @@ import io
 import math
 import re
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -31,7 +33,7 @@ TRUTH, CONFIDENCE = "#3b4653", "#009E73"
 WIDE, NARROW = 720, 360
 """Widths in CSS pixels: a page, and a phone or a third of a page."""
 
-_INK, _MUTED, _GRID, _ZERO, _GAP = "#3b4653", "#6b7785", "#e6eaee", "#b8c1ca", "#f1f3f5"
+INK, _MUTED, _GRID, _ZERO, _GAP = "#3b4653", "#6b7785", "#e6eaee", "#b8c1ca", "#f1f3f5"
 _TIME = LinearSegmentedColormap.from_list("time", ["#c6d3e3", "#56799f", "#0f2d4e"])
 _TIME_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 36000)
 _PATH_POINTS, _PATH_SHADES = 480, 24
@@ -39,7 +41,7 @@ _QUADRANTS = ((0.95, 0.93, "excited"), (-0.95, 0.93, "distressed"), (-0.95, -0.9
 _MINUS = "\N{MINUS SIGN}"
 NONE = "–"  # noqa: RUF001  (an en dash, as in tables)
 _UNIT_LABELS = [f"{_MINUS}1", "", "0", "", "1"]
-_STYLE: dict[str, Any] = {
+STYLE: Any = {  # matplotlib types the names of its settings as literals
     "svg.fonttype": "none",
     "font.size": 11,
     "axes.edgecolor": _GRID,
@@ -92,15 +94,7 @@ def affect_path(result: RecordingResult, warm_up_seconds: float) -> str:
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        axes.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal", xlabel="valence", ylabel="arousal")
-        axes.set_xticks([-1, -0.5, 0, 0.5, 1], _UNIT_LABELS)
-        axes.set_yticks([-1, -0.5, 0, 0.5, 1], _UNIT_LABELS)
-        _plain(axes)
-        axes.axhline(0, color=_ZERO, linewidth=0.8, zorder=1)
-        axes.axvline(0, color=_ZERO, linewidth=0.8, zorder=1)
-        for x, y, name in _QUADRANTS:
-            side, level = ("right" if x > 0 else "left"), ("top" if y > 0 else "bottom")
-            axes.text(x, y, name, ha=side, va=level, fontsize=10, color=_MUTED, style="italic")
+        plane_axes(axes)
         truth = _averaged(result.truth, _PATH_POINTS)
         axes.plot(*truth.T, color=TRUTH, linewidth=1, dashes=(4, 2), zorder=2, alpha=0.7)
         usable = counted(result, warm_up_seconds) & ~_face_changes(result)
@@ -153,9 +147,15 @@ def error_distribution(results: Sequence[RecordingResult], warm_up_seconds: floa
 
 def confidence_plot(metrics: dict) -> str | None:
     """Plot `confidence_calibration`: share within CONFIDENCE_RADIUS and RMSE against confidence; None without data."""
-    bins = metrics["bins"]
-    if not bins:
+    if not metrics["bins"]:
         return None
+    margins = {"left": 40 / NARROW, "right": 1 - 14 / NARROW, "top": 1 - 24 / 346, "bottom": 40 / 346}
+    return svg_plot(confidence_panels(metrics), (NARROW, 346), "calibration of the confidence", margins)
+
+
+def confidence_panels(metrics: Mapping) -> Callable[[Figure], None]:
+    """Return what draws `confidence_plot` into a figure."""
+    bins = metrics["bins"]
     certainty = [b["confidence"] for b in bins]
 
     def draw(figure: Figure) -> None:
@@ -165,8 +165,8 @@ def confidence_plot(metrics: dict) -> str | None:
         calibration.set(xlim=(0, 1), ylim=(0, 1))
         title = f"share of estimates within {CONFIDENCE_RADIUS:g}"
         calibration.set_title(title, loc="left", fontsize=11, color=CONFIDENCE, weight="bold", pad=4)
-        error.plot(certainty, [b["rmse"] for b in bins], "o-", color=_INK, markersize=4, linewidth=1.2)
-        error.set_title("RMSE", loc="left", fontsize=11, color=_INK, weight="bold", pad=4)
+        error.plot(certainty, [b["rmse"] for b in bins], "o-", color=INK, markersize=4, linewidth=1.2)
+        error.set_title("RMSE", loc="left", fontsize=11, color=INK, weight="bold", pad=4)
         error.set(ylim=(0, 1.15 * max(b["rmse"] for b in bins) or 1))
         error.set_xlabel("stated confidence")
         for axes in (calibration, error):
@@ -175,8 +175,7 @@ def confidence_plot(metrics: dict) -> str | None:
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
             _plain(axes)
 
-    margins = {"left": 40 / NARROW, "right": 1 - 14 / NARROW, "top": 1 - 24 / 346, "bottom": 40 / 346}
-    return svg_plot(draw, (NARROW, 346), "calibration of the confidence", margins)
+    return draw
 
 
 def thinned(times: np.ndarray, values: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:
@@ -249,6 +248,19 @@ def value_axis(axes: Axes) -> None:
     _plain(axes, "y")
 
 
+def plane_axes(axes: Axes) -> None:
+    """Set up the valence-arousal plane."""
+    axes.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal", xlabel="valence", ylabel="arousal")
+    axes.set_xticks([-1, -0.5, 0, 0.5, 1], _UNIT_LABELS)
+    axes.set_yticks([-1, -0.5, 0, 0.5, 1], _UNIT_LABELS)
+    _plain(axes)
+    axes.axhline(0, color=_ZERO, linewidth=0.8, zorder=1)
+    axes.axvline(0, color=_ZERO, linewidth=0.8, zorder=1)
+    for x, y, name in _QUADRANTS:
+        side, level = ("right" if x > 0 else "left"), ("top" if y > 0 else "bottom")
+        axes.text(x, y, name, ha=side, va=level, fontsize=10, color=_MUTED, style="italic")
+
+
 def _confidence_panel(axes: Axes, times: np.ndarray, values: np.ndarray) -> None:
     axes.fill_between(times, 0, values, color=CONFIDENCE, alpha=0.25, linewidth=0)
     axes.plot(times, values, color=CONFIDENCE, linewidth=1)
@@ -279,7 +291,7 @@ def _plain(axes: Axes, grid: Literal["both", "x", "y"] = "both") -> None:
 
 def svg_plot(draw: Callable[[Figure], None], size: tuple[int, int], label: str, margins: dict[str, float]) -> str:
     """Return what `draw` draws as an SVG element of `size` CSS pixels; screen readers read `label`."""
-    style: Any = {**_STYLE, "svg.hashsalt": label}  # matplotlib types the names of its settings as literals
+    style: Any = {**STYLE, "svg.hashsalt": label}
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(size[0] / 72, size[1] / 72), dpi=72)
         canvas = FigureCanvasSVG(figure)
@@ -288,6 +300,17 @@ def svg_plot(draw: Callable[[Figure], None], size: tuple[int, int], label: str, 
         text = io.StringIO()
         canvas.print_svg(text, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     return _for_a_page(text.getvalue(), size, label)
+
+
+def write_plot(path: Path, draw: Callable[[Figure], None], size: tuple[int, int], title: str = "") -> None:
+    """Write what `draw` draws as a PNG file of twice `size` pixels."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(size[0] / 72, size[1] / 72), dpi=144)
+        FigureCanvasAgg(figure)
+        draw(figure)
+        figure.subplots_adjust(left=0.11, right=0.96, top=0.86, bottom=0.12)
+        figure.suptitle(title, fontsize=11)
+        figure.savefig(path)
 
 
 def _for_a_page(svg: str, size: tuple[int, int], label: str) -> str:

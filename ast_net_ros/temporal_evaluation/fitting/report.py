@@ -35,10 +35,7 @@ def metrics_of(
             "explained": None if math.isnan(outcome.delay.explained) else outcome.delay.explained,
             "at_search_limit": outcome.delay.at_limit,
         },
-        "stages": [
-            {"name": stage.name, "kept": stage.kept, "reason": stage.reason, "gain": _gain(stage.gain)}
-            for stage in outcome.stages
-        ],
+        "stages": [vars(stage) | {"gain": _gain(stage.gain)} for stage in outcome.stages],
         "gain": _gain(outcome.gain),
         "people": people,
         "recordings": [

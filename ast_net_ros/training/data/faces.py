@@ -10,13 +10,12 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from tqdm import tqdm
 
 from ast_net_ros.model.config import EMOTIONS
-from ast_net_ros.rating_files import DataError
+from ast_net_ros.rating_files import DataError, read_faces
 from ast_net_ros.training.data.array_cache import cached_arrays
 from ast_net_ros.vision.alignment import CHIP_SIDE
 from ast_net_ros.vision.detection import make_detector
@@ -40,18 +39,9 @@ class Faces:
 
 def load_faces(path: Path, cache: Path | None = None) -> Faces:
     """Read an .npz archive and cut its chips, or take these from the file `cache` if it holds those of this archive."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            missing = {"images", "votes"} - set(archive.files)
-            if missing:
-                raise DataError(f"{path}: no array {sorted(missing)}; it has {archive.files}")
-            images, votes = archive["images"], archive["votes"]
-            known = "duplicate_of_train" in archive.files
-            duplicate = archive["duplicate_of_train"] if known else np.zeros(images.shape[:1], bool)
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise DataError(f"{path}: not a readable .npz archive ({error})") from error
-    if images.ndim != 3 or images.dtype != np.uint8:
-        raise DataError(f"{path}: 'images' is {images.dtype} {images.shape}; expected uint8 N x height x width")
+    arrays = read_faces(path, ("images", "votes"), ("duplicate_of_train",))
+    images, votes = arrays["images"], arrays["votes"]
+    duplicate = arrays.get("duplicate_of_train", np.zeros(len(images), bool))
     if votes.shape != (len(images), 10):
         raise DataError(f"{path}: 'votes' is {votes.shape}; expected {(len(images), 10)}")
     chips, found = cached_chips(images, cache)

@@ -25,7 +25,6 @@ from ast_net_ros.training.data.array_cache import cached_arrays
 from ast_net_ros.training.data.recordings import (
     SPLITS,
     FaceSequence,
-    InputKind,
     Recording,
     RecordingSet,
     StepClip,
@@ -109,7 +108,7 @@ def cached_face_sequence(
 
     stored = cached_arrays(path, about, make)
     undecodable = tuple(stored["undecodable"].tolist())
-    return FaceSequence(stored["stamps"], stored["inputs"], int(stored["frames"]), undecodable, _kind(cnn))
+    return FaceSequence(stored["stamps"], stored["inputs"], int(stored["frames"]), undecodable)
 
 
 @torch.inference_mode()
@@ -140,11 +139,7 @@ def encode_recording(recording: Recording, cnn: DiscreteEmotionCNN | None, netwo
     if len(broken) > _NAMED:
         broken = [*broken[:_NAMED], f"{len(broken) - _NAMED} more"]
     inputs = np.concatenate(parts) if parts else np.zeros((0, network.attributes), np.float32)
-    return FaceSequence(np.array(stamps, np.float64), inputs, frames, tuple(broken), _kind(cnn))
-
-
-def _kind(cnn: DiscreteEmotionCNN | None) -> InputKind:
-    return InputKind.FEATURES if cnn else InputKind.CHIPS
+    return FaceSequence(np.array(stamps, np.float64), inputs, frames, tuple(broken))
 
 
 def _chip(frame: np.ndarray, cropped: bool, detector: Detector, side: int) -> np.ndarray | None:

@@ -9,31 +9,22 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from ast_net_ros.rating_files import DataError
+from ast_net_ros.rating_files import STAMP_TOLERANCE, DataError, interpolate
 from ast_net_ros.settings import PipelineSettings
 from ast_net_ros.vision.video import open_video
 
 SPLITS = ("train", "valid", "test")
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".webm", ".wmv")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-_STAMP_TOLERANCE = 1e-4  # s, as in model/recurrent_state.py
 
 FrameSource = tuple[Callable[[], "Frames"], tuple[str, ...]]
 Frames = Iterator[tuple[float, str, np.ndarray | None]]
 """(stamp in seconds, name, H x W x 3 uint8 BGR or None where the frame cannot be decoded), stamps rising."""
-
-
-class InputKind(Enum):
-    """What is kept of each frame: features (F) of a frozen CNN, or the chip (S x S) for a CNN that is trained too."""
-
-    FEATURES = "features"
-    CHIPS = "chips"
 
 
 @dataclass(frozen=True)
@@ -90,10 +81,9 @@ class FaceSequence:
     """The face of one recording, in the frames where it was found."""
 
     stamps: np.ndarray  # K seconds, rising
-    inputs: np.ndarray  # K x F float32 features, or K x S x S uint8 chips, as `kind` says
+    inputs: np.ndarray  # K x F float32 features of a frozen CNN, or K x S x S uint8 chips for one that is trained too
     frames: int = 0  # with or without a face
     undecodable: tuple[str, ...] = ()  # names of frames; a few, then a count
-    kind: InputKind = InputKind.FEATURES
 
 
 @dataclass(frozen=True)
@@ -103,9 +93,8 @@ class StepClip:
     recording: str
     person: str
     start: float  # stamp of the first frame, in seconds
-    inputs: np.ndarray  # T x F float32 features, or T x S x S uint8 chips, as `kind` says
+    inputs: np.ndarray  # T x F float32 features, or T x S x S uint8 chips
     labels: np.ndarray  # T x 2 (valence, arousal), NaN where there is none
-    kind: InputKind = InputKind.FEATURES
 
 
 def read_image(path: Path) -> np.ndarray | None:
@@ -162,7 +151,7 @@ def step_clips(
     """
     if len(sequence.stamps) == 0:
         return ()
-    resample = features_by_step if sequence.kind is InputKind.FEATURES else chips_by_step
+    resample = chips_by_step if sequence.inputs.ndim == 3 else features_by_step
     borders = np.flatnonzero(np.diff(sequence.stamps) > PipelineSettings.track_timeout) + 1
     clips = []
     for stamps, inputs in zip(np.split(sequence.stamps, borders), np.split(sequence.inputs, borders)):
@@ -170,7 +159,7 @@ def step_clips(
         ends = stamps[0] + step_seconds * np.arange(1, len(by_step) + 1)
         labels = labels_at(ends + label_delay, recording.label_stamps, recording.labels)
         if np.isfinite(labels).any():
-            clips.append(StepClip(recording.name, recording.person, float(stamps[0]), by_step, labels, sequence.kind))
+            clips.append(StepClip(recording.name, recording.person, float(stamps[0]), by_step, labels))
     return tuple(clips)
 
 
@@ -192,7 +181,7 @@ def chips_by_step(stamps: np.ndarray, chips: np.ndarray, step_seconds: float) ->
 
 def _steps_of(stamps: np.ndarray, step_seconds: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Group stamps by model step: first index and size of each group, and for every step the latest group up to it."""
-    step = np.floor((stamps - stamps[0] + _STAMP_TOLERANCE) / step_seconds).astype(int)
+    step = np.floor((stamps - stamps[0] + STAMP_TOLERANCE) / step_seconds).astype(int)
     first = np.flatnonzero(np.diff(step, prepend=-1))
     latest = np.searchsorted(step[first], np.arange(step[-1] + 1), side="right") - 1
     return first, np.diff(first, append=len(step)), latest
@@ -206,8 +195,6 @@ def labels_at(times: np.ndarray, label_stamps: np.ndarray, labels: np.ndarray) -
     """
     if len(label_stamps) == 0:
         return np.full((len(times), 2), np.nan)
-    period = float(np.median(np.diff(label_stamps))) if len(label_stamps) > 1 else 0.0
-    inside = (times >= label_stamps[0] - _STAMP_TOLERANCE) & (times <= label_stamps[-1] + period + _STAMP_TOLERANCE)
-    # np.interp lets no neighbour's NaN in at a stamp itself.
-    found = np.stack([np.interp(times, label_stamps, column) for column in labels.T], axis=1)
-    return np.where(inside[:, None] & np.isfinite(found).all(axis=1, keepdims=True), found, np.nan)
+    period, last = float(np.median(np.diff(label_stamps))) if len(label_stamps) > 1 else 0.0, label_stamps[-1]
+    held = (times > last) & (times <= last + period + STAMP_TOLERANCE)
+    return interpolate(np.where(held, last, times), label_stamps, labels)

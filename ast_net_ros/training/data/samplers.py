@@ -22,7 +22,7 @@ AUGMENTATION_STRENGTH = 0.4
 class ClipBatch(NamedTuple):
     """N labelled clips of T model steps, as both Siamese branches see them."""
 
-    inputs: Tensor  # N x T x F features or N x T x S x S chips, as the clips' `kind` says
+    inputs: Tensor  # N x T x F features or N x T x S x S chips
     labels: Tensor  # N x T x 2 (valence, arousal), NaN where there is none
     second_view: Tensor | None = None  # the same moments under an augmentation of their own, for the second branch
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ast_net_ros.model.network import ASTNet
-from ast_net_ros.training.data.recordings import FaceSequence, InputKind, Recording, StepClip, labels_at, step_clips
+from ast_net_ros.training.data.recordings import FaceSequence, Recording, StepClip, labels_at, step_clips
 
 _BATCH = 512  # chips that are encoded at once
 
@@ -61,7 +61,7 @@ def encoded(face: RatedFace, net: ASTNet) -> RatedFace:
     with torch.inference_mode():
         parts = torch.from_numpy(chips.inputs).unsqueeze(1).split(_BATCH)
         features = np.concatenate([net.cnn(part.to(device))[0].cpu().numpy() for part in parts])
-    return replace(face, sequence=replace(chips, inputs=features, kind=InputKind.FEATURES))
+    return replace(face, sequence=replace(chips, inputs=features))
 
 
 @torch.inference_mode()
