@@ -214,7 +214,7 @@ def test_recordings_are_found_once_in_folders_and_globs(bags, video, tmp_path):
     assert find_recordings([str(tmp_path / "**" / "*.mcap")])[-1] == day / "single.mcap"
     (tmp_path / "empty").mkdir()
     for nothing in (str(tmp_path / "none*"), str(tmp_path / "empty")):
-        with pytest.raises(RecordingError, match="name bags"):
+        with pytest.raises(RecordingError, match="give bags"):
             find_recordings([nothing])
 
 
