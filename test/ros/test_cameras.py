@@ -49,6 +49,11 @@ def _ids(messages: list[ValenceArousalArray]) -> set[str]:
     return {face.face_id for message in messages for face in message.faces}
 
 
+def _gaps(messages: list[ValenceArousalArray]) -> np.ndarray:
+    """Seconds between the stamps of successive images."""
+    return np.diff([nanoseconds(message.header.stamp) / 1e9 for message in messages])
+
+
 def _steady(messages: list[ValenceArousalArray]) -> bool:
     """Whether no camera has a second track left of the time when all processes were starting."""
     newest = {message.source: message.faces for message in messages}
@@ -88,11 +93,12 @@ def test_a_restarted_camera_is_received_again(
     wait_until(lambda: lost in _by_camera(client.faces[silent_from:]), "the camera's first image after its return")
     answers = _by_camera(client.faces[begin:])
     for topic in others:
-        gaps = np.diff([nanoseconds(message.header.stamp) / 1e9 for message in answers[topic]])
-        assert max(gaps) < 3.0, "the others are never kept waiting"
-        # Where a busy machine leaves more time between two images, appearance decides, and a grin may be a new face.
-        longest = AssociationSettings().continued_seconds
-        assert len(_ids(answers[topic])) <= 1 + np.count_nonzero(gaps > longest), "the tracks of the others never break"
+        assert max(_gaps(answers[topic])) < 3.0, "the others are never kept waiting"
+        shown = [message for message in answers[topic] if message.faces]
+        assert len(shown) > 0.9 * len(answers[topic]), "the face is rarely missed"
+        # Where a busy machine leaves more time between two of them, appearance decides, and a grin may be a new face.
+        breaks = np.count_nonzero(_gaps(shown) > AssociationSettings().continued_seconds)
+        assert len(_ids(shown)) <= 1 + breaks, (_gaps(shown), [message.faces[0].face_id for message in shown])
 
 
 def test_ten_loops_of_a_recording_give_ten_equal_trajectories(
