@@ -19,6 +19,7 @@ QUALITY_THRESHOLD = 0.5
 
 # (worst, best) of each measure: 0 at the first, 1 at the second and beyond. Chosen on every other portrait of the
 # Face Research Lab London Set and its degraded copies; the model card has the shares on the other portraits.
+# Those of the eyes: on all its portraits and on FER2013's reporting part.
 _WIDTH_LIMITS = (16.0, 32.0)  # pixels of the box
 _SHARPNESS_LIMITS = (0.085, 0.14)  # detail finer than a pixel's sigma, relative to the contrast
 _BRIGHTNESS_LIMITS = (25.0, 65.0)  # mean grey value
