@@ -200,7 +200,7 @@ def interpolate(moments: np.ndarray, times: np.ndarray, values: np.ndarray, max_
     """Interpolate M x D labels at rising `times` to N moments, all in seconds.
 
     Linear between consecutive labels at most `max_gap` apart; a moment within STAMP_TOLERANCE of a label takes that
-    label. There is no extrapolation, and no interpolation across a missing label, which misses in one dimension or all.
+    label. There is no extrapolation, and no interpolation across a label of which a dimension is missing.
 
     Returns:
         N x D, NaN where there is none.
